@@ -1,0 +1,191 @@
+"""One set of files per frame, written while the stream runs: depth, confidence, picture, camera.
+
+    depth/kkkkkk.npy     float32 h w, metres along the optical axis; 0 where the result is not valid
+    conf/kkkkkk.npy      float32 h w, >= 1, the confidence of that depth
+    color/kkkkkk.png     uint8 h w 3, the network's image
+    camera/kkkkkk.npz    pose (world_from_cam, 4x4) and intrinsics (3x3, pixels of the network's image), and how to get
+                         back to the original image and file: see `SavedFrame`
+
+kkkkkk counts the frames from 0. Every file is written atomically and the camera last: a frame with a camera file is
+finished.
+Source: the original's demo writes the same four folders (specification, inference, section 7).
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from cut3r.inference.result import FrameResult
+from cut3r.io.atomic import atomic_path
+from cut3r.io.depth import read_depth, write_depth
+from cut3r.io.images import read_image, write_image
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = {"depth": ".npy", "conf": ".npy", "color": ".png", "camera": ".npz"}
+FRAME_FILE = re.compile(r"\.?(\d{6})\..+")  # with a dot in front: left by a write that was killed
+
+
+class FrameFolder:
+    """A sink that writes the files of each frame as its result arrives, and keeps nothing in memory.
+
+    Args:
+        folder: Gets the four folders; created when missing.
+        parity: Write exactly what the original writes: depth also where it is not valid, colours truncated instead of
+            exact (63 of the 256 levels come out one too low, quirk Q24), only `pose` and `intrinsics` as camera.
+    """
+
+    def __init__(self, folder: str | Path, *, parity: bool = False) -> None:
+        self.folder = Path(folder)
+        self.parity = parity
+
+    def prepare(self, *, resume: bool = False) -> int:
+        """Remove what an earlier run left, and return the number of the first frame to write.
+
+        Only files named like those of a frame are removed, in the four folders.
+
+        Args:
+            resume: Keep the finished frames that follow each other from 0, and go on after them.
+        """
+        first = self.finished() if resume else 0
+        stale = [path for path in self._frame_files() if path.name.startswith(".") or _number_of(path) >= first]
+        for path in stale:
+            path.unlink()
+        if stale:
+            logger.info("%s: removed %d files of an earlier run, from frame %06d on", self.folder, len(stale), first)
+        return first
+
+    def finished(self) -> int:
+        """Count the finished frames that follow each other from 0."""
+        count = 0
+        while self._path("camera", count).exists():
+            count += 1
+        return count
+
+    def add(self, result: FrameResult) -> None:
+        """Write the files of one frame.
+
+        Raises:
+            ValueError: The session computed no points in the camera's frame or no pose.
+        """
+        depth, confidence = result.depth, result.prediction.conf_cam
+        assert confidence is not None, "the network gives points_cam and conf_cam together"
+        kept = depth if self.parity else depth.where(result.valid, 0.0)
+        write_depth(self._path("depth", result.number), kept.numpy())
+        with atomic_path(self._path("conf", result.number)) as temporary:
+            np.save(temporary, confidence[0].numpy())
+        write_image(self._path("color", result.number), _truncated(result.image) if self.parity else result.image)
+        camera: dict[str, Any] = {"pose": result.world_from_cam.numpy(), "intrinsics": result.intrinsics.numpy()}
+        if not self.parity:
+            camera |= _origin(result)
+        with atomic_path(self._path("camera", result.number)) as temporary:
+            np.savez(temporary, **camera)
+
+    def _path(self, kind: str, number: int) -> Path:
+        return self.folder / kind / f"{number:06d}{SUFFIXES[kind]}"
+
+    def _frame_files(self) -> list[Path]:
+        files = [path for kind, suffix in SUFFIXES.items() for path in (self.folder / kind).glob(f"*{suffix}")]
+        return [path for path in files if FRAME_FILE.fullmatch(path.name)]
+
+
+@dataclass(frozen=True)
+class SavedFrame:
+    """One finished frame of a folder. The fields that may be None are missing from folders written for parity.
+
+    `intrinsics` are in pixels of `color`, `intrinsics_original` in pixels of the original image (upright, of
+    `original_size`, (h, w)). `scale` and `offset`, both (x, y), lead from one to the other:
+    u_color = (u_original + 0.5) * scale - 0.5 - offset. `index` and `name` say which frame of the input it was; `chunk`
+    counts the resets before it.
+    """
+
+    number: int
+    depth: Float32[np.ndarray, "h w"]
+    confidence: Float32[np.ndarray, "h w"]
+    color: UInt8[np.ndarray, "h w 3"]
+    world_from_cam: Float32[np.ndarray, "4 4"]
+    intrinsics: Float32[np.ndarray, "3 3"]
+    intrinsics_original: Float32[np.ndarray, "3 3"] | None = None
+    original_size: tuple[int, int] | None = None
+    scale: tuple[float, float] | None = None
+    offset: tuple[float, float] | None = None
+    time_s: float | None = None
+    index: int | None = None
+    chunk: int | None = None
+    name: str | None = None
+
+    @property
+    def valid(self) -> Bool[np.ndarray, "h w"]:
+        """Pixels with a depth."""
+        return self.depth > 0
+
+
+def read_frame_folder(folder: str | Path) -> Iterator[SavedFrame]:
+    """Read the finished frames of a folder one by one, in the order of their numbers.
+
+    Raises:
+        FileNotFoundError: The folder holds no finished frame, or a frame lost one of its files.
+    """
+    folder = Path(folder)
+    cameras = sorted(path for path in (folder / "camera").glob("*.npz") if re.fullmatch(r"\d{6}", path.stem))
+    if not cameras:
+        raise FileNotFoundError(
+            f"{folder} holds no camera/000000.npz; expected a folder that a run wrote its frames to"
+        )
+    for path in cameras:
+        yield _read_frame(folder, path)
+
+
+def _read_frame(folder: Path, camera_path: Path) -> SavedFrame:
+    with np.load(camera_path) as camera:
+        values = {key: camera[key] for key in camera.files}
+    extra = {}
+    if "name" in values:
+        pairs = {key: tuple(values[key].tolist()) for key in ("original_size", "scale", "offset")}
+        single = {key: values[key].item() for key in ("index", "chunk", "name")}
+        time_s = float(values["time_s"])
+        extra = {**pairs, **single, "intrinsics_original": values["intrinsics_original"]}
+        extra["time_s"] = None if np.isnan(time_s) else time_s
+    stem = camera_path.stem
+    return SavedFrame(
+        number=int(stem),
+        depth=read_depth(folder / "depth" / f"{stem}.npy"),
+        confidence=np.load(folder / "conf" / f"{stem}.npy"),
+        color=read_image(folder / "color" / f"{stem}.png"),
+        world_from_cam=values["pose"],
+        intrinsics=values["intrinsics"],
+        **extra,
+    )
+
+
+def _origin(result: FrameResult) -> dict[str, Any]:
+    """Where a frame comes from, and the way back to the pixels of its original image."""
+    frame, pixel_map = result.frame, result.pixel_map
+    return {
+        "intrinsics_original": result.intrinsics_original.numpy(),
+        "original_size": np.array(pixel_map.original_size),
+        "scale": np.array(pixel_map.scale, np.float64),
+        "offset": np.array(pixel_map.offset, np.float64),
+        "time_s": np.array(np.nan if frame.time_s is None else frame.time_s),
+        "index": np.array(frame.index),
+        "chunk": np.array(result.chunk),
+        "name": np.array(frame.name),
+    }
+
+
+def _truncated(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Go through the network's [-1, 1] and back to bytes, cutting off instead of rounding. Parity: quirk Q24."""
+    normalised = (image / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
+    return ((normalised + 1) / 2 * np.float32(255)).astype(np.uint8)
+
+
+def _number_of(path: Path) -> int:
+    match = FRAME_FILE.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])

@@ -1,0 +1,84 @@
+"""What a session says about one frame. Sinks (reconstruction, files, viewer) consume these one by one and keep none."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+from cut3r.geometry.poses import transform
+from cut3r.inference.preprocess import PixelMap
+from cut3r.io.frames import Frame
+from cut3r.model.prediction import Prediction
+
+
+class PointSource(Enum):
+    """Which of the network's two point maps becomes the world points."""
+
+    self = (
+        "self"  # points in the camera's frame, moved by the predicted pose; sharper, and what the published demo shows
+    )
+    world = "world"  # the head that predicts world points directly
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """One frame's prediction, on the host, with everything needed to map it back to the original image.
+
+    `number` counts the results of the stream from 0 and names the output files; `frame.index` is the frame's place in
+    its source. `image` is what the network saw. `intrinsics` are in pixels of that image. `valid` marks pixels with
+    finite points in front of the camera that show a part of the original image. `chunk` counts the resets so far:
+    world coordinates are only comparable inside one chunk.
+    """
+
+    frame: Frame
+    number: int
+    image: UInt8[np.ndarray, "h w 3"]
+    prediction: Prediction
+    intrinsics: Float[Tensor, "3 3"]
+    pixel_map: PixelMap
+    valid: Bool[Tensor, "h w"]
+    chunk: int = 0
+    source: PointSource = PointSource.self
+
+    @property
+    def world_from_cam(self) -> Float[Tensor, "4 4"]:
+        """Camera to the frame of the stream's first camera, metres."""
+        return _first(self.prediction.world_from_cam, "pose")
+
+    @property
+    def depth(self) -> Float[Tensor, "h w"]:
+        """Metres along the optical axis; not positive where the network failed, so use it with `valid`."""
+        return _first(self.prediction.points_cam, "points_cam")[..., 2]
+
+    @property
+    def points_world(self) -> Float[Tensor, "h w 3"]:
+        """Points in the frame of the stream's first camera, metres, from the chosen `source`."""
+        if self.source is PointSource.world:
+            return _first(self.prediction.points_world, "points_world")
+        return transform(self.world_from_cam, _first(self.prediction.points_cam, "points_cam"))
+
+    @property
+    def confidence(self) -> Float[Tensor, "h w"]:
+        """The confidence, >= 1, that belongs to `points_world`."""
+        if self.source is PointSource.world:
+            return _first(self.prediction.conf_world, "points_world")
+        return _first(self.prediction.conf_cam, "points_cam")
+
+    @property
+    def intrinsics_original(self) -> Float[Tensor, "3 3"]:
+        """Intrinsics in pixels of the original image, after its EXIF rotation."""
+        return self.pixel_map.intrinsics_to_original(self.intrinsics)
+
+    @property
+    def colors(self) -> Float[Tensor, "h w 3"]:
+        """The network's image in [0, 1]."""
+        return torch.from_numpy(self.image).float() / 255
+
+
+def _first(value: Tensor | None, output: str) -> Tensor:
+    if value is None:
+        raise ValueError(f"the session did not compute this: create it with Outputs({output}=True)")
+    return value[0]

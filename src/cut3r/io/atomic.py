@@ -1,0 +1,25 @@
+"""Files that exist completely or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; what is written there takes the place of `path` when the block ends well.
+
+    The temporary name starts with a dot and keeps the suffix, so that libraries which look at suffixes write the right
+    format. A block that fails or is interrupted leaves an older file at `path` as it was, and no temporary file.
+    Missing folders are created.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(6)}{target.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)

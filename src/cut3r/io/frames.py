@@ -1,0 +1,270 @@
+"""One lazy stream of frames from any source: folder, files, video, webcam or network.
+
+    for frame in open_frames("kitchen.mp4"):
+        ...
+
+A stream is consumed once and holds one frame at a time; to see the frames again, call `open_frames` again.
+"""
+
+import logging
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from jaxtyping import UInt8
+
+from cut3r.io.images import UnreadableImageError, read_image
+from cut3r.io.selection import FrameOptions, Selector, SortOrder, spread
+from cut3r.io.sources import find_images
+from cut3r.io.video import Capture, SequentialCapture, Stamp, is_stream, open_stream, public_name
+
+__all__ = ["Frame", "FrameOptions", "FrameStream", "SortOrder", "open_frames"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a stream, upright (EXIF and video rotation applied), sRGB.
+
+    `index` is the position in the source before any selection, from 0. `time_s` is the presentation time in seconds
+    since the first frame of the source, None for photos. `name` is a file name, or like "kitchen.mp4#000123".
+    """
+
+    rgb: UInt8[np.ndarray, "h w 3"]
+    index: int
+    time_s: float | None
+    name: str
+
+
+class FrameStream:
+    """An iterator over frames that decodes each one when it is asked for, and nothing ahead.
+
+    Attributes:
+        expected: How many frames will probably come, for a progress display; None when unknown. Not a promise.
+        live: A webcam or network stream: no known end, and opening it again gives other frames.
+        description: One line for people.
+        skipped: Names and reasons of the unreadable frames so far (only with `FrameOptions.skip_bad`).
+    """
+
+    def __init__(
+        self,
+        frames: Iterator[Frame],
+        description: str,
+        *,
+        expected: int | None,
+        skipped: list[str],
+        live: bool = False,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.description = description
+        self.expected = expected
+        self.live = live
+        self.skipped = skipped
+        self._frames = frames
+        self._release = release
+
+    def __iter__(self) -> "FrameStream":
+        return self
+
+    def __next__(self) -> Frame:
+        try:
+            return next(self._frames)
+        except BaseException:  # the end, an unreadable frame, an interrupt: nothing comes after any of them
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Release the file or camera; the stream is at its end then."""
+        self._frames = iter(())
+        self._release()
+
+    def __enter__(self) -> "FrameStream":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_frames(
+    source: str | Path | Sequence[str | Path], options: FrameOptions | None = None, *, skip: int = 0
+) -> FrameStream:
+    """Open a source of frames; nothing is decoded until the first frame is asked for.
+
+    Args:
+        source: A folder of images, a list of images, a glob pattern, a text file with one path per line (relative to
+            it), one image, a video file, "camera:0", or a URL (rtsp, http, ...). A path that exists is never taken for
+            a pattern.
+        options: Selection and decoding; all frames in natural order by default.
+        skip: Leave out the first so many frames that would otherwise be given, to resume a run. Cheap: photos are not
+            decoded and frames of a video not converted, except with skip_bad, where it must be known which ones count.
+
+    Raises:
+        FileNotFoundError: No such file or folder, or a pattern without a match.
+        ValueError: A source without images, a video that cannot be opened, a selection that the source cannot do.
+            While iterating: a frame that cannot be read, unless `options.skip_bad`; a selection that starts after the
+            end of a video.
+    """
+    options = options or FrameOptions()
+    if skip < 0:
+        raise ValueError(f"skip is {skip}, expected 0 or more frames")
+    if not isinstance(source, (str, Path)) and len(source) == 1:
+        source = source[0]
+    if isinstance(source, str) and is_stream(source):
+        if skip:
+            raise ValueError(f"{public_name(source)} is live and cannot be resumed; start a new run")
+        return _capture_stream(open_stream(source), options, skip)
+    found = find_images(source, options)
+    if isinstance(found, Path):
+        return _capture_stream(SequentialCapture(found), options, skip)
+    return _photo_stream(found, options, skip)
+
+
+@dataclass
+class _BadFrames:
+    """Counts unreadable frames where that is allowed."""
+
+    allowed: bool
+    skipped: list[str] = field(default_factory=list)
+
+    def report(self, name: str, reason: str) -> None:
+        if not self.allowed:
+            raise ValueError(f"{reason}; to go on without such frames use --skip-bad (FrameOptions(skip_bad=True))")
+        self.skipped.append(f"{name}: {reason}")
+        logger.warning("skipped unreadable frame %d: %s", len(self.skipped), reason)
+
+
+def _photo_stream(paths: list[Path], options: FrameOptions, skip: int) -> FrameStream:
+    if options.fps is not None:
+        raise ValueError(
+            "fps selects by time stamps, which photos do not have; use --every N or --max-frames N instead"
+        )
+    selector = Selector(options)
+    chosen = [index for index in range(len(paths)) if selector.keeps(index, None)]
+    if not chosen:
+        raise ValueError(f"the selection starts at frame {options.start}, but there are only {len(paths)} photos")
+    if options.max_frames is not None:
+        chosen = [chosen[position] for position in spread(len(chosen), options.max_frames)]
+    bad = _BadFrames(options.skip_bad)
+    return FrameStream(
+        _photos([(index, paths[index]) for index in chosen], options, skip, bad),
+        f"{len(chosen)} of {len(paths)} photos from {paths[0].parent}",
+        expected=max(len(chosen) - skip, 0),
+        skipped=bad.skipped,
+    )
+
+
+def _photos(photos: list[tuple[int, Path]], options: FrameOptions, skip: int, bad: _BadFrames) -> Iterator[Frame]:
+    if not bad.allowed:
+        photos, skip = photos[skip:], 0
+    for index, path in photos:
+        try:
+            rgb = read_image(path, background=options.background, parity=options.parity)
+        except (UnreadableImageError, OSError) as error:
+            bad.report(path.name, str(error))
+            continue
+        if skip:
+            skip -= 1
+            continue
+        yield Frame(rgb, index, None, path.name)
+
+
+def _capture_stream(capture: Capture, options: FrameOptions, skip: int) -> FrameStream:
+    expected = _expected(capture, options)
+    bad = _BadFrames(options.skip_bad)
+    return FrameStream(
+        _captured(capture, options, skip, bad),
+        capture.description,
+        expected=None if expected is None else max(expected - skip, 0),
+        live=capture.live,
+        skipped=bad.skipped,
+        release=capture.close,
+    )
+
+
+def _captured(capture: Capture, options: FrameOptions, skip: int, bad: _BadFrames) -> Iterator[Frame]:
+    stamps = _select(capture, options)
+    if options.max_frames is not None:
+        stamps = _at(_positions(capture, options, options.max_frames), stamps)
+    for stamp in stamps:
+        name = f"{capture.name}#{stamp.index:06d}"
+        if skip and not bad.allowed:
+            skip -= 1
+        elif (rgb := capture.retrieve()) is None:
+            bad.report(name, f"frame {stamp.index} of {capture.name} cannot be decoded")
+        elif skip:
+            skip -= 1
+        else:
+            yield Frame(rgb, stamp.index, stamp.time_s, name)
+
+
+def _select(capture: Capture, options: FrameOptions) -> Iterator[Stamp]:
+    """Grab frame by frame, and stop at each one that start, end, every and fps keep."""
+    selector, selected = Selector(options), 0
+    while not selector.is_past(capture.grabbed) and (stamp := capture.grab()) is not None:
+        if selector.keeps(stamp.index, stamp.time_s):
+            selected += 1
+            yield stamp
+    _check_end(capture, options, selected)
+
+
+def _at(positions: Iterable[int], stamps: Iterator[Stamp]) -> Iterator[Stamp]:
+    """The stamps at the given, increasing positions; what comes after the last is not grabbed."""
+    position = -1
+    for wanted in positions:
+        yield from islice(stamps, wanted - position - 1, wanted - position)
+        position = wanted
+
+
+def _positions(capture: Capture, options: FrameOptions, max_frames: int) -> Sequence[int]:
+    """Which of the selected frames max_frames chooses.
+
+    A video is read through once to count them, without colour conversion: the number that its container announces may
+    be an estimate and far off (an MKV whose clock starts at 5 s announced 215 frames for 65).
+    """
+    if capture.live:
+        return range(max_frames)
+    assert isinstance(capture, SequentialCapture)
+    logger.info("counting the frames of %s, to choose %d of them evenly", capture.name, max_frames)
+    counter = capture.reopen()
+    try:
+        return spread(sum(1 for _ in _select(counter, options)), max_frames)
+    finally:
+        counter.close()
+
+
+def _check_end(capture: Capture, options: FrameOptions, selected: int) -> None:
+    """Tell a selection that missed the source, a source that broke off and a normal end from each other."""
+    if capture.grabbed == 0:
+        raise ValueError(f"{capture.name} was opened but no frame of it can be decoded; try to play or re-encode it")
+    if selected == 0:
+        raise ValueError(
+            f"the selection starts at frame {options.start}, but {capture.name} has only {capture.grabbed}"
+        )
+    announced = min(capture.frame_count or 0, options.end or sys.maxsize)
+    if capture.grabbed < announced:
+        logger.warning(
+            "%s announces %d frames but only %d could be decoded; it is damaged, or its header is wrong",
+            capture.name,
+            capture.frame_count,
+            capture.grabbed,
+        )
+    if capture.live and (options.end is None or capture.grabbed < options.end):
+        logger.warning("%s ended after %d frames", capture.name, capture.grabbed)
+
+
+def _expected(capture: Capture, options: FrameOptions) -> int | None:
+    if capture.frame_count is None:
+        return None
+    in_range = max(min(capture.frame_count, options.end or sys.maxsize) - options.start, 0)
+    count = math.ceil(in_range / options.every)
+    if options.fps is not None:
+        count = min(count, math.ceil(in_range / capture.fps * options.fps))
+    return count if options.max_frames is None else min(count, options.max_frames)

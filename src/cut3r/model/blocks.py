@@ -1,0 +1,173 @@
+"""Transformer blocks: attention, MLP, and the three kinds of block the network is made of.
+
+Precision follows the weights: `Linear` and `Conv2d` cast their input to the type of their weights, while the residual
+stream and the norms stay in float32. A network whose matrix weights are bfloat16 therefore needs no autocast.
+"""
+
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cut3r.model.rope import Angles, rotate
+
+
+class Linear(nn.Linear):
+    """A linear layer that takes any floating type and computes in that of its weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype))
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution that takes any floating type and computes in that of its weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype))
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution that takes any floating type and computes in that of its weights."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return super().forward(x.to(self.weight.dtype), output_size)
+
+
+MATRIX_LAYERS = (Linear, Conv2d, ConvTranspose2d)
+
+
+class LayerNorm(nn.LayerNorm):
+    """Layer normalisation with the network's epsilon."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, eps=1e-6)
+
+
+class Mlp(nn.Module):
+    """Two linear layers with the exact (erf) GELU between them."""
+
+    def __init__(self, width: int, hidden: int, out: int | None = None) -> None:
+        super().__init__()
+        self.fc1 = Linear(width, hidden)
+        self.fc2 = Linear(hidden, width if out is None else out)
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n e"]:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = Linear(width, 3 * width)
+        self.proj = Linear(width, width)
+
+    def forward(self, x: Float[Tensor, "b n d"], angles: Angles | None) -> Float[Tensor, "b n d"]:
+        q, k, v = rearrange(self.qkv(x), "b n (three heads c) -> three b heads n c", three=3, heads=self.heads)
+        return self.proj(attend(q, k, v, angles, angles))
+
+
+class CrossAttention(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q = Linear(width, width)
+        self.k = Linear(width, width)
+        self.v = Linear(width, width)
+        self.proj = Linear(width, width)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        partner: Float[Tensor, "b m d"],
+        x_angles: Angles | None,
+        partner_angles: Angles | None,
+    ) -> Float[Tensor, "b n d"]:
+        q, k, v = (
+            rearrange(layer(tokens), "b n (heads c) -> b heads n c", heads=self.heads)
+            for layer, tokens in ((self.q, x), (self.k, partner), (self.v, partner))
+        )
+        return self.proj(attend(q, k, v, x_angles, partner_angles))
+
+
+def attend(
+    q: Float[Tensor, "b heads n c"],
+    k: Float[Tensor, "b heads m c"],
+    v: Float[Tensor, "b heads m c"],
+    q_angles: Angles | None,
+    k_angles: Angles | None,
+) -> Float[Tensor, "b n d"]:
+    """Softmax attention with scale c^-0.5, the heads concatenated. A side without angles is not rotated."""
+    q = q if q_angles is None else rotate(q, q_angles)
+    k = k if k_angles is None else rotate(k, k_angles)
+    return rearrange(F.scaled_dot_product_attention(q, k, v), "b heads n c -> b n (heads c)")
+
+
+class SelfBlock(nn.Module):
+    """Self-attention, then MLP, each on a normalised copy and added back."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: int) -> None:
+        super().__init__()
+        self.norm1 = LayerNorm(width)
+        self.attn = SelfAttention(width, heads)
+        self.norm2 = LayerNorm(width)
+        self.mlp = Mlp(width, mlp_ratio * width)
+
+    def forward(self, x: Float[Tensor, "b n d"], angles: Angles | None) -> Float[Tensor, "b n d"]:
+        x = x + self.attn(self.norm1(x), angles)
+        return x + self.mlp(self.norm2(x))
+
+
+class CrossBlock(nn.Module):
+    """Self-attention, attention to a partner stream, MLP. The partner is read, not changed."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: int) -> None:
+        super().__init__()
+        self.norm1 = LayerNorm(width)
+        self.attn = SelfAttention(width, heads)
+        self.norm2 = LayerNorm(width)
+        self.norm_partner = LayerNorm(width)
+        self.cross = CrossAttention(width, heads)
+        self.norm3 = LayerNorm(width)
+        self.mlp = Mlp(width, mlp_ratio * width)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        partner: Float[Tensor, "b m d"],
+        x_angles: Angles | None = None,
+        partner_angles: Angles | None = None,
+    ) -> Float[Tensor, "b n d"]:
+        x = x + self.attn(self.norm1(x), x_angles)
+        x = x + self.cross(self.norm2(x), self.norm_partner(partner), x_angles, partner_angles)
+        return x + self.mlp(self.norm3(x))
+
+
+class ModulatedNorm(nn.Module):
+    """Layer normalisation whose shift and scale come from another token."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = LayerNorm(width)
+        self.modulation = Linear(width, 2 * width)
+
+    def forward(self, x: Float[Tensor, "b n d"], by: Float[Tensor, "b 1 d"]) -> Float[Tensor, "b n d"]:
+        shift, scale = self.modulation(F.silu(by)).float().chunk(2, dim=-1)
+        return self.norm(x) * (1 + scale) + shift
+
+
+class ModulatedBlock(nn.Module):
+    """A self-attention block that sees its tokens through norms modulated by the pose token."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: int) -> None:
+        super().__init__()
+        self.norm1 = ModulatedNorm(width)
+        self.attn = SelfAttention(width, heads)
+        self.norm2 = ModulatedNorm(width)
+        self.mlp = Mlp(width, mlp_ratio * width)
+
+    def forward(
+        self, x: Float[Tensor, "b n d"], by: Float[Tensor, "b 1 d"], angles: Angles | None
+    ) -> Float[Tensor, "b n d"]:
+        x = x + self.attn(self.norm1(x, by), angles)
+        return x + self.mlp(self.norm2(x, by))

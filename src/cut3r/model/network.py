@@ -1,0 +1,150 @@
+"""Cut3r: a view and a state in, a prediction and the next state out.
+
+Everything that runs the network (training, streaming, revisiting, querying) is a caller of `encode` and `step`.
+
+Source: Continuous 3D Perception Model with Persistent State (arXiv 2501.12387).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from cut3r.model.blocks import MATRIX_LAYERS
+from cut3r.model.config import ModelConfig
+from cut3r.model.decoder import Decoder
+from cut3r.model.encoder import Combine, Tokens, ViewEncoder, ViewInput
+from cut3r.model.heads import Heads
+from cut3r.model.initialize import initialize
+from cut3r.model.memory import PoseMemory
+from cut3r.model.prediction import Outputs, Prediction
+from cut3r.model.state import StreamState, write_where
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """`predictions`, one per view, and `states`: before the first view and after each, or only the last one."""
+
+    predictions: list[Prediction]
+    states: list[StreamState]
+
+
+class Cut3r(nn.Module):
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = ViewEncoder(config)
+        self.decoder = Decoder(config)
+        self.memory = PoseMemory(config)
+        self.heads = Heads(config)
+        initialize(self)
+
+    @property
+    def device(self) -> torch.device:
+        return self.memory.slots.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the matrix products; states, norms, poses and outputs are float32 in any case."""
+        return self.memory.key.weight.dtype
+
+    def to_dtype(self, dtype: torch.dtype) -> "Cut3r":
+        """Convert the weights of the matrix products in place. Norms, tokens and the pose head stay in float32.
+
+        Raises:
+            ValueError: A type that the network does not run in.
+        """
+        if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+            raise ValueError(f"dtype {dtype} is not supported; use torch.float32, torch.bfloat16 or torch.float16")
+        pose_head = set(self.heads.pose.modules())
+        for module in self.modules():
+            if isinstance(module, MATRIX_LAYERS) and module not in pose_head:
+                module.to(dtype)
+        return self
+
+    def initial_state(self, batch_size: int = 1) -> StreamState:
+        """The state of streams that have seen nothing."""
+        is_new = torch.ones(batch_size, dtype=torch.bool, device=self.device)
+        return StreamState(self.decoder.initial(batch_size), self.memory.initial(batch_size), is_new)
+
+    def encode(self, view: ViewInput, *, combine: Combine = "stream", rays_in_batch: bool = False) -> Tokens:
+        """Turn a view into tokens; see `ViewEncoder` for the two rules.
+
+        Raises:
+            ValueError: The image size is not a multiple of the patch size.
+        """
+        return self.encoder(view, combine, rays_in_batch=rays_in_batch)
+
+    def step(
+        self, state: StreamState, view: ViewInput, tokens: Tokens, outputs: Outputs
+    ) -> tuple[Prediction, StreamState]:
+        """Read one view against the state and write it into the state.
+
+        The state is not modified in place: keep the old one to undo the view.
+
+        Args:
+            view: Decides, sample by sample, whether the state may change and whether it is reset afterwards.
+            tokens: The encoded view.
+            outputs: Heads to run. Each costs time even when its result is thrown away.
+
+        Raises:
+            ValueError: The state was made for another batch size.
+        """
+        if state.batch_size != view.batch_size:
+            raise ValueError(
+                f"state holds {state.batch_size} streams but the view has {view.batch_size}; "
+                "start a new state with initial_state(), or split the batch"
+            )
+        summary = tokens.features.float().mean(dim=1, keepdim=True)
+        remembered = self.memory.read(state.memory, summary)
+        pose_query = torch.where(state.is_new[:, None, None], self.decoder.pose_token, remembered)
+        decoded = self.decoder(tokens, pose_query, state.tokens)
+        prediction = self.heads(decoded, outputs)
+
+        new_tokens, new_memory = state.tokens, state.memory
+        writes = view.write_mask()
+        if bool(writes.any()):
+            memory = self.memory.write(state.memory, summary, decoded.pose)
+            new_tokens = write_where(writes, decoded.candidate, new_tokens)
+            new_memory = write_where(writes, memory, new_memory)
+        resets = view.reset_mask()
+        if bool(resets.any()):
+            initial = self.initial_state(state.batch_size)
+            new_tokens = write_where(resets, initial.tokens, new_tokens)
+            new_memory = write_where(resets, initial.memory, new_memory)
+        # Parity: a reset inside a stream does not make it new; the next pose query is read from the initial memory
+        return prediction, StreamState(new_tokens, new_memory, torch.zeros_like(state.is_new))
+
+    def rollout(
+        self,
+        views: Sequence[ViewInput],
+        *,
+        outputs: Outputs,
+        combine: Combine = "batch",
+        state: StreamState | None = None,
+        keep_states: bool = False,
+    ) -> Rollout:
+        """Run a whole sequence of views, of equal batch size but of any image sizes.
+
+        Args:
+            combine: "batch" is the rule of training, where one ray map anywhere changes the tokens of all views;
+                "stream" is the rule of frame-by-frame inference. Without ray maps they agree.
+            state: Where to start; None starts new streams.
+            keep_states: Return the states before the first and after each view, instead of the last one.
+
+        Raises:
+            ValueError: No views, or views that do not fit the state or the patch size.
+        """
+        if not views:
+            raise ValueError("rollout needs at least one view, and the sequence is empty")
+        if state is None:
+            state = self.initial_state(views[0].batch_size)
+        rays_in_batch = any(bool(view.ray_mask().any()) for view in views)
+        predictions, states = [], [state]
+        for view in views:
+            tokens = self.encode(view, combine=combine, rays_in_batch=rays_in_batch)
+            prediction, state = self.step(state, view, tokens, outputs)
+            predictions.append(prediction)
+            states.append(state)
+        return Rollout(predictions, states if keep_states else states[-1:])

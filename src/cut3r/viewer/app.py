@@ -1,0 +1,159 @@
+"""A window on a stream: a web page (viser) that shows points and cameras while frames arrive.
+
+Three kinds of threads meet here. The inference thread calls `Viewer.add`, which copies the bounded part of a result
+into a store and returns. The page's threads change controls. The drawing thread wakes up, reads store and controls, and
+sends what differs from the last time. Nobody waits for anybody: a late drawing thread draws several frames at once.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+
+import viser
+
+from cut3r.inference.result import FrameResult
+from cut3r.viewer.config import ViewerConfig
+from cut3r.viewer.look import Look
+from cut3r.viewer.navigation import Navigator
+from cut3r.viewer.panel import Panel, Status
+from cut3r.viewer.query import Query, QueryDesk
+from cut3r.viewer.scene import Scene
+from cut3r.viewer.store import FrameStore
+from cut3r.viewer.view import ShownView, view_from_frame
+
+logger = logging.getLogger(__name__)
+
+SHORTEST_REDRAW_SECONDS = 1 / 30  # one redraw serves all changes meanwhile
+
+
+class Viewer:
+    """A sink for results, beside files and reconstructions.
+
+    `viewer.lock` serialises the network between the stream and the queries: when `query` is given, hold it around
+    `session.push`, and only there.
+
+    Args:
+        port: 0 takes any free port. When the port is taken the next free one is used, with a warning; see `url`.
+        host: The address to listen at; the default makes the page reachable from other machines.
+        query: `Session.query`, or None for a viewer without queries.
+
+    Raises:
+        ValueError: No such port.
+    """
+
+    def __init__(
+        self,
+        port: int = 8080,
+        *,
+        host: str = "0.0.0.0",
+        options: ViewerConfig | None = None,
+        query: Query | None = None,
+    ) -> None:
+        if not 0 <= port <= 65535:
+            raise ValueError(f"port is {port}, expected 0 (any free one) to 65535; 8080 is usual")
+        self.lock = threading.Lock()
+        self._options = options or ViewerConfig()
+        self._server = viser.ViserServer(host=host, port=port, label="CUT3R", verbose=False)
+        if port not in (0, self._server.get_port()):
+            logger.warning("port %d is taken, so the viewer is at %s", port, self.url)
+        self._server.gui.configure_theme(show_logo=False, show_share_button=False)
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._finished = False
+        self._seen = 0
+        self._status = Status()
+        self._arrivals: deque[float] = deque(maxlen=30)
+        self._store = FrameStore(self._options.max_frames)
+        self._panel = Panel(self._server, self._options, self._wake.set)
+        self._desk = QueryDesk(self._server, self._options, self._store, query, self.lock, self._wake.set, self.look)
+        self._navigator = Navigator(self._server)
+        self._scene = Scene(self._server)
+        self._drawing = threading.Thread(target=self._draw_until_closed, name="viewer", daemon=True)
+        self._drawing.start()
+
+    @property
+    def url(self) -> str:
+        """Where to point the browser on this machine."""
+        host = self._server.get_host()
+        return f"http://{'localhost' if host == '0.0.0.0' else host}:{self._server.get_port()}"
+
+    @property
+    def status(self) -> Status:
+        """What the page said at the last redraw."""
+        return self._status
+
+    def add(self, result: FrameResult) -> None:
+        """Show a frame. Takes a few milliseconds whatever the page does, and keeps nothing of the result alive."""
+        view = view_from_frame(
+            result,
+            self._seen,
+            max_points=self._options.points_per_frame,
+            thumbnail_side=self._options.thumbnail_side,
+        )
+        self._store.add(view)
+        self._seen += 1
+        self._arrivals.append(time.monotonic())
+        self._wake.set()
+
+    def finish(self) -> None:
+        """Say in the page that the stream has ended. Queries and all controls go on working."""
+        self._finished = True
+        self._wake.set()
+
+    def look(self) -> Look:
+        """How the scene is drawn now: what the controls of the page say."""
+        return self._panel.look()
+
+    def wait(self) -> None:
+        """Block until Ctrl-C, or until another thread closes the viewer."""
+        try:
+            while not self._closing.wait(timeout=1.0):  # without a timeout Ctrl-C would not get through everywhere
+                pass
+        except KeyboardInterrupt:
+            logger.info("the viewer was interrupted")
+
+    def close(self) -> None:
+        """Stop drawing and serving. Closing twice is allowed."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        self._wake.set()
+        self._drawing.join()
+        self._server.stop()
+
+    def _draw_until_closed(self) -> None:
+        shown: ShownView | None = None
+        next_tick = time.monotonic()
+        while not self._closing.is_set():
+            tick = self._panel.tick_seconds
+            self._wake.wait(timeout=None if tick is None else max(0.0, next_tick - time.monotonic()))
+            self._wake.clear()
+            if tick is not None and time.monotonic() >= next_tick:
+                self._panel.step(1)
+                next_tick = time.monotonic() + tick
+            shown = self._redraw(shown)
+            self._closing.wait(SHORTEST_REDRAW_SECONDS)
+
+    def _redraw(self, shown: ShownView | None) -> ShownView | None:
+        """Bring the page up to date; gives the current frame, to be passed in the next time."""
+        frames, stride = self._store.snapshot()
+        self._panel.set_frame_count(len(frames))
+        look = self._panel.look()
+        current = frames[look.current] if frames else None
+        if current is not None and (shown is None or shown.chunk != current.chunk):
+            self._desk.enter_chunk(current.chunk)
+            self._navigator.start_at(frames[0])
+        queries = self._desk.views()
+        points = self._scene.draw(frames, queries, look)
+        self._panel.show_image(None if current is None else current.thumbnail)
+        self._status = Status(self._seen, stride, points, len(queries), self._fps(), self._finished)
+        self._panel.show_status(self._status)
+        if current is not None and current is not shown and self._panel.following:
+            self._navigator.follow(current)
+        return current
+
+    def _fps(self) -> float:
+        """Frames per second over the last arrivals."""
+        arrivals = list(self._arrivals)
+        return (len(arrivals) - 1) / max(arrivals[-1] - arrivals[0], 1e-6) if len(arrivals) > 1 else 0.0

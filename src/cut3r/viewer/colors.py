@@ -1,0 +1,52 @@
+"""Colours of points and cameras: the image's own, or a measurement on the turbo scale (blue is low, red is high)."""
+
+from enum import Enum
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from cut3r.viewer.view import ShownView
+
+CONFIDENCE_RANGE = (1.0, 30.0)  # the ends of the confidence scale, which is logarithmic
+
+_TURBO = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], cv2.COLORMAP_TURBO).reshape(256, 3)[
+    :, ::-1
+]  # [256, 3], rgb
+_NOT_TOO_DARK = (0.08, 0.92)  # both ends of turbo are nearly black
+
+
+class ColorBy(Enum):
+    rgb = "rgb"
+    depth = "depth"
+    confidence = "confidence"
+    time = "time"
+
+
+def turbo(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape 3"]:
+    """Map 0 to blue and 1 to red; values outside are clamped, NaN counts as 0."""
+    low, high = _NOT_TOO_DARK
+    clamped = np.clip(np.nan_to_num(values), 0.0, 1.0)
+    return _TURBO[np.rint(255 * (low + (high - low) * clamped)).astype(np.uint8)]
+
+
+def time_color(position: int, newest: int) -> tuple[int, int, int]:
+    """Colour a frame by its place between the first frame of the stream (blue) and the newest one (red)."""
+    r, g, b = turbo(np.array(position / max(newest, 1)))
+    return int(r), int(g), int(b)
+
+
+def point_colors(view: ShownView, color_by: ColorBy) -> UInt8[np.ndarray, "p 3"]:
+    """Colour every point of a view.
+
+    Depth runs from the view's 2nd to its 98th percentile, near blue and far red; confidence over CONFIDENCE_RANGE. Time
+    has one colour per view, see `time_color`, so here it gives the image's colours.
+    """
+    if color_by is ColorBy.depth and len(view.points_cam):
+        depth = view.points_cam[:, 2].astype(np.float64)
+        near, far = np.percentile(depth, (2, 98))
+        return turbo((depth - near) / max(far - near, 1e-6))
+    if color_by is ColorBy.confidence:
+        low, high = np.log(CONFIDENCE_RANGE)
+        return turbo((np.log(view.confidence.astype(np.float64)) - low) / (high - low))
+    return view.colors

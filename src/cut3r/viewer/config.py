@@ -1,0 +1,30 @@
+"""What a user can set about the viewer before it starts; most of it is also a control in the page."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class ViewerConfig:
+    """`max_frames` and `points_per_frame` bound the memory: 300 x 20,000 points are 0.2 GB here and 54 MB to a page."""
+
+    point_size: float = 0.01  # metres; about the distance between 20,000 points of a view at 2 m
+    confidence: float = 1.5  # points at or below are hidden at the start
+    points_per_frame: int = 20_000  # kept of each frame, at random
+    max_frames: int = 300  # kept of the stream; a longer one is thinned evenly
+    max_queries: int = 20  # the oldest goes
+    camera_size: float = 0.1  # size of the frusta
+    thumbnail_side: int = 160  # pixels of the longer side of the images in the frusta
+
+    def __post_init__(self) -> None:
+        least = {
+            "point_size": 1e-4,
+            "confidence": 0.0,
+            "points_per_frame": 1,
+            "max_frames": 2,
+            "max_queries": 1,
+            "camera_size": 0.01,
+            "thumbnail_side": 8,
+        }
+        for name, minimum in least.items():
+            if not getattr(self, name) >= minimum:
+                raise ValueError(f"{name} is {getattr(self, name)}, but the viewer needs at least {minimum}; raise it")

@@ -1,0 +1,64 @@
+"""Where the people at the pages stand: the first view, following a camera, and each page's own read-out."""
+
+import math
+
+import numpy as np
+import viser
+from jaxtyping import Float
+
+from cut3r.viewer.look import up_of, view_from_behind
+from cut3r.viewer.query import pose_of_page
+from cut3r.viewer.view import ShownView
+
+WORLD_UP = (0.0, -1.0, 0.0)  # the first camera's y axis points down
+
+
+class Navigator:
+    def __init__(self, server: viser.ViserServer) -> None:
+        self._server = server
+        server.scene.set_up_direction(WORLD_UP)
+        server.initial_camera.position, server.initial_camera.look_at = (0.0, -0.5, -1.5), (0.0, 0.0, 1.0)
+        server.on_client_connect(_add_view_folder)
+
+    def start_at(self, view: ShownView) -> None:
+        """Place everybody, and everybody who comes later, behind this camera."""
+        position, look_at = view_from_behind(view.world_from_cam, view.median_depth)
+        self._server.initial_camera.position, self._server.initial_camera.look_at = tuple(position), tuple(look_at)
+        self._move_all(position, look_at)
+
+    def follow(self, view: ShownView) -> None:
+        """Move everybody behind this camera."""
+        self._move_all(*view_from_behind(view.world_from_cam, view.median_depth))
+
+    def _move_all(self, position: Float[np.ndarray, "3"], look_at: Float[np.ndarray, "3"]) -> None:
+        for client in self._server.get_clients().values():
+            with client.atomic():
+                client.camera.position = position
+                client.camera.look_at = look_at
+
+
+def describe(camera: viser.CameraHandle) -> str:
+    """Say where a page's camera stands, and its field of view."""
+    x, y, z = camera.position
+    quaternion = ", ".join(f"{value:.3f}" for value in camera.wxyz)
+    horizontal = 2 * math.atan(math.tan(camera.fov / 2) * camera.aspect)
+    return (
+        f"position {x:.2f}, {y:.2f}, {z:.2f} m\n\nwxyz {quaternion}\n\n"
+        f"field of view {math.degrees(camera.fov):.1f}° high, {math.degrees(horizontal):.1f}° wide, "
+        f"aspect {camera.aspect:.2f}"
+    )
+
+
+def _add_view_folder(client: viser.ClientHandle) -> None:
+    """Give a page its own controls: they are about its camera only."""
+    with client.gui.add_folder("Your view", expand_by_default=False):
+        level = client.gui.add_button("Reset up direction", hint="Make up what is up in your view")
+        text = client.gui.add_markdown(describe(client.camera))
+
+    @level.on_click
+    def _(_: viser.GuiEvent) -> None:
+        client.camera.up_direction = up_of(pose_of_page(client.camera.wxyz, client.camera.position).double().numpy())
+
+    @client.camera.on_update
+    def _(camera: viser.CameraHandle) -> None:
+        text.content = describe(camera)

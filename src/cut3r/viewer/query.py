@@ -1,0 +1,154 @@
+"""Query from here: ask the network what it would see from the viewer's camera."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import viser
+from jaxtyping import Float
+from torch import Tensor
+
+from cut3r.geometry.poses import matrix_from_quaternion, pose_from_parts
+from cut3r.inference.session import QueryResult
+from cut3r.viewer.config import ViewerConfig
+from cut3r.viewer.look import Look
+from cut3r.viewer.store import FrameStore
+from cut3r.viewer.view import ShownView, stream_camera, view_from_query
+
+logger = logging.getLogger(__name__)
+
+Query = Callable[[Float[Tensor, "4 4"], Float[Tensor, "3 3"], tuple[int, int]], QueryResult]
+"""world_from_cam (metres), intrinsics (pixels), size (h, w): `Session.query` is one."""
+
+
+def pose_of_page(wxyz: Float[np.ndarray, "4"], position: Float[np.ndarray, "3"]) -> Float[Tensor, "4 4"]:
+    """Give world_from_cam of a page's camera, as viser describes it: OpenCV's axes, metres."""
+    return pose_from_parts(matrix_from_quaternion(torch.tensor(wxyz)), torch.tensor(position)).float()
+
+
+class QueryDesk:
+    """The query button and the list of answers.
+
+    Args:
+        query: None disables the button.
+        lock: Held while the network works, so that no frame is pushed meanwhile.
+        on_change: Called after an answer came or went.
+        look: Gives the confidence threshold in force, to say how many of an answer's points can be seen.
+    """
+
+    def __init__(
+        self,
+        server: viser.ViserServer,
+        config: ViewerConfig,
+        frames: FrameStore,
+        query: Query | None,
+        lock: threading.Lock,
+        on_change: Callable[[], None],
+        look: Callable[[], Look],
+    ) -> None:
+        self._server, self._config, self._frames, self._query = server, config, frames, query
+        self._network_lock, self._on_change, self._look = lock, on_change, look
+        self._views: list[ShownView] = []
+        self._entries: dict[int, list[viser.GuiImageHandle | viser.GuiMarkdownHandle]] = {}
+        self._count = 0
+        self._chunk = 0
+        self._list_lock = threading.Lock()
+        with server.gui.add_folder("Query", order=-1):  # above the other controls
+            self._button = server.gui.add_button(
+                "Query from here", disabled=True, icon=viser.Icon.CAMERA_PLUS, hint="Render the unseen view"
+            )
+            self._explanation = server.gui.add_markdown(
+                "This stream cannot be queried." if query is None else "Possible after the first frame."
+            )
+        self._folder = server.gui.add_folder("Queries", visible=False)
+        with self._folder:
+            self._delete = server.gui.add_button("Delete all queries", icon=viser.Icon.TRASH)
+        self._button.on_click(self._on_query)
+        self._delete.on_click(lambda _: self.clear())
+
+    def enter_chunk(self, chunk: int) -> None:
+        """Allow queries, for a frame has arrived. Answers of an earlier chunk stand in another world: forget them."""
+        if self.views() and chunk != self._chunk:
+            self.clear()
+        self._chunk = chunk
+        if self._query is not None:
+            self._button.disabled = False
+            self._explanation.content = "Renders the view from your camera, with the stream's focal length."
+
+    def views(self) -> list[ShownView]:
+        """The answers to be shown, oldest first."""
+        with self._list_lock:
+            return list(self._views)
+
+    def clear(self) -> None:
+        """Delete all answers."""
+        with self._list_lock:
+            while self._views:
+                self._forget_oldest()
+            self._folder.visible = False
+        self._on_change()
+
+    def ask(self, world_from_cam: Float[Tensor, "4 4"]) -> str:
+        """Run a query and show its answer; gives a line about it.
+
+        Raises:
+            ValueError: There is no frame yet. The query's own errors pass through.
+        """
+        assert self._query is not None
+        intrinsics, size = stream_camera(self._frames.snapshot()[0])
+        with self._network_lock:
+            result = self._query(world_from_cam, intrinsics, size)
+        with self._list_lock:
+            view = view_from_query(
+                result,
+                self._count,
+                max_points=self._config.points_per_frame,
+                thumbnail_side=2 * self._config.thumbnail_side,
+            )
+            self._count += 1
+            text = self._describe(view, *result.pose_error)
+            self._remember(view, text)
+        self._on_change()
+        return text
+
+    def _describe(self, view: ShownView, angle_deg: float, meters: float) -> str:
+        threshold = self._look().confidence
+        trusted = int((view.confidence > threshold).sum())
+        return (
+            f"Query {view.position}: pose error {angle_deg:.1f}°, {100 * meters:.1f} cm; "
+            f"{trusted:,} of {len(view.confidence):,} points above confidence {threshold:.1f}"
+        )
+
+    def _remember(self, view: ShownView, text: str) -> None:
+        self._views.append(view)
+        with self._folder:
+            self._entries[view.position] = [self._server.gui.add_markdown(text)]
+            if view.thumbnail is not None:
+                self._entries[view.position].append(self._server.gui.add_image(view.thumbnail))
+        self._folder.visible = True
+        while len(self._views) > self._config.max_queries:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        for entry in self._entries.pop(self._views.pop(0).position):
+            entry.remove()
+
+    def _on_query(self, event: viser.GuiEvent) -> None:
+        """Answer a click; whatever goes wrong is said in the page that asked, and logged."""
+        client = event.client
+        assert client is not None
+        note = client.add_notification("Query", "The network is looking ...", loading=True, with_close_button=False)
+        self._button.disabled = True
+        try:
+            note.body = self.ask(pose_of_page(client.camera.wxyz, client.camera.position))
+            note.auto_close_seconds = 6.0
+        except (
+            Exception
+        ) as error:  # the network's errors are anybody's; a callback has no caller that could handle them
+            logger.exception("the query failed")
+            note.title, note.body, note.color = "The query failed", f"{type(error).__name__}: {error}", "red"
+        finally:
+            note.loading, note.with_close_button = False, True
+            self._button.disabled = False

@@ -1,0 +1,161 @@
+"""What the viewer keeps of a frame or a query: a bounded cloud, a thumbnail and a camera.
+
+Points are kept in their camera's frame as float16: exact to 1/2048 of their distance, finer than any prediction,
+wherever in the world the camera is. They are in random order, so any beginning of a cloud is a fair sample of it.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float16, Int, UInt8
+from torch import Tensor
+
+from cut3r.geometry.cameras import fov_from_focal, pinhole
+from cut3r.geometry.poses import invert, transform
+from cut3r.inference.result import FrameResult
+from cut3r.inference.session import QueryResult
+
+QUERY_COLOR = (64, 179, 230)  # of a query's frustum, and of its points when no colours were predicted
+
+
+@dataclass(frozen=True)
+class ShownView:
+    """A camera and its cloud.
+
+    `position` counts the frames, or the queries, in order of arrival. `size` is (h, w) of the network's image and
+    `focal` in its pixels. `thumbnail` is None when a query predicted no colours.
+    """
+
+    position: int
+    world_from_cam: Float[np.ndarray, "4 4"]
+    points_cam: Float16[np.ndarray, "p 3"]
+    colors: UInt8[np.ndarray, "p 3"]
+    confidence: Float[np.ndarray, "p"]
+    size: tuple[int, int]
+    focal: float
+    thumbnail: UInt8[np.ndarray, "h w 3"] | None
+    chunk: int = 0
+
+    @property
+    def fov(self) -> float:
+        """Vertical field of view, radians: what viser calls `fov`."""
+        return fov_from_focal(self.focal, self.size[0])
+
+    @property
+    def aspect(self) -> float:
+        """Width over height."""
+        return self.size[1] / self.size[0]
+
+    @property
+    def median_depth(self) -> float:
+        """Metres; 1 when the view has no points. The scale at which to look at this view."""
+        return float(np.median(self.points_cam[:, 2])) if len(self.points_cam) else 1.0
+
+
+def view_from_frame(result: FrameResult, position: int, *, max_points: int, thumbnail_side: int) -> ShownView:
+    """Take the bounded part of a frame's result that is shown; nothing of the result is kept alive."""
+    chosen = choose(result.valid, max_points, seed=position)
+    points_world = result.points_world.reshape(-1, 3)[chosen]
+    return _view(
+        position,
+        world_from_cam=result.world_from_cam,
+        points_cam=transform(invert(result.world_from_cam), points_world),
+        colors=result.image.reshape(-1, 3)[chosen.numpy()],
+        confidence=result.confidence.flatten()[chosen],
+        intrinsics=result.intrinsics,
+        size=(result.image.shape[0], result.image.shape[1]),
+        thumbnail=shrink_image(result.image, thumbnail_side),
+        chunk=result.chunk,
+    )
+
+
+def view_from_query(result: QueryResult, position: int, *, max_points: int, thumbnail_side: int) -> ShownView:
+    """The same for a query: its points at the requested pose, in the predicted colours where there are any."""
+    assert result.prediction.points_cam is not None
+    points_cam = result.prediction.points_cam[0]
+    h, w = points_cam.shape[:2]
+    chosen = choose(points_cam.isfinite().all(dim=-1) & (points_cam[..., 2] > 0), max_points, seed=position)
+    rgb = None if result.prediction.rgb is None else result.rgb
+    colors = np.full((len(chosen), 3), QUERY_COLOR, np.uint8) if rgb is None else rgb.reshape(-1, 3)[chosen.numpy()]
+    return _view(
+        position,
+        world_from_cam=result.world_from_cam,
+        points_cam=points_cam.reshape(-1, 3)[chosen],
+        colors=colors,
+        confidence=result.confidence.flatten()[chosen],
+        intrinsics=result.intrinsics,
+        size=(h, w),
+        thumbnail=None if rgb is None else shrink_image(rgb, thumbnail_side),
+        chunk=0,
+    )
+
+
+def _view(
+    position: int,
+    *,
+    world_from_cam: Float[Tensor, "4 4"],
+    points_cam: Float[Tensor, "p 3"],
+    colors: UInt8[np.ndarray, "p 3"],
+    confidence: Float[Tensor, "p"],
+    intrinsics: Float[Tensor, "3 3"],
+    size: tuple[int, int],
+    thumbnail: UInt8[np.ndarray, "h w 3"] | None,
+    chunk: int,
+) -> ShownView:
+    points = points_cam.half()
+    fits = points.isfinite().all(dim=-1).numpy()  # a point beyond 65 km overflows float16
+    return ShownView(
+        position=position,
+        world_from_cam=world_from_cam.double().numpy(),
+        points_cam=points.numpy()[fits],
+        colors=colors[fits],
+        confidence=confidence.float().numpy()[fits],
+        size=size,
+        focal=float(intrinsics[1, 1]),
+        thumbnail=thumbnail,
+        chunk=chunk,
+    )
+
+
+def choose(valid: Bool[Tensor, "h w"], max_points: int, *, seed: int) -> Int[Tensor, "p"]:
+    """Draw at most `max_points` of the valid pixels (flat indices), each once, in random order."""
+    candidates = valid.flatten().nonzero().squeeze(-1)
+    drawn = np.random.default_rng(seed).choice(len(candidates), min(max_points, len(candidates)), replace=False)
+    return candidates[torch.from_numpy(drawn)]
+
+
+def select(view: ShownView, *, confidence: float, percentile: float, max_points: int) -> Int[np.ndarray, "p"]:
+    """Choose which of a view's points to draw.
+
+    Args:
+        confidence: Points at or below are hidden.
+        percentile: So many percent of the view's points, the least confident, are hidden too; 0 to 100.
+    """
+    if len(view.confidence) == 0:
+        return np.zeros(0, np.int64)
+    trusted = (view.confidence > confidence) & (view.confidence >= np.percentile(view.confidence, percentile))
+    return np.flatnonzero(trusted)[:max_points]
+
+
+def shrink_image(image: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Reduce an image until its longer side has at most `side` pixels; a smaller one is copied."""
+    h, w = image.shape[:2]
+    scale = min(1.0, side / max(h, w))
+    if scale == 1.0:
+        return image.copy()
+    return cv2.resize(image, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA)
+
+
+def stream_camera(frames: list[ShownView]) -> tuple[Float[Tensor, "3 3"], tuple[int, int]]:
+    """Give the intrinsics and (h, w) of the stream: the newest frame's size, and the median focal length at that size.
+
+    Raises:
+        ValueError: There is no frame yet.
+    """
+    if not frames:
+        raise ValueError("no frame has arrived yet, so the focal length is unknown; query after the first frame")
+    size = frames[-1].size
+    focal = float(np.median([frame.focal for frame in frames if frame.size == size]))
+    return pinhole(size, focal), size

@@ -1,0 +1,178 @@
+"""The viewer without a browser: it draws while frames arrive, stays bounded, and never holds up the stream."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from cut3r.viewer.app import Viewer
+from cut3r.viewer.config import ViewerConfig
+
+
+@pytest.fixture
+def viewer(room):
+    viewer = Viewer(port=0, host="127.0.0.1", query=room.query)
+    yield viewer
+    viewer.close()
+
+
+def test_points_are_drawn_while_frames_arrive(viewer, room, wait_until):
+    viewer.add(room.result(0))
+    wait_until(lambda: viewer.status.points == 96 * 128)
+    viewer.add(room.result(1))
+    wait_until(lambda: viewer.status.points == 2 * 96 * 128)
+    assert viewer.status.frames == 2
+
+
+def test_without_frames_every_control_can_be_used(viewer, wait_until):
+    """Quirks Q27, Q28: the original divides by zero and steps past the end."""
+    panel = viewer._panel
+    panel._mode.value, panel._color_by.value, panel._playing.value = "one frame", "time", True
+    panel.step(1)
+    viewer.finish()
+    wait_until(lambda: viewer.status.finished)
+    assert viewer.status.points == 0
+
+
+@pytest.mark.parametrize("color_by", ["rgb", "depth", "confidence", "time"])
+def test_after_one_frame_every_control_can_be_used(viewer, room, wait_until, color_by):
+    viewer.add(room.result(0))
+    panel = viewer._panel
+    panel._color_by.value, panel._mode.value, panel._playing.value = color_by, "up to now", True
+    panel.step(-1)
+    wait_until(lambda: viewer.status.points == 96 * 128)
+    assert panel.look().current == 0
+
+
+def test_the_confidence_slider_filters_at_once(viewer, room, wait_until):
+    result = room.result(0)
+    viewer.add(result)
+    viewer._panel._confidence.value = 5.0
+    expected = int((result.confidence > 5.0).sum())
+    assert 0 < expected < 96 * 128
+    wait_until(lambda: viewer.status.points == expected)
+    viewer._panel._confidence.value = 30.0
+    wait_until(lambda: viewer.status.points == 0)
+    viewer._panel._confidence.value = 0.0
+    wait_until(lambda: viewer.status.points == 96 * 128)
+
+
+def test_the_bound_on_points_is_live(viewer, room, wait_until):
+    for number in range(3):
+        viewer.add(room.result(number))
+    viewer._panel._max_points.value = 1000
+    wait_until(lambda: viewer.status.points == 3000)
+
+
+def test_one_frame_or_those_up_to_now_are_visible(viewer, room, wait_until):
+    for number in range(4):
+        viewer.add(room.result(number))
+    wait_until(lambda: viewer.status.points == 4 * 96 * 128)
+    viewer._panel._frame.value = 1
+    viewer._panel._mode.value = "up to now"
+    wait_until(lambda: viewer.status.points == 2 * 96 * 128)
+    viewer._panel._mode.value = "one frame"
+    wait_until(lambda: viewer.status.points == 96 * 128)
+
+
+def test_the_current_frame_is_the_newest_until_somebody_goes_back(viewer, room, wait_until):
+    for number in range(3):
+        viewer.add(room.result(number))
+    wait_until(lambda: viewer.look().current == 2)
+    viewer._panel.step(-1)
+    viewer.add(room.result(3))
+    wait_until(lambda: viewer.status.frames == 4)
+    assert viewer.look().current == 1
+
+
+def test_playback_goes_round(viewer, room, wait_until):
+    for number in range(3):
+        viewer.add(room.result(number))
+    wait_until(lambda: viewer.look().current == 2)
+    viewer._panel._fps.value = 60.0
+    seen = set()
+
+    def all_were_current() -> bool:
+        seen.add(viewer.look().current)
+        return seen == {0, 1, 2}
+
+    viewer._panel._playing.value = True
+    wait_until(all_were_current)
+
+
+def test_a_thousand_frames_stay_bounded_and_hold_up_nothing(small_room, wait_until):
+    viewer = Viewer(
+        port=0, host="127.0.0.1", options=ViewerConfig(max_frames=16, points_per_frame=50, thumbnail_side=8)
+    )
+    results = [small_room.result(number) for number in range(10)]
+    messages = viewer._server._websock_server._broadcast_buffer.message_from_id
+    slowest = 0.0
+    for number in range(1000):
+        start = time.perf_counter()
+        viewer.add(results[number % 10])
+        slowest = max(slowest, time.perf_counter() - start)
+        if number == 200:
+            wait_until(lambda: viewer.status.frames == 201)
+            after_200 = len(messages)
+    wait_until(lambda: viewer.status.frames == 1000)
+    frames, stride = viewer._store.snapshot()
+    assert 8 <= len(frames) <= 16
+    assert sum(len(frame.points_cam) for frame in frames) <= 16 * 50
+    assert stride > 1
+    assert len(messages) < after_200 + 60  # what viser would replay to a new page does not grow either
+    assert slowest < 0.5
+    viewer.close()
+
+
+def test_add_does_not_wait_for_a_drawing_thread_that_hangs(viewer, room, monkeypatch):
+    drawing, go_on = threading.Event(), threading.Event()
+
+    def hang(*_) -> int:
+        drawing.set()
+        go_on.wait(10)
+        return 0
+
+    monkeypatch.setattr(viewer._scene, "draw", hang)
+    viewer.add(room.result(0))
+    assert drawing.wait(10)
+    start = time.perf_counter()
+    for number in range(5):
+        viewer.add(room.result(number))
+    assert time.perf_counter() - start < 2
+    go_on.set()
+
+
+def test_a_new_chunk_starts_a_new_scene(viewer, room, wait_until):
+    viewer.add(room.result(0))
+    wait_until(lambda: viewer.status.frames == 1)
+    viewer._desk.ask(room.pose(0))
+    wait_until(lambda: viewer.status.queries == 1)
+    viewer.add(room.result(1, chunk=1))
+    wait_until(lambda: viewer.status.queries == 0)
+    wait_until(lambda: viewer.status.points == 96 * 128)
+
+
+def test_a_taken_port_is_replaced_and_said(caplog):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        viewer = Viewer(port=port, host="127.0.0.1")
+        viewer.close()
+    assert viewer.url != f"http://127.0.0.1:{port}"
+    assert f"port {port} is taken, so the viewer is at {viewer.url}" in caplog.text
+
+
+def test_a_port_that_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="port is 70000"):
+        Viewer(port=70000)
+
+
+def test_wait_ends_when_the_viewer_is_closed(room):
+    viewer = Viewer(port=0, host="127.0.0.1")
+    closer = threading.Timer(0.2, viewer.close)
+    closer.start()
+    viewer.wait()
+    closer.join()
+    viewer.close()

@@ -1,0 +1,180 @@
+"""The page in a real browser: it loads, points arrive, controls and queries change the picture.
+
+Screenshots go to the test's temporary folder and, where CUT3R_SCREENSHOTS names a folder, there too.
+"""
+
+import io
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from cut3r.viewer.app import Viewer
+from cut3r.viewer.config import ViewerConfig
+
+CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None or CHROMEDRIVER is None,
+        reason="SKIPPED LOUDLY: no chromium and chromedriver, the page is not verified by this run; "
+        "apt-get install chromium chromium-driver",
+    ),
+]
+
+FLAGS = (
+    "--headless=new --no-sandbox --disable-dev-shm-usage --window-size=1200,800 --hide-scrollbars "
+    "--use-angle=swiftshader --enable-unsafe-swiftshader --ignore-gpu-blocklist "  # WebGL without a GPU
+    "--disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+)
+PANEL_WIDTH = 340  # pixels at the right that show controls, not the scene
+BIG_POINTS = ViewerConfig(point_size=0.02)  # the room has few
+
+
+class Page:
+    """A browser at the viewer's page."""
+
+    def __init__(self, driver: webdriver.Chrome, folder: Path, wait_until: Callable[..., None]) -> None:
+        self.driver, self.folder, self.wait_until = driver, folder, wait_until
+
+    def control(self, label: str, kind: str = "input[@type='text']"):
+        """The input beside a label."""
+        return self.driver.find_element(By.XPATH, f"//label[text()='{label}']/ancestor::div[2]//{kind}")
+
+    def set_number(self, label: str, value: float) -> None:
+        field = self.control(label)
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(f"{value}", Keys.ENTER)
+
+    def choose(self, label: str, option: str) -> None:
+        self.control(label, "input").click()
+        self.wait_until(lambda: bool(self._options(option)))
+        self._options(option)[0].click()
+
+    def _options(self, text: str) -> list:
+        return self.driver.find_elements(By.XPATH, f"//*[@role='option'][.='{text}']")
+
+    def press(self, text: str) -> None:
+        self.driver.find_element(By.XPATH, f"//button[contains(., '{text}')]").click()
+
+    def shows(self, text: str) -> bool:
+        return text in self.driver.find_element(By.TAG_NAME, "body").text
+
+    def scene(self, name: str | None = None) -> np.ndarray:
+        """The picture left of the controls; with a name, the whole page is kept as a file."""
+        png = self.driver.get_screenshot_as_png()
+        if name is not None:
+            for folder in filter(None, (self.folder, os.environ.get("CUT3R_SCREENSHOTS"))):
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                (Path(folder) / f"{name}.png").write_bytes(png)
+        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))[:, :-PANEL_WIDTH].astype(int)
+
+    def colored_pixels(self) -> int:
+        """Pixels of the walls: neither white nor grey."""
+        return int((np.ptp(self.scene(), axis=-1) > 40).sum())
+
+    def settled_pixels(self) -> int:
+        """The same once two looks agree: pages draw later than servers send."""
+        before, now = -1, self.colored_pixels()
+        end = time.monotonic() + 10
+        while before != now and time.monotonic() < end:
+            time.sleep(0.3)
+            before, now = now, self.colored_pixels()
+        return now
+
+
+@pytest.fixture
+def open_page(tmp_path, wait_until):
+    drivers = []
+
+    def open_page(viewer: Viewer) -> Page:
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM
+        for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path / 'profile'}"):
+            options.add_argument(flag)
+        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
+        drivers.append(driver)
+        driver.get(viewer.url)
+        page = Page(driver, tmp_path, wait_until)
+        wait_until(lambda: page.shows("CUT3R") and page.shows("Query from here"), seconds=30)
+        return page
+
+    yield open_page
+    for driver in drivers:
+        driver.quit()
+
+
+def test_the_page_follows_the_stream_and_answers_controls_and_queries(open_page, room, wait_until):
+    viewer = Viewer(port=0, host="127.0.0.1", options=BIG_POINTS, query=room.query)
+    page = open_page(viewer)
+    assert page.shows("Waiting for the first frame")
+    assert page.colored_pixels() < 3000  # the page has blue controls, but no points
+
+    viewer.add(room.result(0))
+    wait_until(lambda: page.shows("1 frame"))
+    wait_until(lambda: page.colored_pixels() > 50_000)
+    for number in range(1, 8):
+        viewer.add(room.result(number))
+    viewer.finish()
+    wait_until(lambda: page.shows("Finished · 8 frames"))
+    all_frames = page.settled_pixels()
+    page.scene("1_all_frames")
+
+    page.choose("Show", "one frame")
+    page.set_number("Frame", 0)
+    wait_until(lambda: viewer.status.points == 96 * 128)
+    one_frame = page.settled_pixels()
+    page.scene("2_one_frame")
+    assert one_frame < 0.9 * all_frames
+
+    page.set_number("Confidence", 9.5)
+    wait_until(lambda: viewer.status.points == 0)
+    no_points = page.settled_pixels()
+    assert no_points < 0.2 * one_frame
+    page.set_number("Confidence", 1.5)
+    wait_until(lambda: viewer.status.points == 96 * 128)
+    assert page.settled_pixels() > 5 * no_points
+
+    page.choose("Colour by", "depth")
+    wait_until(lambda: viewer.look().color_by.value == "depth")
+    page.settled_pixels()
+    page.scene("3_depth")
+    page.choose("Colour by", "rgb")
+    page.settled_pixels()
+
+    page.press("Query from here")
+    wait_until(lambda: viewer.status.queries == 1)
+    wait_until(lambda: page.shows("pose error 0.0°"))
+    assert page.settled_pixels() > 1.1 * one_frame
+    page.scene("4_query")
+    page.press("Delete all queries")
+    wait_until(lambda: viewer.status.queries == 0)
+    assert page.settled_pixels() < 1.1 * one_frame
+    viewer.close()
+
+
+def test_a_page_opened_late_sees_the_scene_and_can_follow_the_camera(open_page, room, wait_until):
+    viewer = Viewer(port=0, host="127.0.0.1", options=BIG_POINTS)
+    for number in range(4):
+        viewer.add(room.result(number))
+    wait_until(lambda: viewer.status.points == 4 * 96 * 128)
+    page = open_page(viewer)
+    wait_until(lambda: page.colored_pixels() > 50_000)
+    before = page.scene()
+    page.driver.find_element(By.XPATH, "//label[text()='Follow camera']/ancestor::div[2]//input").click()
+    wait_until(lambda: viewer._panel.following)
+    viewer.add(room.result(9))
+    wait_until(lambda: viewer.status.frames == 5)
+    wait_until(lambda: (np.abs(page.scene() - before).max(axis=-1) > 40).mean() > 0.1)
+    page.settled_pixels()
+    page.scene("5_following")
+    viewer.close()
