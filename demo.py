@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.inference.meter import Meter
@@ -74,7 +74,6 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
         return run(args)
     except KeyboardInterrupt:
@@ -97,9 +96,10 @@ def run(args: argparse.Namespace) -> int:
     from rich.logging import RichHandler
 
     console = Console(stderr=True)
-    # into a file or a pipe: plain lines, which rich would wrap
-    handler = RichHandler(console=console, show_path=False, show_time=False) if console.is_terminal else None
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handler and [handler], force=True)
+    handler: logging.Handler = logging.StreamHandler()  # into a file or a pipe: plain lines, which rich would wrap
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_path=False, show_time=False)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
     _check_early(args)
     source = _open(args)  # before the network is loaded: a wrong path should not cost a minute
     if source.live and args.revisit > 1:
@@ -116,33 +116,30 @@ def run(args: argparse.Namespace) -> int:
     session = _session(args, model)
     folder = FrameFolder(args.output_dir, parity=args.original)
     resume = ResumePoint(args.output_dir / "resume.npz", _settings(args))
+    scene = Reconstruction(voxel_size=args.voxel_size, max_points=args.max_points, confidence=args.vis_threshold)
     earlier = resume.load(session) if args.resume else None
-    scene = earlier or Reconstruction(
-        voxel_size=args.voxel_size, max_points=args.max_points, confidence=args.vis_threshold
-    )
+    if earlier is not None:
+        scene = earlier
     if folder.prepare(resume=earlier is not None) < session.frames_seen:
         raise ValueError(f"{args.output_dir} lacks files of finished frames; start again without --resume")
     viewer = None if args.no_viewer else _open_viewer(args, session)
-    stopped = False
-    with Progress(console, source.expected, done=session.frames_seen) as progress:
-        try:
-            for result in _results(args, session, source, progress):
-                folder.add(result)
-                scene.add(result)
-                resume.save_now_and_then(session, scene)
-                if viewer:
-                    viewer.add(result)
-                progress.advance()
-        except KeyboardInterrupt:
-            stopped = True
-            logger.info("stopped; finished frames are kept")
+    with Stop() as stop, Progress(console, source.expected, done=session.frames_seen) as progress:
+        for result in _results(args, session, source, progress, stop):
+            folder.add(result)
+            scene.add(result)
+            resume.save_now_and_then(session, scene)
+            if viewer:
+                viewer.add(result)
+            progress.advance()
+            if stop.asked:
+                break
     if session.frames_seen == 0:
-        return INTERRUPTED if stopped else _sorry(f"{source.description} gave no frame", NO_INPUT)
+        return _sorry(f"{source.description} gave no frame", NO_INPUT)
     resume.save(session, scene)
     for path in args.save:
         scene.save(path)
     _report(args, scene, progress.meter, source)
-    interrupted = stopped and not source.live  # a webcam has no other end
+    interrupted = stop.asked and not source.live  # a webcam has no other end
     if viewer:
         viewer.finish()
         if not interrupted:
@@ -154,14 +151,41 @@ def run(args: argparse.Namespace) -> int:
     return INTERRUPTED if interrupted else 0
 
 
+class Stop:
+    """Turns the first Ctrl-C (or polite kill) into a wish, so that no frame is left half done; the second is obeyed."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> "Stop":
+        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        logger.info("finishing this frame, then stopping; once more to stop at once")
+
+
 def _check_early(args: argparse.Namespace) -> None:
     """Refuse what would fail only after hours."""
     from cut3r.inference.reconstruction import check_suffix
+    from cut3r.model.zoo import BUNDLED
 
     for path in args.save:
         check_suffix(path)
     if args.revisit < 1:
         raise ValueError(f"--revisit is {args.revisit}, expected 1 (one pass) or more")
+    if not args.model_path and not BUNDLED["tiny"].is_file():
+        raise FileNotFoundError(
+            "no network given: --model_path 512-dpt downloads the official weights (3.2 GB, non-commercial licence) "
+            "once, or name a checkpoint file"
+        )
     if not args.seq_path:
         raise FileNotFoundError("no footage given: point --seq_path at a folder, a video, an image or camera:0")
 
@@ -214,7 +238,7 @@ def _session(args: argparse.Namespace, model: "Cut3r") -> "Session":
 
 
 def _results(
-    args: argparse.Namespace, session: "Session", source: "FrameStream", progress: "Progress"
+    args: argparse.Namespace, session: "Session", source: "FrameStream", progress: "Progress", stop: Stop
 ) -> "Iterator[FrameResult]":
     from cut3r.inference.revisit import revisit
 
@@ -225,6 +249,8 @@ def _results(
 
     def on_absorbed(number: int, frame: "Frame") -> None:
         progress.note(f"pass {number + 1} of {args.revisit}: {frame.name}")
+        if stop.asked:  # nothing to keep yet
+            raise KeyboardInterrupt
 
     return revisit(
         session, open_again, passes=args.revisit, freeze=args.freeze, done=session.frames_seen, on_absorbed=on_absorbed
@@ -258,11 +284,6 @@ def _report(args: argparse.Namespace, scene: "Reconstruction", meter: "Meter", s
         logger.warning("no point has a confidence above %g; lower --vis_threshold", args.vis_threshold)
     for path in (args.output_dir, *args.save):
         logger.info("wrote %s", path)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """A polite kill ends like Ctrl-C: with everything on disk."""
-    raise KeyboardInterrupt
 
 
 def _sorry(error: object, code: int) -> int:

@@ -3,6 +3,8 @@
 import gc
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -257,3 +259,28 @@ def test_heads_asked_for_are_given(tiny_linear):
     result = Session(tiny_linear, Outputs.all()).push(frame(0))
     assert result.prediction.rgb is not None
     assert result.prediction.points_world is not None
+
+
+def test_a_query_from_another_thread_waits_for_the_frame(tiny_linear, monkeypatch):
+    session = Session(tiny_linear)
+    push_all(session, range(1))
+    alone, at_once, step = threading.Lock(), [], tiny_linear.step
+
+    def watched(*arguments):
+        at_once.append(not alone.acquire(blocking=False))
+        time.sleep(0.02)
+        result = step(*arguments)
+        if not at_once[-1]:
+            alone.release()
+        return result
+
+    monkeypatch.setattr(tiny_linear, "step", watched)
+    asking = [
+        threading.Thread(target=session.query, args=(torch.eye(4), pinhole((48, 64), 60.0), (48, 64))) for _ in range(3)
+    ]
+    for thread in asking:
+        thread.start()
+    push_all(session, range(1, 4))
+    for thread in asking:
+        thread.join()
+    assert at_once == [False] * 6

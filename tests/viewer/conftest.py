@@ -11,8 +11,7 @@ import torch
 from cut3r.geometry.cameras import camera_rays, pinhole
 from cut3r.geometry.poses import invert, rotate, transform
 from cut3r.inference.preprocess import PixelMap
-from cut3r.inference.result import FrameResult
-from cut3r.inference.session import QueryResult
+from cut3r.inference.result import FrameResult, QueryResult
 from cut3r.io.frames import Frame
 from cut3r.model.prediction import Prediction
 
@@ -31,12 +30,12 @@ class Room:
 
     @staticmethod
     def pose(number: int, of: int = 10) -> torch.Tensor:
-        """The camera turns from left to right and moves against its turn; the first pose is the identity."""
-        angle = 0.9 * number / max(of - 1, 1)
+        """The camera turns to the left and moves to the right; the first pose is the identity."""
+        angle = -0.9 * number / max(of - 1, 1)
         pose = torch.eye(4)
         pose[0, 0] = pose[2, 2] = math.cos(angle)
         pose[0, 2], pose[2, 0] = math.sin(angle), -math.sin(angle)
-        pose[:3, 3] = torch.tensor([-0.8 * angle, 0.05 * math.sin(6 * angle), 0.2 * angle])
+        pose[:3, 3] = torch.tensor([-0.8 * angle, 0.05 * math.sin(6 * angle), -0.2 * angle])
         return pose
 
     def prediction(self, world_from_cam: torch.Tensor, intrinsics: torch.Tensor, size: tuple[int, int]) -> Prediction:
@@ -89,7 +88,7 @@ def small_room() -> Room:
 
 @pytest.fixture
 def wait_until() -> Callable[..., None]:
-    def wait(condition: Callable[[], bool], *, seconds: float = 15.0) -> None:
+    def wait(condition: Callable[[], bool], *, seconds: float = 30.0) -> None:
         """Other threads draw: give them time, and fail when the condition stays false."""
         end = time.monotonic() + seconds
         while not condition():

@@ -125,6 +125,20 @@ def test_a_thousand_frames_stay_bounded_and_hold_up_nothing(small_room, wait_unt
     viewer.close()
 
 
+def test_a_redraw_without_a_change_sends_nothing(viewer, room, wait_until):
+    for number in range(3):
+        viewer.add(room.result(number))
+    wait_until(lambda: viewer.status.points == 3 * 96 * 128)
+    viewer.finish()
+    wait_until(lambda: viewer.status.finished)
+    frames, buffer = viewer._store.snapshot()[0], viewer._server._websock_server._broadcast_buffer
+    drawn = viewer._scene.draw(frames, [], viewer.look())
+    sent = buffer.message_counter
+    assert viewer._scene.draw(frames, [], viewer.look()) == drawn
+    viewer._panel.show_image(frames[-1].thumbnail)
+    assert buffer.message_counter == sent
+
+
 def test_add_does_not_wait_for_a_drawing_thread_that_hangs(viewer, room, monkeypatch):
     drawing, go_on = threading.Event(), threading.Event()
 

@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 FLAGS = (
-    "--headless=new --no-sandbox --disable-dev-shm-usage --window-size=1200,800 --hide-scrollbars "
+    "--headless=new --no-sandbox --disable-dev-shm-usage --window-size=960,680 --hide-scrollbars "
     "--use-angle=swiftshader --enable-unsafe-swiftshader --ignore-gpu-blocklist "  # WebGL without a GPU
     "--disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 )
@@ -92,36 +92,51 @@ class Page:
         return now
 
 
-@pytest.fixture
-def open_page(tmp_path, wait_until):
-    drivers = []
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
+    yield driver
+    driver.quit()
 
+
+@pytest.fixture
+def open_viewer():
+    viewers = []
+
+    def open_viewer(**options) -> Viewer:
+        viewers.append(Viewer(port=0, host="127.0.0.1", options=BIG_POINTS, **options))
+        return viewers[-1]
+
+    yield open_viewer
+    for viewer in viewers:
+        viewer.close()
+
+
+@pytest.fixture
+def open_page(driver, tmp_path, wait_until):
     def open_page(viewer: Viewer) -> Page:
-        options = webdriver.ChromeOptions()
-        options.binary_location = CHROMIUM
-        for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path / 'profile'}"):
-            options.add_argument(flag)
-        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
-        drivers.append(driver)
         driver.get(viewer.url)
         page = Page(driver, tmp_path, wait_until)
-        wait_until(lambda: page.shows("CUT3R") and page.shows("Query from here"), seconds=30)
+        wait_until(lambda: page.shows("Query from here") and page.shows("Software WebGL"), seconds=30)
+        driver.find_element(By.CSS_SELECTOR, ".mantine-Notification-closeButton").click()
         return page
 
-    yield open_page
-    for driver in drivers:
-        driver.quit()
+    return open_page
 
 
-def test_the_page_follows_the_stream_and_answers_controls_and_queries(open_page, room, wait_until):
-    viewer = Viewer(port=0, host="127.0.0.1", options=BIG_POINTS, query=room.query)
+def test_the_page_follows_the_stream_and_answers_controls_and_queries(open_viewer, open_page, room, wait_until):
+    viewer = open_viewer(query=room.query)
     page = open_page(viewer)
     assert page.shows("Waiting for the first frame")
     assert page.colored_pixels() < 3000  # the page has blue controls, but no points
 
     viewer.add(room.result(0))
     wait_until(lambda: page.shows("1 frame"))
-    wait_until(lambda: page.colored_pixels() > 50_000)
+    wait_until(lambda: page.colored_pixels() > 30_000)
     for number in range(1, 8):
         viewer.add(room.result(number))
     viewer.finish()
@@ -149,32 +164,29 @@ def test_the_page_follows_the_stream_and_answers_controls_and_queries(open_page,
     page.settled_pixels()
     page.scene("3_depth")
     page.choose("Colour by", "rgb")
-    page.settled_pixels()
 
     page.press("Query from here")
     wait_until(lambda: viewer.status.queries == 1)
     wait_until(lambda: page.shows("pose error 0.0°"))
-    assert page.settled_pixels() > 1.1 * one_frame
+    with_query = page.settled_pixels()
     page.scene("4_query")
     page.press("Delete all queries")
     wait_until(lambda: viewer.status.queries == 0)
-    assert page.settled_pixels() < 1.1 * one_frame
-    viewer.close()
+    assert page.settled_pixels() < 0.8 * with_query
 
 
-def test_a_page_opened_late_sees_the_scene_and_can_follow_the_camera(open_page, room, wait_until):
-    viewer = Viewer(port=0, host="127.0.0.1", options=BIG_POINTS)
+def test_a_page_opened_late_sees_the_scene_and_can_follow_the_camera(open_viewer, open_page, room, wait_until):
+    viewer = open_viewer()
     for number in range(4):
         viewer.add(room.result(number))
     wait_until(lambda: viewer.status.points == 4 * 96 * 128)
     page = open_page(viewer)
-    wait_until(lambda: page.colored_pixels() > 50_000)
+    wait_until(lambda: page.colored_pixels() > 30_000)
     before = page.scene()
     page.driver.find_element(By.XPATH, "//label[text()='Follow camera']/ancestor::div[2]//input").click()
     wait_until(lambda: viewer._panel.following)
-    viewer.add(room.result(9))
+    viewer.add(room.result(9))  # looks left, where nobody looked before
     wait_until(lambda: viewer.status.frames == 5)
     wait_until(lambda: (np.abs(page.scene() - before).max(axis=-1) > 40).mean() > 0.1)
     page.settled_pixels()
     page.scene("5_following")
-    viewer.close()

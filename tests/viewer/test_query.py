@@ -12,7 +12,7 @@ from cut3r.inference.session import Session
 from cut3r.io.frames import Frame
 from cut3r.viewer.app import Viewer
 from cut3r.viewer.config import ViewerConfig
-from cut3r.viewer.query import pose_of_page
+from cut3r.viewer.navigation import pose_of_page
 
 
 class FakeClient:
@@ -78,16 +78,8 @@ def test_what_is_asked_for_is_what_is_drawn(open_viewer, room, wait_until):
 def test_the_answer_says_how_well_it_was_understood(open_viewer, room):
     viewer = open_viewer(query=room.query)
     viewer.add(room.result(0))
-    text = viewer._desk.ask(room.pose(0))
+    _, text = viewer._desk.ask(room.pose(0))
     assert text == "Query 0: pose error 0.0°, 0.0 cm; 12,288 of 12,288 points above confidence 1.5"
-
-
-def test_the_network_is_locked_during_a_query(open_viewer, room):
-    locked = []
-    viewer = open_viewer(query=lambda *camera: (locked.append(viewer.lock.locked()), room.query(*camera))[1])
-    viewer.add(room.result(0))
-    viewer._desk.ask(room.pose(0))
-    assert (locked, viewer.lock.locked()) == ([True], False)
 
 
 def test_the_button_waits_for_the_first_frame(open_viewer, room, wait_until):
@@ -121,7 +113,6 @@ def test_a_failing_query_is_shown_and_logged(open_viewer, room, caplog):
     assert (note.loading, note.color) == (False, "red")
     assert "out of memory" in caplog.text
     assert not viewer._desk._button.disabled
-    assert not viewer.lock.locked()
 
 
 def test_answers_can_be_deleted_and_are_bounded(open_viewer, room, wait_until):
@@ -141,8 +132,7 @@ def test_a_real_session_can_be_queried_while_it_runs(open_viewer, room, tiny_mod
     answers = threading.Thread(target=lambda: viewer._desk.ask(room.pose(1)))
     for number in range(4):
         image = room.result(number).image
-        with viewer.lock:
-            result = session.push(Frame(rgb=image, index=number, time_s=None, name=str(number)))
+        result = session.push(Frame(rgb=image, index=number, time_s=None, name=str(number)))
         viewer.add(result)
         if number == 1:
             answers.start()

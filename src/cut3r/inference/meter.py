@@ -5,12 +5,13 @@ import time
 from collections import deque
 from datetime import timedelta
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import psutil
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,10 @@ class Meter:
 class Progress:
     """A live bar in a terminal; elsewhere a line in the log now and then."""
 
-    def __init__(self, console: Console, expected: int | None, *, done: int = 0) -> None:
+    def __init__(self, console: "Console", expected: int | None, *, done: int = 0) -> None:
+        from rich.progress import BarColumn, TextColumn  # here, because importing rich draws random numbers
+        from rich.progress import Progress as Bar
+
         self.meter = Meter(expected, done=done)
         self._bar = Bar(BarColumn(), TextColumn("{task.description}"), console=console, transient=True)
         self._task = self._bar.add_task("the first frame", total=expected, completed=done)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from cut3r.geometry.poses import transform
+from cut3r.geometry.poses import invert, rotation_angle, transform
 from cut3r.inference.preprocess import PixelMap
 from cut3r.io.frames import Frame
 from cut3r.model.prediction import Prediction
@@ -76,6 +76,55 @@ class FrameResult:
     def colors(self) -> Float[Tensor, "h w 3"]:
         """The network's image in [0, 1]."""
         return torch.from_numpy(self.image).float() / 255
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """What the network expects to see from a camera that took no picture.
+
+    `world_from_cam` and `intrinsics` (pixels) are the camera that was asked for; the network also says where it
+    believes that camera stands (`prediction.world_from_cam`), and the difference tells how well it understood the
+    question.
+    """
+
+    prediction: Prediction
+    world_from_cam: Float[Tensor, "4 4"]
+    intrinsics: Float[Tensor, "3 3"]
+
+    @property
+    def depth(self) -> Float[Tensor, "h w"]:
+        """Metres along the optical axis."""
+        return self._points_cam[..., 2]
+
+    @property
+    def points_world(self) -> Float[Tensor, "h w 3"]:
+        """The camera's points, moved by the pose that was asked for."""
+        return transform(self.world_from_cam, self._points_cam)
+
+    @property
+    def confidence(self) -> Float[Tensor, "h w"]:
+        assert self.prediction.conf_cam is not None
+        return self.prediction.conf_cam[0]
+
+    @property
+    def rgb(self) -> UInt8[np.ndarray, "h w 3"]:
+        """The predicted picture."""
+        assert self.prediction.rgb is not None
+        colors: np.ndarray = ((self.prediction.rgb[0] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+        return colors
+
+    @property
+    def pose_error(self) -> tuple[float, float]:
+        """Between the camera asked for and the one predicted: degrees and metres."""
+        assert self.prediction.world_from_cam is not None
+        asked_from_predicted = invert(self.world_from_cam) @ self.prediction.world_from_cam[0]
+        angle = rotation_angle(asked_from_predicted[:3, :3], torch.eye(3))
+        return float(angle.rad2deg()), float(asked_from_predicted[:3, 3].norm())
+
+    @property
+    def _points_cam(self) -> Float[Tensor, "h w 3"]:
+        assert self.prediction.points_cam is not None
+        return self.prediction.points_cam[0]
 
 
 def _first(value: Tensor | None, output: str) -> Tensor:

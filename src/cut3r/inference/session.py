@@ -8,21 +8,20 @@ import hashlib
 import json
 import logging
 import statistics
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from cut3r.geometry.cameras import image_center, pinhole, ray_map
 from cut3r.geometry.focal import estimate_focal
-from cut3r.geometry.poses import invert, rotation_angle, transform
 from cut3r.inference.preprocess import FitConfig, fit, to_tensor
-from cut3r.inference.result import FrameResult, PointSource
+from cut3r.inference.result import FrameResult, PointSource, QueryResult
 from cut3r.io.atomic import atomic_path
 from cut3r.io.frames import Frame
 from cut3r.model.config import RayDirection
@@ -46,55 +45,6 @@ class Snapshot:
     number: int = 0
     chunk: int = 0
     focals: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class QueryResult:
-    """What the network expects to see from a camera that took no picture.
-
-    `world_from_cam` and `intrinsics` (pixels) are the camera that was asked for; the network also says where it
-    believes that camera stands (`prediction.world_from_cam`), and the difference tells how well it understood the
-    question.
-    """
-
-    prediction: Prediction
-    world_from_cam: Float[Tensor, "4 4"]
-    intrinsics: Float[Tensor, "3 3"]
-
-    @property
-    def depth(self) -> Float[Tensor, "h w"]:
-        """Metres along the optical axis."""
-        return self._points_cam[..., 2]
-
-    @property
-    def points_world(self) -> Float[Tensor, "h w 3"]:
-        """The camera's points, moved by the pose that was asked for."""
-        return transform(self.world_from_cam, self._points_cam)
-
-    @property
-    def confidence(self) -> Float[Tensor, "h w"]:
-        assert self.prediction.conf_cam is not None
-        return self.prediction.conf_cam[0]
-
-    @property
-    def rgb(self) -> UInt8[np.ndarray, "h w 3"]:
-        """The predicted picture."""
-        assert self.prediction.rgb is not None
-        colors: np.ndarray = ((self.prediction.rgb[0] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
-        return colors
-
-    @property
-    def pose_error(self) -> tuple[float, float]:
-        """Between the camera asked for and the one predicted: degrees and metres."""
-        assert self.prediction.world_from_cam is not None
-        asked_from_predicted = invert(self.world_from_cam) @ self.prediction.world_from_cam[0]
-        angle = rotation_angle(asked_from_predicted[:3, :3], torch.eye(3))
-        return float(angle.rad2deg()), float(asked_from_predicted[:3, 3].norm())
-
-    @property
-    def _points_cam(self) -> Float[Tensor, "h w 3"]:
-        assert self.prediction.points_cam is not None
-        return self.prediction.points_cam[0]
 
 
 class Session:
@@ -127,6 +77,7 @@ class Session:
         self.source = source
         self.shared_focal = shared_focal
         self.parity = parity
+        self._network = threading.Lock()
         self._warn_about_size()
         self._now = self._start()
 
@@ -169,7 +120,7 @@ class Session:
         intrinsics: Float[Tensor, "3 3"],
         size: tuple[int, int] | None = None,
     ) -> QueryResult:
-        """Predict what a camera would see that took no picture. The state is not changed.
+        """Predict what a camera would see that took no picture. The state is not changed, and any thread may ask.
 
         Args:
             world_from_cam: The camera in the stream's world, metres.
@@ -270,8 +221,9 @@ class Session:
 
     @torch.inference_mode()
     def _step(self, view: ViewInput, outputs: Outputs) -> tuple[Prediction, StreamState]:
-        tokens = self.model.encode(view)
-        prediction, state = self.model.step(self._now.state, view, tokens, outputs)
+        with self._network:  # a query from another thread waits: two forward passes at once take twice the memory
+            tokens = self.model.encode(view)
+            prediction, state = self.model.step(self._now.state, view, tokens, outputs)
         return prediction.to("cpu", torch.float32), state
 
     def _intrinsics(self, prediction: Prediction) -> tuple[Float[Tensor, "3 3"], tuple[float, ...]]:

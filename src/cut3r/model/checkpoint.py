@@ -39,9 +39,9 @@ FORMAT, VERSION = "cut3r", "1"
 def load(path_or_name: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Cut3r:
     """Build the network of a checkpoint, ready for inference.
 
-    Each tensor is copied once, from the mapped file to its place and type, so memory peaks at the network's
-    own size (and pages of the file, which the system can drop).
-    Nothing stays mapped: the file may go away (a network disk) or be overwritten without harm to the network.
+    Each tensor is copied once, from the mapped file to its place and type, so memory peaks at the network's own size
+    beside pages of the file that the system can drop. Nothing stays mapped: the file may go away (a network disk) or be
+    overwritten without harm to the network.
 
     Args:
         path_or_name: An official or own checkpoint, or a name of the zoo, such as "512-dpt": it is downloaded once.
@@ -49,6 +49,7 @@ def load(path_or_name: str | Path, *, device: str | torch.device = "cpu", dtype:
 
     Raises:
         FileNotFoundError: Neither such a file nor such a name.
+        OSError: The download failed.
         ValueError: The file is damaged, foreign, not fitting or wants to run code; or a type that is not supported.
     """
     path = _resolve(path_or_name)

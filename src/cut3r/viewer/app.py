@@ -24,19 +24,16 @@ from cut3r.viewer.view import ShownView, view_from_frame
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_REDRAW_SECONDS = 1 / 30  # one redraw serves all changes meanwhile
+SHORTEST_REDRAW_SECONDS = 1 / 60  # one redraw serves all changes meanwhile
 
 
 class Viewer:
     """A sink for results, beside files and reconstructions.
 
-    `viewer.lock` serialises the network between the stream and the queries: when `query` is given, hold it around
-    `session.push`, and only there.
-
     Args:
         port: 0 takes any free port. When the port is taken the next free one is used, with a warning; see `url`.
         host: The address to listen at; the default makes the page reachable from other machines.
-        query: `Session.query`, or None for a viewer without queries.
+        query: `Session.query` (which waits for the frame that the session is at), or None for a viewer without queries.
 
     Raises:
         ValueError: No such port.
@@ -52,7 +49,6 @@ class Viewer:
     ) -> None:
         if not 0 <= port <= 65535:
             raise ValueError(f"port is {port}, expected 0 (any free one) to 65535; 8080 is usual")
-        self.lock = threading.Lock()
         self._options = options or ViewerConfig()
         self._server = viser.ViserServer(host=host, port=port, label="CUT3R", verbose=False)
         if port not in (0, self._server.get_port()):
@@ -66,7 +62,7 @@ class Viewer:
         self._arrivals: deque[float] = deque(maxlen=30)
         self._store = FrameStore(self._options.max_frames)
         self._panel = Panel(self._server, self._options, self._wake.set)
-        self._desk = QueryDesk(self._server, self._options, self._store, query, self.lock, self._wake.set, self.look)
+        self._desk = QueryDesk(self._server, self._options, self._store, query, self._wake.set, self.look)
         self._navigator = Navigator(self._server)
         self._scene = Scene(self._server)
         self._drawing = threading.Thread(target=self._draw_until_closed, name="viewer", daemon=True)
@@ -149,8 +145,7 @@ class Viewer:
         self._panel.show_image(None if current is None else current.thumbnail)
         self._status = Status(self._seen, stride, points, len(queries), self._fps(), self._finished)
         self._panel.show_status(self._status)
-        if current is not None and current is not shown and self._panel.following:
-            self._navigator.follow(current)
+        self._navigator.follow(current if self._panel.following else None)
         return current
 
     def _fps(self) -> float:

@@ -3,11 +3,13 @@
 import math
 
 import numpy as np
+import torch
 import viser
 from jaxtyping import Float
+from torch import Tensor
 
+from cut3r.geometry.poses import matrix_from_quaternion, pose_from_parts
 from cut3r.viewer.look import up_of, view_from_behind
-from cut3r.viewer.query import pose_of_page
 from cut3r.viewer.view import ShownView
 
 WORLD_UP = (0.0, -1.0, 0.0)  # the first camera's y axis points down
@@ -16,6 +18,7 @@ WORLD_UP = (0.0, -1.0, 0.0)  # the first camera's y axis points down
 class Navigator:
     def __init__(self, server: viser.ViserServer) -> None:
         self._server = server
+        self._followed: ShownView | None = None
         server.scene.set_up_direction(WORLD_UP)
         server.initial_camera.position, server.initial_camera.look_at = (0.0, -0.5, -1.5), (0.0, 0.0, 1.0)
         server.on_client_connect(_add_view_folder)
@@ -24,17 +27,30 @@ class Navigator:
         """Place everybody, and everybody who comes later, behind this camera."""
         position, look_at = view_from_behind(view.world_from_cam, view.median_depth)
         self._server.initial_camera.position, self._server.initial_camera.look_at = tuple(position), tuple(look_at)
-        self._move_all(position, look_at)
+        self._move_all(view)
 
-    def follow(self, view: ShownView) -> None:
-        """Move everybody behind this camera."""
-        self._move_all(*view_from_behind(view.world_from_cam, view.median_depth))
+    def follow(self, view: ShownView | None) -> None:
+        """Keep everybody behind this camera, or let them go; who moves on their own may do so until the next camera."""
+        if view is not None and view is not self._followed:
+            self._move_all(view)
+        self._followed = view
 
-    def _move_all(self, position: Float[np.ndarray, "3"], look_at: Float[np.ndarray, "3"]) -> None:
+    def _move_all(self, view: ShownView) -> None:
         for client in self._server.get_clients().values():
-            with client.atomic():
-                client.camera.position = position
-                client.camera.look_at = look_at
+            move_behind(client, view)
+
+
+def move_behind(client: viser.ClientHandle, view: ShownView) -> None:
+    """Move a page's camera behind this one, at a distance that suits what it sees."""
+    position, look_at = view_from_behind(view.world_from_cam, view.median_depth)
+    with client.atomic():
+        client.camera.position = position
+        client.camera.look_at = look_at
+
+
+def pose_of_page(wxyz: Float[np.ndarray, "4"], position: Float[np.ndarray, "3"]) -> Float[Tensor, "4 4"]:
+    """Give world_from_cam of a page's camera, as viser describes it: OpenCV's axes, metres."""
+    return pose_from_parts(matrix_from_quaternion(torch.tensor(wxyz)), torch.tensor(position)).float()
 
 
 def describe(camera: viser.CameraHandle) -> str:

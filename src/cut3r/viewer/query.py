@@ -4,16 +4,14 @@ import logging
 import threading
 from collections.abc import Callable
 
-import numpy as np
-import torch
 import viser
 from jaxtyping import Float
 from torch import Tensor
 
-from cut3r.geometry.poses import matrix_from_quaternion, pose_from_parts
-from cut3r.inference.session import QueryResult
+from cut3r.inference.result import QueryResult
 from cut3r.viewer.config import ViewerConfig
 from cut3r.viewer.look import Look
+from cut3r.viewer.navigation import move_behind, pose_of_page
 from cut3r.viewer.store import FrameStore
 from cut3r.viewer.view import ShownView, stream_camera, view_from_query
 
@@ -23,17 +21,11 @@ Query = Callable[[Float[Tensor, "4 4"], Float[Tensor, "3 3"], tuple[int, int]], 
 """world_from_cam (metres), intrinsics (pixels), size (h, w): `Session.query` is one."""
 
 
-def pose_of_page(wxyz: Float[np.ndarray, "4"], position: Float[np.ndarray, "3"]) -> Float[Tensor, "4 4"]:
-    """Give world_from_cam of a page's camera, as viser describes it: OpenCV's axes, metres."""
-    return pose_from_parts(matrix_from_quaternion(torch.tensor(wxyz)), torch.tensor(position)).float()
-
-
 class QueryDesk:
     """The query button and the list of answers.
 
     Args:
         query: None disables the button.
-        lock: Held while the network works, so that no frame is pushed meanwhile.
         on_change: Called after an answer came or went.
         look: Gives the confidence threshold in force, to say how many of an answer's points can be seen.
     """
@@ -44,12 +36,11 @@ class QueryDesk:
         config: ViewerConfig,
         frames: FrameStore,
         query: Query | None,
-        lock: threading.Lock,
         on_change: Callable[[], None],
         look: Callable[[], Look],
     ) -> None:
         self._server, self._config, self._frames, self._query = server, config, frames, query
-        self._network_lock, self._on_change, self._look = lock, on_change, look
+        self._on_change, self._look = on_change, look
         self._views: list[ShownView] = []
         self._entries: dict[int, list[viser.GuiImageHandle | viser.GuiMarkdownHandle]] = {}
         self._count = 0
@@ -75,7 +66,9 @@ class QueryDesk:
         self._chunk = chunk
         if self._query is not None:
             self._button.disabled = False
-            self._explanation.content = "Renders the view from your camera, with the stream's focal length."
+            self._explanation.content = (
+                "Renders the view from your camera with the stream's focal length, then steps back."
+            )
 
     def views(self) -> list[ShownView]:
         """The answers to be shown, oldest first."""
@@ -90,16 +83,15 @@ class QueryDesk:
             self._folder.visible = False
         self._on_change()
 
-    def ask(self, world_from_cam: Float[Tensor, "4 4"]) -> str:
-        """Run a query and show its answer; gives a line about it.
+    def ask(self, world_from_cam: Float[Tensor, "4 4"]) -> tuple[ShownView, str]:
+        """Run a query and show its answer; gives what is shown and a line about it.
 
         Raises:
             ValueError: There is no frame yet. The query's own errors pass through.
         """
         assert self._query is not None
         intrinsics, size = stream_camera(self._frames.snapshot()[0])
-        with self._network_lock:
-            result = self._query(world_from_cam, intrinsics, size)
+        result = self._query(world_from_cam, intrinsics, size)
         with self._list_lock:
             view = view_from_query(
                 result,
@@ -111,7 +103,7 @@ class QueryDesk:
             text = self._describe(view, *result.pose_error)
             self._remember(view, text)
         self._on_change()
-        return text
+        return view, text
 
     def _describe(self, view: ShownView, angle_deg: float, meters: float) -> str:
         threshold = self._look().confidence
@@ -142,11 +134,10 @@ class QueryDesk:
         note = client.add_notification("Query", "The network is looking ...", loading=True, with_close_button=False)
         self._button.disabled = True
         try:
-            note.body = self.ask(pose_of_page(client.camera.wxyz, client.camera.position))
+            view, note.body = self.ask(pose_of_page(client.camera.wxyz, client.camera.position))
+            move_behind(client, view)  # from inside it a frustum cannot be seen
             note.auto_close_seconds = 6.0
-        except (
-            Exception
-        ) as error:  # the network's errors are anybody's; a callback has no caller that could handle them
+        except Exception as error:  # of any kind, and a callback has no caller that could handle it
             logger.exception("the query failed")
             note.title, note.body, note.color = "The query failed", f"{type(error).__name__}: {error}", "red"
         finally:

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from cut3r.geometry.cameras import fov_from_focal, pinhole
 from cut3r.geometry.poses import invert, transform
-from cut3r.inference.result import FrameResult
-from cut3r.inference.session import QueryResult
+from cut3r.inference.result import FrameResult, QueryResult
 
 QUERY_COLOR = (64, 179, 230)  # of a query's frustum, and of its points when no colours were predicted
 

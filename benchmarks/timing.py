@@ -1,0 +1,74 @@
+"""How long, how much memory, and how fast the machine could be: what every benchmark measures in the same way."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import linear
+
+PEAK_MATRIX_SIZE = {"cpu": 1024, "cuda": 8192}  # side of the matrices: large enough for full speed
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds per call: half of the calls were faster than `median`, one in ten faster than `p10`."""
+
+    median: float
+    p10: float
+    p90: float
+
+
+def time_ms(run: Callable[[], object], *, repeats: int, warmup: int, device: torch.device) -> Timing:
+    """Time `run`, each call by itself, after `warmup` calls that do not count."""
+    for _ in range(warmup):  # the first calls allocate, pick algorithms and fill caches
+        run()
+    samples = []
+    for _ in range(repeats):
+        synchronize(device)  # a call on a GPU returns before its work is done
+        start = time.perf_counter()
+        run()
+        synchronize(device)
+        samples.append(1e3 * (time.perf_counter() - start))
+    p10, median, p90 = (float(value) for value in np.percentile(samples, (10, 50, 90)))
+    return Timing(median, p10, p90)
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def matrix_peak_gflops(dtype: torch.dtype, device: torch.device) -> float:
+    """Measure the GFLOP/s of one large matrix product: what a network made of matrix products could reach here.
+
+    The best of five, because whatever else runs on the machine can only make it slower.
+    """
+    side = PEAK_MATRIX_SIZE.get(device.type, 4096)
+    a, b = (torch.rand(side, side, device=device).to(dtype) for _ in range(2))
+    # linear, not a @ b: in the layout of the network's weights a CPU multiplies bfloat16 seven times faster
+    timings = [time_ms(lambda: linear(a, b), repeats=1, warmup=1, device=device) for _ in range(5)]
+    return 2e-6 * side**3 / min(timing.median for timing in timings)
+
+
+def start_peak_memory(device: torch.device) -> None:
+    """Forget the peak so far, so that `peak_memory_mb` tells of what comes now."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")  # 5: reset the resident high-water mark; see man 5 proc
+
+
+def peak_memory_mb(device: torch.device) -> float | None:
+    """Return the peak of the GPU's memory or, on a CPU, of the whole process; None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    status = Path("/proc/self/status")
+    if device.type != "cpu" or not status.exists():
+        return None
+    kilobytes = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(kilobytes) * 1024 / 1e6

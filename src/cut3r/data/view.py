@@ -1,0 +1,91 @@
+"""One frame as a dataset stores it, and one view as the network is trained on it.
+
+Poses are `world_from_cam` (OpenCV axes: x right, y down, z forward), sizes (h, w), pixel (0, 0) is the centre of the
+top-left pixel. Depth is z along the optical axis, in the unit of the poses: metres if the dataset is metric. 0 means
+unknown, negative means sky, and it is never nan or infinite.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Float64, UInt8
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class RawFrame:
+    """What a reader returns: one picture with its depth and camera, at the size in which it is stored.
+
+    `world_from_cam` is float64 because some worlds are kilometres wide. `foreground` marks the object of an
+    object-centric dataset; None elsewhere.
+    """
+
+    rgb: UInt8[np.ndarray, "h w 3"]
+    depth: Float32[np.ndarray, "h w"]
+    intrinsics: Float64[np.ndarray, "3 3"]
+    world_from_cam: Float64[np.ndarray, "4 4"]
+    foreground: Bool[np.ndarray, "h w"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.rgb.shape[:2] != self.depth.shape:
+            raise ValueError(
+                f"image of size {self.rgb.shape[:2]} with depth of size {self.depth.shape}; "
+                "a frame's depth map has the size of its image, so resize one of them in the reader"
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return (self.rgb.shape[0], self.rgb.shape[1])
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of a training sample; after collate, of b samples of equal size.
+
+    The leading axes `*b` are absent in a sample. `image` is RGB in [-1, 1]. `points` are in the world of the sample:
+    the dataset's, moved so that view 0 stands at its origin (its axes stay the dataset's). Points are finite
+    everywhere; where `valid` is False they are the camera's centre. `ray_map` is relative to the camera of view 0. The
+    flags of the last line are facts of the sample, equal in all its views.
+    """
+
+    image: Float[Tensor, "*b 3 h w"]
+    depth: Float[Tensor, "*b h w"]
+    points: Float[Tensor, "*b h w 3"]
+    valid: Bool[Tensor, "*b h w"]
+    sky: Bool[Tensor, "*b h w"]
+    intrinsics: Float[Tensor, "*b 3 3"]
+    world_from_cam: Float[Tensor, "*b 4 4"]
+    ray_map: Float[Tensor, "*b h w 6"]
+
+    has_image: Bool[Tensor, "*b"]
+    has_rays: Bool[Tensor, "*b"]
+    update: Bool[Tensor, "*b"]  # may change the state
+    reset: Bool[Tensor, "*b"]  # the state returns to its initial value after this view
+
+    metric: Bool[Tensor, "*b"]
+    camera_only: Bool[Tensor, "*b"]  # the depth is made up: supervise the camera and the directions of rays
+    depth_only: Bool[Tensor, "*b"]  # the depth is known up to scale and shift
+    single_view: Bool[Tensor, "*b"]  # the views are unrelated pictures
+
+    label: str | list[str]  # dataset/scene/frame, for messages and pictures
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w) in pixels."""
+        return (self.depth.shape[-2], self.depth.shape[-1])
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "View":
+        return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "View":
+        """Copy to page-locked memory; torch's DataLoader calls this by name."""
+        return self.map(lambda tensor: tensor.pin_memory())
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "View":
+        """Apply one change to every tensor."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        changed: dict[str, Any] = {name: change(value) for name, value in values if isinstance(value, Tensor)}
+        return replace(self, **changed)

@@ -1,0 +1,126 @@
+"""Parameter groups, the schedule of the learning rate, and an average of the weights over time."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class OptimConfig:
+    """AdamW with a linear warm-up and a cosine decay, both counted in (fractional) epochs.
+
+    `accumulate` iterations make one optimizer step. `decay_tokens` False leaves learned tokens (pose token, initial
+    state, memory slots, place holders) out of the weight decay, as norms and biases are. `ema_decay` keeps an
+    exponential average of the weights beside them, which is then validated and exported. An iteration whose loss is
+    not finite or above `max_loss`, or whose gradient is not finite, is not learned from; `max_bad_steps` of them in a
+    row end the training.
+    """
+
+    lr: float = 1e-4
+    min_lr: float = 1e-6
+    epochs: int = 100
+    warmup_epochs: float = 10.0
+    weight_decay: float = 0.05
+    decay_tokens: bool = True
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    encoder_lr_scale: float = 1.0
+    clip_norm: float = 1.0
+    accumulate: int = 1
+    ema_decay: float | None = None
+    max_loss: float = 1e4
+    max_bad_steps: int = 20
+
+    def __post_init__(self) -> None:
+        self.betas = (self.betas[0], self.betas[1])  # a list when it comes from a file
+        if self.epochs < 1 or self.accumulate < 1 or self.max_bad_steps < 1:
+            raise ValueError(
+                f"epochs {self.epochs}, accumulate {self.accumulate} and max_bad_steps {self.max_bad_steps} "
+                "must be at least 1"
+            )
+        if not 0 <= self.warmup_epochs < self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} must be between 0 and epochs {self.epochs}")
+        if not 0 <= self.min_lr <= self.lr:
+            raise ValueError(f"min_lr {self.min_lr} must be between 0 and lr {self.lr}")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ValueError(f"ema_decay {self.ema_decay} must be between 0 and 1, such as 0.999; null for none")
+
+
+def learning_rate(epoch: float, config: OptimConfig) -> float:
+    """Return the rate at a fractional epoch. The very first step has rate 0."""
+    if epoch < config.warmup_epochs:
+        return config.lr * epoch / config.warmup_epochs
+    progress = (epoch - config.warmup_epochs) / (config.epochs - config.warmup_epochs)
+    return config.min_lr + (config.lr - config.min_lr) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["lr_scale"]
+
+
+def parameter_groups(model: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
+    """Sort the trainable parameters into at most four groups: encoder blocks or not, decayed or not.
+
+    Norms and biases are not decayed; tokens are, unless the config says otherwise.
+    """
+    groups: dict[tuple[bool, bool], list[tuple[str, nn.Parameter]]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = (is_decayed(name, parameter, config.decay_tokens), _in_encoder_block(name))
+            groups.setdefault(key, []).append((name, parameter))
+    return [
+        {
+            "params": [parameter for _, parameter in members],
+            "names": [name for name, _ in members],
+            "weight_decay": config.weight_decay if decayed else 0.0,
+            "lr_scale": config.encoder_lr_scale if in_encoder else 1.0,
+        }
+        for (decayed, in_encoder), members in groups.items()
+    ]
+
+
+def is_decayed(name: str, parameter: Tensor, decay_tokens: bool) -> bool:
+    is_token = not name.endswith((".weight", ".bias"))
+    return parameter.ndim > 1 and not name.endswith(".bias") and (decay_tokens or not is_token)
+
+
+def _in_encoder_block(name: str) -> bool:
+    return "encoder.image.blocks." in name or "encoder.rays.blocks." in name
+
+
+def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
+    """Build AdamW.
+
+    Raises:
+        ValueError: Everything is frozen.
+    """
+    groups = parameter_groups(model, config)
+    if not groups:
+        raise ValueError("no parameter is trainable; change `run.freeze` or `run.train_only`")
+    return torch.optim.AdamW(groups, lr=0.0, betas=config.betas, eps=config.eps)
+
+
+class WeightAverage:
+    """An exponential average of the trainable weights, by name: `weights` = decay * weights + (1 - decay) * new."""
+
+    def __init__(self, parameters: Iterable[tuple[str, Tensor]], decay: float) -> None:
+        self.decay = decay
+        self.weights = {name: value.detach().clone() for name, value in parameters}
+
+    @torch.no_grad()
+    def update(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
+        for name, value in parameters:
+            self.weights[name].lerp_(value.detach(), 1 - self.decay)
+
+    @torch.no_grad()
+    def swap(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
+        """Exchange the average and the weights, in place; twice is nothing."""
+        for name, value in parameters:
+            kept = value.detach().clone()
+            value.detach().copy_(self.weights[name])
+            self.weights[name].copy_(kept)

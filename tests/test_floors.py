@@ -1,0 +1,63 @@
+"""The house: a file imports from its own room and from lower floors, and heavy packages stay behind their doors."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "cut3r"
+FLOORS = [{"geometry"}, {"io", "metrics", "model"}, {"data", "inference"}, {"training", "alignment", "viewer"}]
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+ONLY_IN = {
+    "hydra": ("train.py", "eval/runner.py"),
+    "omegaconf": ("train.py", "eval/runner.py", "src/cut3r/model/checkpoint.py", "src/cut3r/model/safe_pickle.py"),
+    "accelerate": ("src/cut3r/training/", "eval/runner.py"),
+    "viser": ("src/cut3r/viewer/",),
+    "cv2": ("src/cut3r/io/", "src/cut3r/viewer/"),
+    "croco": ("src/cut3r/model/rope.py",),
+    "evo": ("eval/",),
+    "open3d": ("eval/",),
+    "gdown": ("src/cut3r/model/zoo.py",),
+}
+LIBRARY = sorted(PACKAGE.glob("*/**/*.py"))
+ROOF = sorted([*ROOT.glob("*.py"), *ROOT.glob("eval/**/*.py"), *ROOT.glob("benchmarks/*.py")])
+
+
+def imported_names(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import; write it in full"
+            names.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+    return names
+
+
+def test_there_is_a_house():
+    assert {path.relative_to(PACKAGE).parts[0] for path in LIBRARY} <= set(FLOOR_OF)
+    assert len(LIBRARY) > 20
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_only_go_down(path):
+    names = imported_names(path)
+    assert "cut3r" not in names, f"{path}: import a room, not the whole house"
+    room = path.relative_to(PACKAGE).parts[0]
+    for other in {name.split(".")[1] for name in names if name.startswith("cut3r.")} - {room}:
+        assert FLOOR_OF[other] < FLOOR_OF[room], (
+            f"{room} (floor {FLOOR_OF[room]}) imports {other} (floor {FLOOR_OF[other]})"
+        )
+
+
+@pytest.mark.parametrize("path", [*LIBRARY, *ROOF], ids=lambda p: str(p.relative_to(ROOT)))
+def test_heavy_packages_stay_behind_their_doors(path):
+    where = str(path.relative_to(ROOT))
+    for name in {name.split(".")[0] for name in imported_names(path)} & set(ONLY_IN):
+        assert where.startswith(ONLY_IN[name]), f"{where} imports {name}, which belongs in {ONLY_IN[name]}"
+
+
+@pytest.mark.parametrize("path", LIBRARY, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_there_is_no_room_for_odds_and_ends(path):
+    assert not {"utils", "misc", "common", "helpers"} & {*path.relative_to(PACKAGE).parts[:-1], path.stem}
