@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # imported when needed: --help answers at once
 logger = logging.getLogger("demo")
 
 FAILED, WRONG_ARGUMENTS, NO_INPUT, INTERRUPTED = 1, 2, 3, 130
+TINY = "the bundled tiny network, which knows synthetic rooms only (--model_path 512-dpt is for real footage)"
+BUNDLED_CLIP = Path(__file__).parent / "assets" / "example.mp4"
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -101,12 +103,15 @@ def run(args: argparse.Namespace) -> int:
         handler = RichHandler(console=console, show_path=False, show_time=False)
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
     _check_early(args)
+    if not args.seq_path:
+        logger.info("no --seq_path, so this is the example that comes with the project")
+        args.seq_path = str(BUNDLED_CLIP)
     source = _open(args)  # before the network is loaded: a wrong path should not cost a minute
     if source.live and args.revisit > 1:
         raise ValueError(f"{source.description} is live and cannot be seen again; leave out --revisit")
     with console.status("loading the network"):
         model = _load_model(args)
-    logger.info("%s on %s with %s", source.description, model.device, args.model_path or "the bundled model")
+    logger.info("%s on %s with %s", source.description, model.device, args.model_path or TINY)
 
     from cut3r.inference.frame_folder import FrameFolder
     from cut3r.inference.meter import Progress
@@ -186,7 +191,7 @@ def _check_early(args: argparse.Namespace) -> None:
             "no network given: --model_path 512-dpt downloads the official weights (3.2 GB, non-commercial licence) "
             "once, or name a checkpoint file"
         )
-    if not args.seq_path:
+    if not args.seq_path and not BUNDLED_CLIP.is_file():
         raise FileNotFoundError("no footage given: point --seq_path at a folder, a video, an image or camera:0")
 
 

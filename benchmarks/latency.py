@@ -3,7 +3,8 @@
 Times what happens to a frame in the middle of a stream: encode, step with the chosen heads, result to the host. Reading
 and fitting the image and finding the focal length are not in it. Every combination of --size, --heads and --dtype gives
 a row. The first row of a size is the baseline, float32 with all heads, and `speedup` is relative to it: it was measured
-in the same process, so it means something even on a machine that does other things too.
+in the same process, so that results from different machines can be compared. Where other programs run too, compare
+`cpu_ms`, the processor time of a frame; `ms` is up to threads times less when the machine is ours alone.
 
     python benchmarks/latency.py --config 512-dpt --heads points --dtype bf16 --out
 """
@@ -18,7 +19,7 @@ from flops import gflop_per_frame
 from jaxtyping import Float
 from networks import CONFIGS, HEADS, random_network
 from report import add_out_flag, environment, finish, table
-from timing import Timing, matrix_peak_gflops, peak_memory_mb, start_peak_memory, time_ms
+from timing import matrix_peak_gflops, peak_memory_mb, start_peak_memory, time_ms
 from torch import Tensor
 
 from cut3r.inference.session import default_size
@@ -134,7 +135,7 @@ def measure(
     def run() -> None:
         last[:] = [next_frame(model, moment.state, moment.view, outputs)]
 
-    timing: Timing = time_ms(run, repeats=args.repeats, warmup=args.warmup, device=model.device)
+    timing = time_ms(run, repeats=args.repeats, warmup=args.warmup, device=model.device)
     gflop = gflop_per_frame(model.config, size, outputs)
     gflops = 1e3 * gflop / timing.median
     return {
@@ -144,6 +145,7 @@ def measure(
         "ms": timing.median,
         "ms_p10": timing.p10,
         "ms_p90": timing.p90,
+        "cpu_ms": timing.cpu,
         "fps": 1e3 / timing.median,
         "gflop": gflop,
         "gflops": gflops,

@@ -1,0 +1,208 @@
+"""Which frames of a scene form a sample, in which order, and what the network sees of each: image, ray map or both.
+
+Positions count the frames of a scene from 0. Every draw comes from the generator that is handed in, in the order in
+which the original draws, so that a generator in the same state gives the original's sample.
+Source: common.md C8, C9 and the group samplers of the dataset files.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Group:
+    """Frames of a scene that see the same place, by position, the most wanted first.
+
+    `videos` are the ordered lists of positions that a video sample of this group may walk along.
+    """
+
+    members: tuple[int, ...]
+    videos: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The frames that were taken of one place, in order. `name` is unique in its dataset and appears in labels."""
+
+    name: str
+    frames: tuple[str, ...]
+    groups: tuple[Group, ...] = ()
+
+
+class Choice(NamedTuple):
+    """The frames of a sample in the order in which the network reads them."""
+
+    positions: list[int]
+    is_video: bool  # in the order of time, or the original says so
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """How a dataset makes samples of a scene."""
+
+    def entries(self, scene: Scene, cut_off: int) -> int:
+        """Count the different samples of the scene: the length of a dataset is their sum."""
+
+    def choose(self, scene: Scene, entry: int, num_views: int, cut_off: int, rng: np.random.Generator) -> Choice:
+        """Choose the frames of one entry."""
+
+
+def cut_off(num_views: int, *, allow_repeat: bool) -> int:
+    """Give the number of frames that a sequence must have; with repeats, a third of the views and at least 3."""
+    return max(num_views // 3, 3) if allow_repeat else num_views
+
+
+@dataclass(frozen=True)
+class SamplingPolicy:
+    """Walk forward from a start frame: a video with small steps, or a collection, the same shuffled.
+
+    `max_interval` is the largest step between neighbours, `video_prob` the share of videos, `fixed_interval_prob` the
+    share of them with constant steps. A collection is shuffled in blocks of `block_shuffle` views, or as a whole.
+    `reverse` turns the finished order around.
+    """
+
+    max_interval: int = 25
+    video_prob: float = 0.5
+    fixed_interval_prob: float = 0.5
+    block_shuffle: int | None = None
+    reverse: bool = False
+
+    def entries(self, scene: Scene, cut_off: int) -> int:
+        """Each frame that leaves enough frames behind it is a start."""
+        return max(len(scene.frames) - cut_off + 1, 0)
+
+    def choose(self, scene: Scene, entry: int, num_views: int, cut_off: int, rng: np.random.Generator) -> Choice:
+        return self.walk(entry, len(scene.frames), num_views, rng)
+
+    def walk(self, start: int, length: int, num_views: int, rng: np.random.Generator) -> Choice:
+        """Choose `num_views` positions in [0, length).
+
+        From `start` on if enough frames follow it; otherwise a walk from an earlier start is repeated (or revisited)
+        until there are enough views, and `start` need not be part of it.
+
+        Raises:
+            ValueError: Frames must repeat, but fewer than two follow the start.
+        """
+        positions, is_video = self._walk(start, length, num_views, rng)
+        return Choice(positions[::-1] if self.reverse else positions, is_video)
+
+    def _walk(self, start: int, length: int, num_views: int, rng: np.random.Generator) -> Choice:
+        remaining = length - 1 - start
+        if num_views == 1:
+            return Choice([start], True)
+        if remaining == num_views - 1:
+            return Choice(list(range(start, length)), True)
+        if remaining > num_views - 1:
+            return self._walk_once(start, length, num_views, rng)
+        if remaining < 2:
+            raise ValueError(
+                f"frame {start} of {length} is too late for {num_views} views with repeats; start two frames earlier"
+            )
+        return self._walk_again(start, length, num_views, rng)
+
+    def _walk_once(self, start: int, length: int, num_views: int, rng: np.random.Generator) -> Choice:
+        remaining = length - 1 - start
+        longest = min(self.max_interval, 2 * remaining // (num_views - 1))
+        steps = [_interval(longest, rng) for _ in range(num_views - 1)]
+        is_video = bool(rng.random() < self.video_prob)
+        if is_video and rng.random() < self.fixed_interval_prob:
+            steps = [_interval(min(remaining // (num_views - 1), longest), rng)] * (num_views - 1)
+        inside = [position for position in _accumulate(start, steps) if position < length]
+        unused = np.setdiff1d(np.arange(start, length), inside)
+        positions = inside + rng.choice(unused, num_views - len(inside), replace=False).tolist()
+        return Choice(sorted(positions) if is_video else block_shuffle(positions, self.block_shuffle, rng), is_video)
+
+    def _walk_again(self, start: int, length: int, num_views: int, rng: np.random.Generator) -> Choice:
+        unique = length - 1 - start
+        first = int(rng.choice(np.arange(start + 1)))
+        longest = min(self.max_interval, (length - 1 - first) // (unique - 1))
+        steps = [_interval(longest, rng) for _ in range(unique - 1)]
+        revisit, video, fixed = rng.random(), rng.random(), rng.random()
+        is_video = bool(video < self.video_prob)
+        if fixed < self.fixed_interval_prob and is_video:
+            steps = [_interval(longest, rng)] * (unique - 1)
+        positions = _accumulate(first, steps)
+        if revisit < 0.5 or self.video_prob == 1.0:
+            ordered = positions if is_video else block_shuffle(positions, self.block_shuffle, rng)
+            return Choice((ordered * (num_views // unique + 1))[:num_views], is_video)
+        again = rng.choice(positions, num_views, replace=True).tolist()
+        return Choice(again if revisit < 0.9 else sorted(again), False)
+
+
+@dataclass(frozen=True)
+class GroupPolicy:
+    """Walk along a video of a group with probability `video_share`, else draw frames that see the same place.
+
+    `ordered_share` of all samples are draws in the order of the scene; the rest is shuffled.
+    """
+
+    video: SamplingPolicy
+    video_share: float
+    ordered_share: float
+    too_short_videos: bool = False  # Parity: 06_scannetpp.md quirk 3, also starts in videos that are too short
+
+    def entries(self, scene: Scene, cut_off: int) -> int:
+        return len(scene.groups)
+
+    def choose(self, scene: Scene, entry: int, num_views: int, cut_off: int, rng: np.random.Generator) -> Choice:
+        group = scene.groups[entry]
+        draw = rng.random()
+        video = group.videos[0] if len(group.videos) == 1 else group.videos[int(rng.integers(len(group.videos)))]
+        starts = self._starts(len(video), cut_off)
+        if draw < self.video_share and starts > 0:
+            walk, is_video = self.video.walk(int(rng.choice(starts)), len(video), num_views, rng)
+            return Choice([video[i] for i in walk], is_video)
+        chosen = sorted(self._draw(group, num_views, rng))
+        if draw > self.video_share + self.ordered_share:
+            return Choice(rng.permutation(chosen).tolist(), False)
+        return Choice(chosen, True)
+
+    def _starts(self, length: int, cut_off: int) -> int:
+        starts = length - cut_off + 1
+        return max(starts + length, 0) if self.too_short_videos and starts < 0 else max(starts, 0)
+
+    def _draw(self, group: Group, num_views: int, rng: np.random.Generator) -> list[int]:
+        """Draw from the best two to four times as many as are needed; a group that is too small repeats."""
+        wanted = min(len(group.members), int(num_views * (2 + 2 * rng.random())))
+        drawn: list[int] = rng.permutation(group.members[:wanted])[:num_views].tolist()
+        missing = num_views - len(drawn)
+        return drawn + (rng.choice(drawn, missing).tolist() if missing else [])
+
+
+def block_shuffle(positions: list[int], block: int | None, rng: np.random.Generator) -> list[int]:
+    """Shuffle within consecutive blocks, so that far views stay far; None shuffles everything."""
+    size = block or max(len(positions), 1)
+    blocks = (rng.permutation(positions[i : i + size]).tolist() for i in range(0, len(positions), size))
+    return [position for shuffled in blocks for position in shuffled]
+
+
+@dataclass(frozen=True)
+class MaskProbabilities:
+    """What the network is given of a view after the first of a metric sample; the three add up to 1."""
+
+    image: float = 0.80
+    rays: float = 0.15
+    both: float = 0.05
+
+    def draw(self, view: int, metric: bool, rng: np.random.Generator) -> tuple[bool, bool]:
+        """Tell whether view number `view` shows its image, and its ray map.
+
+        The first view and every view of a sample without metric scale (whose ray origins mean nothing) show their
+        image alone, without a draw.
+        """
+        if view == 0 or not metric:
+            return True, False
+        draw = rng.random()
+        if draw < self.image:
+            return True, False
+        return draw >= self.image + self.rays, True
+
+
+def _interval(longest: int, rng: np.random.Generator) -> int:
+    return int(rng.choice(np.arange(1, longest + 1)))
+
+
+def _accumulate(start: int, steps: list[int]) -> list[int]:
+    return np.cumsum([start, *steps]).tolist()

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 SIDE = 256  # texels
@@ -22,33 +22,45 @@ Pattern = np.ndarray  # [2, SIDE, SIDE], float
 
 
 def sample_patterns(
-    pattern: Int[Tensor, "*points"], uv: Float[Tensor, "*points 2"], footprint: Float[Tensor, "*points"]
-) -> Float[Tensor, "*points 2"]:
+    pattern: Int[Tensor, "*points"],
+    u: Float[Tensor, "*points"],
+    v: Float[Tensor, "*points"],
+    footprint: Float[Tensor, "*points"],
+) -> tuple[Float[Tensor, "*points"], Float[Tensor, "*points"]]:
     """Look up the two channels of patterns.
 
     Args:
         pattern: Rows of the library, see `patterns_of`.
-        uv: In tiles: the patterns repeat with period 1.
+        u: In tiles: the patterns repeat with period 1.
+        v: As u, running down.
         footprint: Extent of a pixel on the surface, in tiles.
     """
-    library = pyramids(uv.device)
-    level = (footprint * SIDE).clamp_min(1).log2().round().clamp_max(LEVELS - 1).long()
-    side = torch.tensor(LEVEL_SIDES, device=uv.device)[level]
-    start = torch.tensor(LEVEL_STARTS[:-1], device=uv.device)[level] + pattern * TEXELS
-    position = (uv - uv.floor()) * side.unsqueeze(-1) - 0.5
-    corner = position.floor()
-    weight = position - corner
-    x0, y0 = corner.long().unbind(dim=-1)
+    library = pyramids(u.device)
+    level = (footprint * SIDE).log2_().round_().clamp_(0, LEVELS - 1).to(torch.int32)
+    side = torch.bitwise_right_shift(torch.full_like(level, SIDE), level)
+    start = level_starts(u.device).index_select(0, level.flatten()).view_as(level) + pattern.to(torch.int32) * TEXELS
     mask = side - 1  # sides are powers of two, so this wraps
-    columns, rows = (x0 & mask, (x0 + 1) & mask), ((y0 & mask) * side + start, ((y0 + 1) & mask) * side + start)
-    right, low = weight[..., :1], weight[..., 1:]
-    top = torch.lerp(fetch(library, rows[0] + columns[0]), fetch(library, rows[0] + columns[1]), right)
-    bottom = torch.lerp(fetch(library, rows[1] + columns[0]), fetch(library, rows[1] + columns[1]), right)
-    return torch.lerp(top, bottom, low)
+    x, y = (coordinate * side - 0.5 for coordinate in (u, v))
+    left, top = x.floor(), y.floor()
+    x, y = x.sub_(left), y.sub_(top)
+    left, top = left.to(torch.int32), top.to(torch.int32)
+    right, low = (left + 1).bitwise_and_(mask), (top + 1).bitwise_and_(mask).mul_(side).add_(start)
+    left, top = left.bitwise_and_(mask), top.bitwise_and_(mask).mul_(side).add_(start)
+    texels = [fetch(library, texel) for texel in (top + left, top + right, low + left, low + right)]
+    channels = []
+    for a, b, c, d in ([texel[..., channel] for texel in texels] for channel in range(2)):
+        upper, lower = torch.lerp(a, b, x), torch.lerp(c, d, x)
+        channels.append(torch.lerp(upper, lower, y))
+    return channels[0], channels[1]
 
 
-def fetch(library: Float[Tensor, "texels 2"], texel: Int[Tensor, "*points"]) -> Float[Tensor, "*points 2"]:
-    return library.index_select(0, texel.flatten()).unflatten(0, texel.shape)
+def fetch(library: Complex[Tensor, "texels"], texel: Int[Tensor, "*points"]) -> Float[Tensor, "*points 2"]:
+    return torch.view_as_real(library.index_select(0, texel.flatten()).view_as(texel))
+
+
+@lru_cache(maxsize=4)
+def level_starts(device: torch.device) -> Int[Tensor, "levels"]:
+    return torch.tensor(LEVEL_STARTS[:-1], dtype=torch.int32, device=device)
 
 
 def patterns_of(family: str) -> list[int]:
@@ -62,8 +74,11 @@ def family_of_row() -> list[str]:
 
 
 @lru_cache(maxsize=4)
-def pyramids(device: torch.device) -> Float[Tensor, "texels 2"]:
-    """The whole library on a device: pattern by pattern, level by level, row by row."""
+def pyramids(device: torch.device) -> Complex[Tensor, "texels"]:
+    """The whole library on a device: pattern by pattern, level by level, row by row.
+
+    The two channels are the two parts of a complex number: one fetch instead of two.
+    """
     if device.type != "cpu":
         return pyramids(torch.device("cpu")).to(device)
     rows = [make(np.random.default_rng([7, row])) for row, make in enumerate(makers())]
@@ -72,7 +87,7 @@ def pyramids(device: torch.device) -> Float[Tensor, "texels 2"]:
     for _ in range(LEVELS):
         levels.append(level.flatten(2))
         level = torch.nn.functional.avg_pool2d(level, 2)
-    return torch.cat(levels, dim=2).permute(0, 2, 1).reshape(-1, 2).contiguous()
+    return torch.view_as_complex(torch.cat(levels, dim=2).permute(0, 2, 1).reshape(-1, 2).contiguous())
 
 
 def makers() -> list:
@@ -87,7 +102,7 @@ def grid() -> tuple[np.ndarray, np.ndarray]:
     return np.meshgrid(axis, axis)
 
 
-def fbm(rng: np.random.Generator, slope: float, stretch: tuple[float, float] = (1, 1), lowest: float = 1) -> np.ndarray:
+def fbm(rng: np.random.Generator, slope: float, stretch: tuple[float, float] = (1.0, 1.0), lowest: float = 1.0) -> np.ndarray:
     """Tileable noise in [0, 1] with a power-law spectrum; `stretch` elongates it along x or y."""
     frequency = np.fft.fftfreq(SIDE, 1 / SIDE)
     radius = np.hypot(frequency[None, :] * stretch[0], frequency[:, None] * stretch[1])
@@ -96,7 +111,7 @@ def fbm(rng: np.random.Generator, slope: float, stretch: tuple[float, float] = (
     return np.clip(0.5 + noise / (noise.std() * 5), 0, 1)
 
 
-def cells(rng: np.random.Generator, rows: int, columns: int, *, shift: float = 0, gap: float) -> tuple:
+def cells(rng: np.random.Generator, rows: int, columns: int, *, shift: float = 0.0, gap: float) -> tuple:
     """A grid of tiles or bricks: the joint mask and a random value per cell; every second row is shifted."""
     x, y = grid()
     row = np.floor(y * rows).astype(int)
@@ -181,7 +196,12 @@ def painting(rng: np.random.Generator) -> Pattern:
     x, y = grid()
     base, accent = clouds(rng)
     for _ in range(int(rng.integers(3, 8))):
-        cx, cy, radius, stretch = rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.9), rng.uniform(0.05, 0.25), rng.uniform(0.5, 2)
+        cx, cy, radius, stretch = (
+            rng.uniform(0.1, 0.9),
+            rng.uniform(0.1, 0.9),
+            rng.uniform(0.05, 0.25),
+            rng.uniform(0.5, 2),
+        )
         inside = np.hypot((x - cx) * stretch, y - cy) < radius
         if rng.random() < 0.5:
             inside = (np.abs(x - cx) * stretch < radius) & (np.abs(y - cy) < radius / stretch)
@@ -208,7 +228,7 @@ def fabric(rng: np.random.Generator) -> Pattern:
 
 
 def speckle(rng: np.random.Generator) -> Pattern:
-    grains = np.clip(6 * fbm(rng, 0.5, lowest=12) - 3.4, 0, 1)
+    grains = np.clip(6 * fbm(rng, 0.5, lowest=12.0) - 3.4, 0, 1)
     return np.stack((fbm(rng, 1.0), grains))
 
 

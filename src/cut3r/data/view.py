@@ -5,7 +5,7 @@ top-left pixel. Depth is z along the optical axis, in the unit of the poses: met
 unknown, negative means sky, and it is never nan or infinite.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -13,6 +13,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Float64, UInt8
 from torch import Tensor
+
+from cut3r.geometry.cameras import ray_map, unproject
+from cut3r.geometry.poses import invert, transform
 
 
 @dataclass(frozen=True)
@@ -89,3 +92,64 @@ class View:
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         changed: dict[str, Any] = {name: change(value) for name, value in values if isinstance(value, Tensor)}
         return replace(self, **changed)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What holds for every view of a sample; `View` explains the names."""
+
+    metric: bool = False
+    camera_only: bool = False
+    depth_only: bool = False
+    single_view: bool = False
+
+
+def assemble(
+    frames: Sequence[RawFrame],
+    labels: Sequence[str],
+    shown: Sequence[tuple[bool, bool]],
+    facts: Facts,
+    *,
+    include_translation: bool = True,
+) -> list[View]:
+    """Make a sample of frames of equal size.
+
+    Positions are subtracted in float64 before anything becomes float32, which knows a kilometre only to 0.1 mm.
+
+    Args:
+        shown: Whether the network gets the image, and the ray map, of each view.
+        include_translation: What ray maps hold; see `cut3r.geometry.cameras.ray_map`.
+    """
+    poses = torch.from_numpy(np.stack([frame.world_from_cam for frame in frames]))
+    first_from_cams = (invert(poses[0]) @ poses).float()
+    poses[:, :3, 3] -= poses[0, :3, 3].clone()
+    flags = {field.name: torch.tensor(getattr(facts, field.name)) for field in fields(facts)}
+    views = []
+    for frame, pose, first_from_cam, label, (image, rays) in zip(
+        frames, poses.float(), first_from_cams, labels, shown, strict=True
+    ):
+        intrinsics = torch.from_numpy(frame.intrinsics).float()
+        depth = torch.from_numpy(np.ascontiguousarray(frame.depth))
+        view = View(
+            image=image_tensor(frame.rgb),
+            depth=depth,
+            points=transform(pose, unproject(depth.clamp_min(0), intrinsics)),
+            valid=depth > 0,
+            sky=depth < 0,
+            intrinsics=intrinsics,
+            world_from_cam=pose,
+            ray_map=ray_map(first_from_cam, intrinsics, frame.size, include_translation=include_translation),
+            has_image=torch.tensor(image),
+            has_rays=torch.tensor(rays),
+            update=torch.tensor(image),
+            reset=torch.tensor(facts.single_view),
+            label=label,
+            **flags,
+        )
+        views.append(view)
+    return views
+
+
+def image_tensor(rgb: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "3 h w"]:
+    """Give the network's image, in [-1, 1]."""
+    return (torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1).contiguous() / 255 - 0.5) / 0.5

@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Outputs:
-    """The heads to run. At 512x384 they cost 598 of 1,584 GFLOP per view, so ask only for what somebody looks at.
+    """The heads to run. At 512x384 they cost 566 of 1,565 GFLOP per view, so ask only for what somebody looks at.
 
     The default, points in the camera's frame and the pose that moves them into the world, is what a reconstruction
     needs.

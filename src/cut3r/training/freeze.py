@@ -41,7 +41,8 @@ def freeze(model: nn.Module, what: Freeze, train_only: Sequence[str] = ()) -> No
     for pattern in train_only:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ValueError(
-                f"run.train_only: {pattern!r} matches no parameter; names look like {names[0]!r}, and * stands for any text"
+                f"run.train_only: {pattern!r} matches no parameter; names look like {names[0]!r}, "
+                "and * stands for any text"
             )
     for name, parameter in model.named_parameters():
         frozen = any(fnmatchcase(name, pattern) for pattern in _PATTERNS[what])

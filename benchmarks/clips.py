@@ -1,0 +1,100 @@
+"""Sequences with exact or measured truth: walks through synthetic rooms, and a recorded RGB-D room."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from cut3r.data.shading import render
+from cut3r.data.synthetic import plan_walk, synthetic_walk
+from cut3r.data.walks import WalkConfig
+from cut3r.geometry.cameras import pixel_grid
+from cut3r.inference.preprocess import PixelMap
+from cut3r.io.depth import read_depth
+from cut3r.io.frames import Frame, open_frames
+
+TRAINING_SEED = 0  # of the rooms that the bundled network was trained on; trainings use 0 ... 99
+HELD_OUT_SEED = 20_000  # of rooms that no training sees
+MEAN_WALKS, MEAN_STRIDE = 100, 10  # of the training data, for its mean depth map: so many walks, every so many frames
+SATURATED_M = 65.535  # 65535 mm: the sensor's word for "too far"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Plain arrays, so that it can come from another process."""
+
+    name: str
+    frames: list[Frame]
+    depth: list[Float32[np.ndarray, "h w"]]  # of the original pictures, metres, 0 where unknown
+    world_from_cam: Float[np.ndarray, "v 4 4"]  # some world
+
+
+def walk_clip(task: tuple[int, int, WalkConfig]) -> Clip:
+    """Render a walk. The task is (seed, index, config)."""
+    seed, index, config = task
+    walk = synthetic_walk(seed, index, config)
+    name = f"walk {seed}/{index}"
+    frames = [
+        Frame(rgb, index=number, time_s=number / config.rate_hz, name=f"{name}#{number:06d}")
+        for number, rgb in enumerate(walk.rgb.numpy())
+    ]
+    return Clip(name, frames, list(walk.depth.numpy()), walk.world_from_cam.numpy())
+
+
+def some_depth(task: tuple[int, int, WalkConfig]) -> Float32[np.ndarray, "v h w"]:
+    """Render the depth of every tenth frame of a walk."""
+    seed, index, config = task
+    plan, some = plan_walk(seed, index, config), slice(None, None, MEAN_STRIDE)
+    _, depth = render(
+        plan.room, plan.world_from_cam[some], plan.intrinsics[some], config.size, time_s=plan.time_s[some]
+    )
+    return depth.numpy()
+
+
+def room_clip(folder: Path) -> Clip:
+    """Read a room in the format of 7-Scenes: frame-000000.color.jpg, .depth.png (16 bit, millimetres), .pose.txt.
+
+    Depth and colour are taken as registered to each other pixel by pixel, which the format leaves open.
+
+    Raises:
+        FileNotFoundError: A depth map or pose is missing.
+        ValueError: A file that cannot be read, or fewer than three frames.
+    """
+    pictures = sorted(folder.glob("*.color.*"))
+    if len(pictures) < 3:
+        raise ValueError(
+            f"{folder} has {len(pictures)} frames *.color.*, and a path needs at least 3; check the folder"
+        )
+    frames = list(open_frames(pictures))
+    stems = [folder / frame.name.split(".")[0] for frame in frames]
+    depth = [read_depth(stem.with_suffix(".depth.png")) for stem in stems]
+    poses = [np.loadtxt(stem.with_suffix(".pose.txt")) for stem in stems]
+    known = [np.where(metres < SATURATED_M, metres, np.float32(0)) for metres in depth]
+    return Clip(folder.name, frames, known, np.stack(poses))
+
+
+def seen_depth(depth: Float32[np.ndarray, "h0 w0"], pixel_map: PixelMap) -> Float[Tensor, "h w"]:
+    """The true depth at the pixels of the network's image: of the nearest original pixel, 0 outside the original."""
+    pixels = pixel_map.pixels_to_original(pixel_grid(*pixel_map.image_size)[..., :2])
+    u, v = pixels.round().long().unbind(dim=-1)
+    h, w = depth.shape
+    nearest = torch.from_numpy(depth)[v.clamp(0, h - 1), u.clamp(0, w - 1)]
+    return nearest * pixel_map.inside()
+
+
+@contextmanager
+def renderers(workers: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """Give a `map` whose calls are made by so many processes ahead of time; 0: by this one, when needed."""
+    if workers == 0:
+        yield map
+        return
+    # spawn: a process forked off one with running threads may hang
+    with get_context("spawn").Pool(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield pool.imap

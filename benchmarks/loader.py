@@ -1,0 +1,97 @@
+"""How many training samples per second do the data workers make?
+
+A row per number of workers and stage of the curriculum: 0 makes samples in the process that would train. Nothing else
+runs meanwhile, so this is the most that a training can get. Below it: what rendering alone costs, one thread.
+
+    python benchmarks/loader.py tiny --workers 0 --workers 1 --workers 2 --out
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+from recipes import only, recipe, stages
+from report import add_out_flag, environment, finish, table
+from timing import time_ms
+
+from cut3r.data.shading import render
+from cut3r.data.synthetic import plan_walk
+from cut3r.training.config import SYNTHETIC, CurriculumStage, TrainConfig
+from cut3r.training.feed import DataFeed
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("recipe", help="of configs/, such as smoke or tiny")
+    add("changes", nargs="*", help="as for train.py, such as data.loader.batch_size=4")
+    add("--workers", type=int, action="append", help="processes; repeat (default: as the recipe says)")
+    add("--batches", type=int, default=16, help="timed, after one per worker for warming up (default: %(default)s)")
+    add("--threads", type=int, help="of this process (default: as torch chooses)")
+    add_out_flag(parser)
+    args = parser.parse_args(arguments)
+    if args.batches < 1:
+        parser.error("--batches must be at least 1")
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    machine = environment(torch.device("cpu"))
+    config = recipe(args.recipe, args.changes)
+    rows = []
+    for workers in args.workers or [config.data.loader.num_workers]:
+        for stage in stages(config):
+            print(f"measuring {workers} workers, {stage.num_views} views", file=sys.stderr)
+            rows.append(measure(config, workers, stage, args.batches))
+    rendering = rendering_ms(config) if config.data.samples.get(SYNTHETIC) else None
+    print(f"{args.recipe}, {args.batches} batches of {config.data.loader.batch_size} on {machine['cpu']}\n")
+    print(table(rows) + "\n")
+    if rendering is not None:
+        print(f"rendering one frame of {'x'.join(map(str, config.data.sizes[0]))}: {rendering:.1f} ms\n")
+    record = {"benchmark": "loader", "recipe": args.recipe, "changes": args.changes, "batches": args.batches}
+    record |= {"rows": rows, "rendering_ms": rendering, "environment": machine}
+    finish(f"loader-{args.recipe}", record, args.out)
+
+
+def measure(config: TrainConfig, workers: int, stage: CurriculumStage, batches: int) -> dict[str, Any]:
+    """Make one row of the table."""
+    warmup = max(1, workers)  # the first batches wait for the workers to start
+    config = only(config, stage, warmup + batches)
+    config.data.loader.num_workers = workers
+    stream = DataFeed(config.data, config.paths, config.model).batches(0, 0)
+    for _ in range(warmup):
+        next(stream)
+    start, views = time.perf_counter(), 0
+    for _ in range(batches):
+        views += len(next(stream))
+    seconds, size = time.perf_counter() - start, config.data.loader.batch_size
+    return {
+        "workers": workers,
+        "views": views / batches,
+        "samples_per_s": batches * size / seconds,
+        "frames_per_s": views * size / seconds,
+        "ms_per_batch": 1e3 * seconds / batches,
+    }
+
+
+def rendering_ms(config: TrainConfig) -> float:
+    """The median time of one picture with its depth, by one thread."""
+    torch.set_num_threads(1)
+    h, w = config.data.sizes[0]
+    plan = plan_walk(config.data.loader.seed, 0, replace(config.data.synthetic.walk, size=(h, w)))
+    one = slice(0, 1)
+
+    def run() -> object:
+        return render(plan.room, plan.world_from_cam[one], plan.intrinsics[one], (h, w), plan.time_s[one])
+
+    return time_ms(run, repeats=10, warmup=1, device=torch.device("cpu")).median
+
+
+if __name__ == "__main__":
+    main()

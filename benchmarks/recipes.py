@@ -1,0 +1,40 @@
+"""The recipes of configs/ as settings, the way `train.py` reads them."""
+
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
+
+from cut3r.training.config import CurriculumStage, TrainConfig
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+def recipe(name: str, changes: list[str]) -> TrainConfig:
+    """Read a recipe; `changes` are as on the command line of train.py, such as data.loader.batch_size=4.
+
+    Raises what train.py explains: HydraException, OmegaConfBaseException, ValueError.
+    """
+    ConfigStore.instance().store(name="schema", node=TrainConfig)
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        settings = OmegaConf.to_object(compose(name, changes))
+    assert isinstance(settings, TrainConfig)
+    return settings
+
+
+def stages(config: TrainConfig) -> list[CurriculumStage]:
+    """List the stages of a recipe's curriculum; a recipe without one has one."""
+    return config.data.synthetic.curriculum or [CurriculumStage(0, config.data.num_views)]
+
+
+def only(config: TrainConfig, stage: CurriculumStage, batches: int) -> TrainConfig:
+    """Copy a recipe with this stage as the whole training, and so many batches (or more) in an epoch."""
+    config = deepcopy(config)
+    data = config.data
+    data.synthetic.curriculum = [replace(stage, from_epoch=0)]
+    times = -(-batches * data.loader.batch_size // sum(data.samples.values()))
+    data.samples = {name: times * count for name, count in data.samples.items()}
+    return config

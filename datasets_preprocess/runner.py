@@ -1,0 +1,260 @@
+"""Runs a converter over the scenes of a dataset: sharded, in several processes, resumable, with a report.
+
+A converter is a module with two functions and a few facts (`Converter`). Each scene gets one status record, written
+last: `OUT/.status/<scene>.json`. A scene with a record is not touched again; one that was interrupted has none and is
+done again. All files are written atomically, so an interrupted file is either whole or absent.
+"""
+
+import json
+import logging
+import os
+import shutil
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from cut3r.data.layout import LAYOUTS, Layout, write_json, write_npz, write_png16
+from cut3r.io.atomic import atomic_path
+from cut3r.io.images import write_image
+
+logger = logging.getLogger(__name__)
+
+STATUS = ".status"
+JPEG_QUALITY = 75  # Pillow's default, as the original's files
+
+
+@dataclass(frozen=True)
+class RawScene:
+    """A unit of work. `name` is unique and serves as a path; `frames` is whatever `scenes` found out about them."""
+
+    name: str
+    frames: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes processed files, each atomically, to the places that the layout names."""
+
+    out: Path
+    layout: Layout
+    parity: bool = False  # with the quirks of the original converter
+
+    def path(self, kind: str, scene: str, frame: str = "") -> Path:
+        return self.layout.path(self.out, kind, scene, frame)
+
+    def image(self, kind: str, scene: str, frame: str, rgb: np.ndarray) -> None:
+        write_image(self.path(kind, scene, frame), rgb, quality=JPEG_QUALITY)
+
+    def png8(self, kind: str, scene: str, frame: str, values: np.ndarray) -> None:
+        with atomic_path(self.path(kind, scene, frame)) as temporary:
+            Image.fromarray(values).save(temporary)
+
+    def png16(self, kind: str, scene: str, frame: str, values: np.ndarray) -> None:
+        write_png16(self.path(kind, scene, frame), values)
+
+    def npz(self, kind: str, scene: str, frame: str = "", **arrays: Any) -> None:
+        write_npz(self.path(kind, scene, frame), **arrays)
+
+    def copy(self, kind: str, scene: str, frame: str, source: Path) -> None:
+        with atomic_path(self.path(kind, scene, frame)) as temporary:
+            shutil.copyfile(source, temporary)
+
+
+@dataclass(frozen=True)
+class Record:
+    """How the conversion of a scene ended; `reason` says why if it failed."""
+
+    scene: str
+    done: bool
+    frames: tuple[str, ...]
+    reason: str
+    seconds: float
+    version: int
+    parity: bool
+
+
+Scenes = Callable[[Path], Iterable[RawScene]]
+Convert = Callable[[Path, RawScene, Writer], Iterable[str]]
+Finish = Callable[[Path, list[Record]], None]
+
+
+@dataclass(frozen=True)
+class Converter:
+    """What a converter module fills in.
+
+    `scenes(raw)` lists the scenes below the folder of the download. `convert(raw, scene, writer)` writes the files of
+    one scene and returns the names of its frames; any error fails this scene alone. `finish(out, records)` writes what
+    spans scenes, from the records of all that are done, in all shards. A new `version` says that the output has
+    changed: finished scenes are then done again.
+    """
+
+    name: str  # the key in `cut3r.data.datasets.DATASETS` and `cut3r.data.layout.LAYOUTS`
+    about: str  # what it is and where it comes from
+    version: int
+    scenes: Scenes
+    convert: Convert
+    finish: Finish = lambda out, records: None
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Number `number` of `count`, from 1: every `count`-th scene."""
+
+    number: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise ValueError(f"there is no shard {self.number}/{self.count}; the first of eight is 1/8, the last 8/8")
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        number, _, count = text.partition("/")
+        if not (number.isdigit() and count.isdigit()):
+            raise ValueError(f"'{text}' is not a shard; write 3/8 for the third of eight")
+        return cls(int(number), int(count))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run found and did; `failures` are all that this shard has, older ones included."""
+
+    total: int
+    skipped: int  # done by an earlier run
+    converted: int
+    failures: list[Record]
+
+    def __str__(self) -> str:
+        head = (
+            f"{self.total} scenes: {self.converted} converted now, {self.skipped} already done, "
+            f"{len(self.failures)} failed"
+        )
+        lines = [f"  {record.scene}: {record.reason}" for record in self.failures]
+        hint = ["  run again with --retry-failed to try these again"] if lines else []
+        return "\n".join([head, *lines, *hint])
+
+
+def run(
+    converter: Converter,
+    raw: Path,
+    out: Path,
+    *,
+    shard: Shard = Shard(),
+    workers: int = 1,
+    retry_failed: bool = False,
+    parity: bool = False,
+) -> Report:
+    """Convert the scenes of a shard that have no record yet.
+
+    Raises:
+        FileNotFoundError: There is no raw folder, or no scene in it.
+        RuntimeError: A worker process died; finished scenes are recorded, and the same call goes on with the rest.
+    """
+    if not raw.is_dir():
+        raise FileNotFoundError(f"there is no folder {raw}; download {converter.name} first and pass it as --raw")
+    found = sorted(converter.scenes(raw), key=lambda scene: scene.name)
+    if not found:
+        raise FileNotFoundError(f"no {converter.name} scene in {raw}; datasets_preprocess/README.md shows its layout")
+    mine = found[shard.number - 1 :: shard.count]
+    before = {record.scene: record for record in read_records(out) if _is_current(record, converter, parity)}
+    todo = [scene for scene in mine if _is_due(before.get(scene.name), retry_failed)]
+    logger.info("%s: %d scenes, %d to convert", converter.name, len(mine), len(todo))
+    now = [record.done for record in _progress(_convert_all(converter, raw, out, todo, workers, parity), len(todo))]
+    records = [record for record in read_records(out) if _is_current(record, converter, parity)]
+    converter.finish(out, [record for record in records if record.done])
+    names = {scene.name for scene in mine}
+    failures = [record for record in records if not record.done and record.scene in names]
+    return Report(len(mine), len(mine) - len(todo) - (len(failures) - now.count(False)), now.count(True), failures)
+
+
+def read_records(out: Path) -> list[Record]:
+    """Read the status records of a processed folder, of all shards, sorted by scene."""
+    paths = sorted(path for path in (out / STATUS).rglob("*.json") if not path.name.startswith("."))
+    contents = (json.loads(path.read_text()) for path in paths)
+    records = [Record(**{**content, "frames": tuple(content["frames"])}) for content in contents]
+    return sorted(records, key=lambda record: record.scene)
+
+
+def _convert_all(
+    converter: Converter, raw: Path, out: Path, todo: list[RawScene], workers: int, parity: bool
+) -> Iterator[Record]:
+    writer = Writer(out, LAYOUTS[converter.name], parity)
+    if workers <= 1:
+        for scene in todo:
+            yield _convert_one(converter.convert, converter.version, raw, scene, writer)
+        return
+    # Spawned, not forked: a fork copies the locks of OpenCV's and torch's threads.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_die_with_parent) as pool:
+        work = partial(_convert_one, converter.convert, converter.version, raw)
+        futures = [pool.submit(work, scene, writer) for scene in todo]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "a worker process was killed, perhaps for memory; run the same command again to go on, "
+                "with fewer --workers"
+            ) from error
+
+
+def _convert_one(convert: Convert, version: int, raw: Path, scene: RawScene, writer: Writer) -> Record:
+    start = time.monotonic()
+    frames: tuple[str, ...] = ()
+    reason = ""
+    try:
+        frames = tuple(convert(raw, scene, writer))
+    except Exception as error:  # whatever it is, it must not stop the other thousand scenes; the record keeps it
+        reason = "".join(traceback.format_exception_only(error)).strip()
+        logger.warning("%s failed: %s", scene.name, reason, exc_info=error)
+    seconds = round(time.monotonic() - start, 3)
+    record = Record(scene.name, not reason, frames, reason, seconds, version, writer.parity)
+    write_json(writer.out / STATUS / f"{scene.name}.json", asdict(record))
+    return record
+
+
+def require_rigid(world_from_cam: np.ndarray, what: str) -> None:
+    """Raise ValueError unless the pose is a rotation (orthonormal within 1e-3, not a reflection) and a translation."""
+    rotation = world_from_cam[:3, :3].astype(np.float64)
+    error = np.abs(rotation @ rotation.T - np.eye(3)).max()
+    if not (np.isfinite(world_from_cam).all() and error < 1e-3 and np.linalg.det(rotation) > 0):
+        raise ValueError(f"{what}: its pose is no rigid motion; check the convention of the file")
+
+
+def _progress(records: Iterator[Record], total: int) -> Iterator[Record]:
+    start = time.monotonic()
+    for count, record in enumerate(records, 1):
+        left = (time.monotonic() - start) / count * (total - count)
+        state = "done" if record.done else "FAILED"
+        logger.info("%d/%d %s %s, about %.0f s left", count, total, record.scene, state, left)
+        yield record
+
+
+def _is_current(record: Record, converter: Converter, parity: bool) -> bool:
+    return record.version == converter.version and record.parity == parity
+
+
+def _is_due(record: Record | None, retry_failed: bool) -> bool:
+    return record is None or (retry_failed and not record.done)
+
+
+def _die_with_parent() -> None:
+    """End this worker when the runner is killed; it would wait for work for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

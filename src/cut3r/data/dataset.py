@@ -1,0 +1,288 @@
+"""The one base class of datasets. A dataset says which scenes it has, reads one frame, and names its policy.
+
+Nothing here remembers anything between samples: a sample is a function of (seed, epoch, index, turn), so it does not
+matter which worker makes it, and it can be made again alone.
+"""
+
+import logging
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch.utils.data import get_worker_info
+
+from cut3r.data.sampling import Choice, MaskProbabilities, Policy, SamplingPolicy, Scene, cut_off
+from cut3r.data.transforms import ColorJitter, Size, fit
+from cut3r.data.view import Facts, RawFrame, View, assemble
+
+logger = logging.getLogger(__name__)
+
+# What damaged files raise: Pillow, NumPy and zip archives have no common base class.
+READ_ERRORS = (OSError, ValueError, KeyError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error)
+ATTEMPTS = 10  # other samples to try before giving up
+_COUNTERS = 256  # one per worker process, so that no two processes write to the same
+
+
+class NoScenesError(ValueError):
+    """A dataset has no scene that is long enough."""
+
+
+class UnusableSceneError(ValueError):
+    """A scene has too few readable frames for a sample."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the batch sampler asks of a dataset."""
+
+    index: int
+    size: Size  # (h, w)
+    num_views: int
+    epoch: int = 0
+    turn: int = 0  # counts the uses of the same index within an epoch, so that they differ
+
+
+class MultiViewDataset(ABC):
+    """Samples of several views of one scene.
+
+    A child fills in `index` and `read` and the facts below; it overrides nothing else.
+    """
+
+    name: ClassVar[str]  # of the dataset, first part of labels
+    splits: ClassVar[tuple[str | None, ...]] = (None,)  # the first is the default
+    metric: ClassVar[bool] = False
+    camera_only: ClassVar[bool] = False
+    depth_only: ClassVar[bool] = False
+    single_view: ClassVar[bool] = False  # views are unrelated pictures: the state is reset after each
+    policy: ClassVar[Policy] = SamplingPolicy()
+    parity_policy: ClassVar[Policy | None] = None  # where the original's differs
+    masks: ClassVar[MaskProbabilities] = MaskProbabilities()
+    needs_depth: ClassVar[bool] = False  # a frame whose crop shows no depth is replaced
+    foreground_prob: ClassVar[float] = 0.0  # share of samples whose background depth is forgotten
+    repeats: ClassVar[int] = 1  # how often `len` counts each entry
+
+    def __init__(
+        self,
+        root: Path | None,
+        *,
+        split: str | None = None,
+        num_views: int,
+        sizes: Sequence[Size],
+        seed: int = 0,
+        aug_crop: int = 0,
+        seq_aug_crop: bool = False,
+        allow_repeat: bool = False,
+        jitter: ColorJitter | None = None,
+        include_translation: bool = True,
+        parity: bool = False,
+    ) -> None:
+        """Index the scenes.
+
+        Args:
+            root: The processed folder; None for datasets that need no files.
+            num_views: The largest number of views of a sample.
+            sizes: (h, w) of the samples; the first is that of a plain integer index.
+            aug_crop: Each view is enlarged by a random number of pixels below this before its final crop; 0 and 1 do
+                nothing.
+            seq_aug_crop: One such number per sample instead of one per view.
+            allow_repeat: Admit scenes with a third of `num_views` frames; frames then repeat.
+            jitter: A random change of colours, the same for all views of a sample.
+            include_translation: What ray maps hold; see `cut3r.geometry.cameras.ray_map`. The model's config says.
+            parity: Repeat the quirks that the dataset's documentation lists, and the original's draws:
+                `default_rng(seed + index)`, the same in every epoch.
+
+        Raises:
+            FileNotFoundError: There is no such folder.
+            NoScenesError: No scene has enough frames.
+            ValueError: There is no such split.
+        """
+        if root is not None and not Path(root).is_dir():
+            raise FileNotFoundError(
+                f"{self.name}: there is no folder {root}; set its path in configs/paths, or convert the dataset with "
+                "python -m datasets_preprocess"
+            )
+        if split not in (None, *self.splits):
+            raise ValueError(f"{self.name} has no split {split!r}; it has {self.splits}, and None takes the first")
+        self.root = Path(root) if root is not None else Path()
+        self.split = split or self.splits[0]
+        self.num_views = num_views
+        self.sizes: list[Size] = [(int(h), int(w)) for h, w in sizes]
+        self.seed = seed
+        self.aug_crop = aug_crop
+        self.seq_aug_crop = seq_aug_crop
+        self.allow_repeat = allow_repeat
+        self.jitter = jitter
+        self.include_translation = include_translation
+        self.parity = parity
+        self.cut_off = cut_off(num_views, allow_repeat=allow_repeat)
+        self._policy = (self.parity_policy if parity else None) or self.policy
+        self._broken = torch.zeros(_COUNTERS, dtype=torch.int64).share_memory_()
+        self.scenes, self._ends = self._admit(self.index())
+
+    @abstractmethod
+    def index(self) -> Iterable[Scene]:
+        """List the scenes below `self.root`, in an order that is the same everywhere."""
+
+    @abstractmethod
+    def read(self, scene: Scene, frame: str) -> RawFrame:
+        """Read one frame. Whatever damaged or missing files raise is handled by the caller."""
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) * self.repeats
+
+    def __getitem__(self, request: int | Request) -> list[View]:
+        """Make a sample. A scene that cannot be used is logged, and another one takes its place.
+
+        Raises:
+            RuntimeError: So were ten others.
+        """
+        if not isinstance(request, Request):
+            request = Request(request, self.sizes[0], self.num_views)
+        if not 0 <= request.index < len(self):
+            raise IndexError(f"{self.name} has {len(self)} samples, so there is no number {request.index}")
+        if not 1 <= request.num_views <= self.num_views:
+            raise ValueError(
+                f"{request.num_views} views asked of {self.name}, which was made for 1 to {self.num_views}"
+            )
+        reasons = []
+        for attempt in range(ATTEMPTS):
+            rng = self._generator(request, attempt)
+            entry = request.index if attempt == 0 else int(rng.integers(len(self)))
+            try:
+                return self._sample(entry // self.repeats, request, rng)
+            except UnusableSceneError as error:
+                logger.warning("%s: sample %d is replaced by another: %s", self.name, entry, error)
+                reasons.append(error)
+        raise RuntimeError(
+            f"{self.name}: {ATTEMPTS} samples in a row cannot be used; check the files below {self.root}"
+        ) from reasons[-1]
+
+    @property
+    def broken_frames(self) -> int:
+        """Count the frames that worker processes could not read or crop since the dataset was made."""
+        return int(self._broken.sum())
+
+    def _admit(self, scenes: Iterable[Scene]) -> tuple[list[Scene], np.ndarray]:
+        """Keep the scenes that have samples, and the running sum of their numbers."""
+        counted = [(scene, self._policy.entries(scene, self.cut_off)) for scene in scenes]
+        kept = [(scene, count) for scene, count in counted if count > 0]
+        if not kept:
+            raise NoScenesError(
+                f"{self.name}: none of the {len(counted)} scenes in {self.root}, split {self.split}, has the "
+                f"{self.cut_off} frames that {self.num_views} views need; lower num_views or set allow_repeat"
+            )
+        if len(kept) < len(counted):
+            logger.info("%s: %d of %d scenes are too short", self.name, len(counted) - len(kept), len(counted))
+        return [scene for scene, _ in kept], np.cumsum([count for _, count in kept])
+
+    def _generator(self, request: Request, attempt: int) -> np.random.Generator:
+        if self.parity:
+            return np.random.default_rng(self.seed + request.index + attempt * len(self))
+        return np.random.default_rng([self.seed, request.epoch, request.index, request.turn, attempt])
+
+    def _sample(self, entry: int, request: Request, rng: np.random.Generator) -> list[View]:
+        number = int(np.searchsorted(self._ends, entry, side="right"))
+        scene = self.scenes[number]
+        start = entry - (int(self._ends[number - 1]) if number else 0)
+        shared_margin = self._draw_margin(rng) if self.seq_aug_crop else None
+        choice = self._choose(scene, start, request.num_views, rng)
+        object_only = self.foreground_prob > 0 and rng.random() >= 1 - self.foreground_prob
+        crop = _Crop(request.size, shared_margin, object_only)
+        frames: list[RawFrame] = []
+        labels: list[str] = []
+        shown: list[tuple[bool, bool]] = []
+        for position, frame in self._frames(scene, choice, crop, rng):
+            shown.append(self.masks.draw(len(frames), self.metric, rng))
+            frames.append(frame)
+            labels.append(self._label(scene, position))
+        if self.jitter is not None:
+            change = self.jitter.draw(rng)
+            frames = [replace(frame, rgb=change.apply(frame.rgb)) for frame in frames]
+        facts = Facts(self.metric, self.camera_only, self.depth_only, self.single_view)
+        return assemble(frames, labels, shown, facts, include_translation=self.include_translation)
+
+    def _choose(self, scene: Scene, start: int, num_views: int, rng: np.random.Generator) -> Choice:
+        try:
+            choice = self._policy.choose(
+                scene, start, num_views, cut_off(num_views, allow_repeat=self.allow_repeat), rng
+            )
+        except ValueError as error:
+            raise UnusableSceneError(f"{scene.name}: {error}") from error
+        if num_views > 1 and len(set(choice.positions)) == 1:
+            raise UnusableSceneError(f"{scene.name}: all {num_views} views would show the same frame")
+        return choice
+
+    def _frames(
+        self, scene: Scene, choice: Choice, crop: "_Crop", rng: np.random.Generator
+    ) -> Iterator[tuple[int, RawFrame]]:
+        """Read the chosen frames; one that cannot be used is replaced by the nearest in a random direction, of those
+        that the sample does not hold already if there are any."""
+        reasons: dict[int, str] = {}  # why positions cannot be used
+        used = set(choice.positions)
+        for chosen in choice.positions:
+            position = chosen
+            while True:
+                frame = None if position in reasons else self._prepare(scene, position, crop, reasons, rng)
+                if frame is not None:
+                    break
+                position = self._neighbour(scene, chosen, reasons, used, rng)
+                used.add(position)
+            yield position, frame
+
+    def _neighbour(
+        self, scene: Scene, position: int, reasons: dict[int, str], used: set[int], rng: np.random.Generator
+    ) -> int:
+        total = len(scene.frames)
+        if total - len(reasons) < min(self.cut_off, total) or len(reasons) > ATTEMPTS:
+            last = list(reasons.values())[-1]
+            raise UnusableSceneError(f"{scene.name}: {len(reasons)} of its {total} frames cannot be used; {last}")
+        direction = 2 * int(rng.choice(2)) - 1
+        others = ((position + direction * step) % total for step in range(1, total))
+        usable = [other for other in others if other not in reasons]
+        return next((other for other in usable if other not in used), usable[0])
+
+    def _prepare(
+        self, scene: Scene, position: int, crop: "_Crop", reasons: dict[int, str], rng: np.random.Generator
+    ) -> RawFrame | None:
+        """Read and crop a frame, or note the reason why that cannot be done."""
+        try:
+            frame = self.read(scene, scene.frames[position])
+            if not np.isfinite(frame.world_from_cam).all() or not np.isfinite(frame.depth).all():
+                raise ValueError("its pose or its depth is not finite")
+            if crop.object_only and frame.foreground is not None:
+                frame = replace(frame, depth=np.where(frame.foreground, frame.depth, np.float32(0)))
+            fitted = fit(frame, crop.size, margin=self._draw_margin(rng) if crop.margin is None else crop.margin)
+        except READ_ERRORS as error:
+            reasons[position] = f"{self._label(scene, position)} is broken: {error!r}"
+            self._count_broken()
+            logger.warning("%s; a neighbour takes its place", reasons[position])
+            return None
+        if self.needs_depth and not (fitted.depth > 0).any():
+            reasons[position] = f"{self._label(scene, position)} shows no depth"
+            return None
+        return fitted
+
+    def _draw_margin(self, rng: np.random.Generator) -> int:
+        return int(rng.integers(0, self.aug_crop)) if self.aug_crop > 1 else 0
+
+    def _count_broken(self) -> None:
+        worker = get_worker_info()
+        self._broken[0 if worker is None else 1 + worker.id % (_COUNTERS - 1)] += 1
+
+    def _label(self, scene: Scene, position: int) -> str:
+        return f"{self.name}/{scene.name}/{scene.frames[position]}"
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """What happens to every frame of a sample; a margin of None is drawn for each."""
+
+    size: Size
+    margin: int | None
+    object_only: bool

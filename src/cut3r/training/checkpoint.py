@@ -1,0 +1,221 @@
+"""Interrupt a training anywhere and go on as if nothing had happened.
+
+A run's folder `checkpoints/` holds `step-00001200.pt` (everything that the training needs to continue, read without
+trusting it), and beside them weights alone in our own format, which `cut3r.load` reads: `best.safetensors`,
+`epoch-0010.safetensors`, `final.safetensors`. Files appear completely or not at all.
+"""
+
+import json
+import logging
+import random
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator
+from torch import Tensor
+
+from cut3r.io.atomic import atomic_path
+from cut3r.model.checkpoint import config_to_json, export_official, save
+from cut3r.model.network import Cut3r
+from cut3r.training.optim import WeightAverage
+from cut3r.training.parallel import fill, whole
+
+logger = logging.getLogger(__name__)
+
+FORMAT, VERSION = "cut3r training", 1
+
+
+@dataclass
+class Progress:
+    """Where a training stands.
+
+    `iteration` counts the batches of this epoch that each process has learned from, `step` the optimizer steps
+    since the beginning, `bad_steps` the skipped iterations in a row and `skipped` all of them; `seconds` is the time
+    spent training.
+    """
+
+    epoch: int = 0
+    iteration: int = 0
+    processes: int = 1
+    step: int = 0
+    bad_steps: int = 0
+    skipped: int = 0
+    best: float = float("inf")
+    seconds: float = 0.0
+
+
+@dataclass
+class Trained:
+    """The parts of a training that change as it goes on."""
+
+    model: Cut3r
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    average: WeightAverage | None
+    progress: Progress
+
+    def parameters(self) -> list[tuple[str, Tensor]]:
+        """The trainable parameters by name."""
+        return [(name, value) for name, value in self.model.named_parameters() if value.requires_grad]
+
+
+def write_state(trained: Trained, folder: Path, accelerator: Accelerator, *, keep: int) -> Path:
+    """Write the state of a training, then delete all but the newest `keep` of them. All processes call this."""
+    path = folder / f"step-{trained.progress.step:08d}.pt"
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": config_to_json(trained.model.config),
+        "progress": asdict(trained.progress),
+        "model": {name: whole(entry) for name, entry in trained.model.state_dict().items()},
+        "optimizer": _optimizer_entries(trained),
+        "average": None if trained.average is None else {n: whole(w) for n, w in trained.average.weights.items()},
+        "scaler": trained.scaler.state_dict(),
+        "random": _gathered(random_state(), accelerator),
+    }
+    if accelerator.is_main_process:
+        with atomic_path(path) as temporary:
+            torch.save(content, temporary)
+        for old in sorted(folder.glob("step-*.pt"))[:-keep]:
+            old.unlink()
+    accelerator.wait_for_everyone()
+    return path
+
+
+def latest_state(folder: Path) -> Path | None:
+    """Return the newest state in a folder, None if there is none."""
+    return max(folder.glob("step-*.pt"), default=None)
+
+
+def read_state(trained: Trained, path: Path, accelerator: Accelerator) -> None:
+    """Continue from a state, in place.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It is no state of a training, or of another network.
+    """
+    content = _read(path)
+    if content["config"] != config_to_json(trained.model.config):
+        raise ValueError(
+            f"{path} is a training of another network ({_differences(content['config'], trained.model)}); continue "
+            "with its model settings, or start anew in another run.output_dir with run.pretrained"
+        )
+    for name, entry in trained.model.state_dict().items():
+        fill(entry, content["model"][name])
+    _fill_optimizer(trained, content["optimizer"], path)
+    if trained.average is not None:
+        source = content["average"] or content["model"]  # the average was switched on in between
+        for name, value in trained.average.weights.items():
+            fill(value, source[name])
+    trained.scaler.load_state_dict(content["scaler"])
+    vars(trained.progress).update(content["progress"])
+    _rescale_position(trained.progress, accelerator.num_processes)
+    if accelerator.process_index < len(content["random"]):
+        set_random_state(content["random"][accelerator.process_index])
+    progress = trained.progress
+    logger.info(
+        "continuing from %s: epoch %d, iteration %d, step %d", path, progress.epoch, progress.iteration, progress.step
+    )
+
+
+def write_weights(trained: Trained, path: Path, accelerator: Accelerator, *, official: bool = False) -> None:
+    """Write the network alone, with averaged weights if there are any; all processes call this.
+
+    Args:
+        official: Write a second file under the official names, in the format of the original code, beside it.
+    """
+    entries = {name: whole(entry) for name, entry in trained.model.state_dict().items()}
+    if trained.average is not None:
+        entries.update({name: whole(weight) for name, weight in trained.average.weights.items()})
+    if accelerator.is_main_process:
+        with torch.device("meta"):
+            model = Cut3r(trained.model.config)
+        model.load_state_dict(entries, assign=True)
+        save(model, path)
+        if official:
+            export_official(model, path.with_suffix(".pth"))
+    accelerator.wait_for_everyone()
+
+
+def random_state() -> dict[str, Any]:
+    """The generators of Python, NumPy and PyTorch, in containers that can be read back without trust."""
+    kind, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": (kind, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    kind, keys, position, has_gauss, gauss = state["numpy"]
+    random.setstate(state["python"])
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def _optimizer_entries(trained: Trained) -> dict[str, dict[str, Tensor]]:
+    state = trained.optimizer.state
+    return {
+        name: {key: whole(value) for key, value in state[parameter].items()}
+        for name, parameter in trained.parameters()
+        if parameter in state
+    }
+
+
+def _fill_optimizer(trained: Trained, entries: dict[str, dict[str, Tensor]], path: Path) -> None:
+    names = {name for name, _ in trained.parameters()}
+    if not entries.keys() <= names:
+        raise ValueError(
+            f"{path} was trained with other frozen parts: {min(entries.keys() - names)} learned then and does not now; "
+            "set run.freeze and run.train_only as they were"
+        )
+    for name, parameter in trained.parameters():
+        if name not in entries:
+            continue
+        places = trained.optimizer.state[parameter]
+        for key, value in entries[name].items():
+            if key == "step":
+                places[key] = value
+            else:
+                places[key] = torch.zeros_like(parameter)
+                fill(places[key], value)
+
+
+def _rescale_position(progress: Progress, processes: int) -> None:
+    """Count on in the batches of another number of processes; a batch or two may be seen again."""
+    if progress.processes != processes:
+        logger.warning("the training was started on %d processes and continues on %d", progress.processes, processes)
+        progress.iteration = progress.iteration * progress.processes // processes
+        progress.processes = processes
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no training state {path}; give a step-*.pt file, or null to start anew")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ValueError(f"{path} is no state of a training; to begin with a network's weights use run.pretrained")
+    if content["version"] != VERSION:
+        raise ValueError(f"{path} has version {content['version']} of our format, and this code reads {VERSION}")
+    return content
+
+
+def _differences(config: str, model: Cut3r) -> str:
+    theirs, ours = json.loads(config), json.loads(config_to_json(model.config))
+    return ", ".join(f"{key}: {theirs[key]} there, {ours[key]} here" for key in ours if theirs.get(key) != ours[key])
+
+
+def _gathered(state: dict[str, Any], accelerator: Accelerator) -> list[dict[str, Any]]:
+    if accelerator.num_processes == 1:
+        return [state]
+    everyone: list[dict[str, Any]] = [{} for _ in range(accelerator.num_processes)]
+    dist.all_gather_object(everyone, state)
+    return everyone

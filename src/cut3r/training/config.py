@@ -1,0 +1,155 @@
+"""Everything that a training run can be told, as plain dataclasses. `train.py` fills them from YAML."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cut3r.data.loader import LoaderConfig
+from cut3r.data.walks import WalkConfig
+from cut3r.model.config import ModelConfig
+from cut3r.training.freeze import Freeze
+from cut3r.training.loss_config import LossConfig
+from cut3r.training.optim import OptimConfig
+from cut3r.training.parallel import Sharding
+from cut3r.training.precision import Precision
+from cut3r.training.rollout import RolloutConfig
+
+SYNTHETIC = "synthetic"  # the dataset that needs no files
+
+
+@dataclass
+class PathsConfig:
+    """Where processed datasets lie: `root / folders[name]`; an absolute folder stands for itself."""
+
+    root: Path = Path("data")
+    folders: dict[str, Path] = field(default_factory=dict)
+
+    def folder(self, dataset: str) -> Path:
+        return self.root / self.folders.get(dataset, Path(dataset))
+
+
+@dataclass
+class CurriculumStage:
+    """From this epoch on, at most `num_views` views per sample, and walks of `motion` times the speed and turning."""
+
+    from_epoch: int
+    num_views: int
+    motion: float = 1.0
+
+
+@dataclass
+class SyntheticConfig:
+    """Walks through procedural rooms; `scenes` different ones, rendered when they are asked for.
+
+    `cache` is a folder that keeps rendered frames, for machines that render more slowly than they learn.
+    """
+
+    scenes: int = 1000
+    cache: Path | None = None
+    walk: WalkConfig = field(default_factory=WalkConfig)
+    curriculum: list[CurriculumStage] = field(default_factory=list)
+
+
+@dataclass
+class ValidationConfig:
+    """Held-out samples of each dataset. The same ones every time, with the same inputs."""
+
+    samples: dict[str, int] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+    size: tuple[int, int] = (224, 224)
+    num_views: int = 4
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        self.size = (self.size[0], self.size[1])
+
+
+@dataclass
+class DataConfig:
+    """The mixture of a training.
+
+    `samples` is how many samples of each dataset make an epoch; 0 leaves a dataset out. `splits` names the split of
+    those that have one. `sizes` are the (h, w) that batches are drawn from, the first half twice as often. Ray maps
+    follow the model's convention. `skip_missing` goes on without datasets that have no reader or no folder.
+    """
+
+    samples: dict[str, int] = field(default_factory=dict)
+    splits: dict[str, str] = field(default_factory=dict)
+    sizes: list[list[int]] = field(default_factory=lambda: [[224, 224]])
+    num_views: int = 4
+    aug_crop: int = 16
+    color_jitter: bool = True
+    allow_repeat: bool = False
+    skip_missing: bool = False
+    loader: LoaderConfig = field(default_factory=LoaderConfig)
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+
+    def __post_init__(self) -> None:
+        if not self.sizes or any(len(size) != 2 for size in self.sizes):
+            raise ValueError(f"data.sizes is {self.sizes}; give a list of at least one [h, w]")
+
+
+@dataclass
+class RunConfig:
+    """One run: where it writes, how it starts, when it saves, tells and stops.
+
+    A run that finds training states in `output_dir` continues from the newest; `resume` names another one.
+    `pretrained` gives a new run its first weights (`encoder_only`: the encoders alone, with their norms). Intervals
+    named `..._epochs` may be fractions: 0.1 saves ten times per epoch. `max_minutes` counts this start of the run
+    only: it ends with a training state, and the same command goes on from there.
+    """
+
+    output_dir: Path = Path("runs/unnamed")
+    seed: int = 0
+    device: str = "auto"  # auto, cpu, cuda
+    threads: int | None = None  # of the CPU, for each process; small networks gain nothing from many
+    precision: Precision = Precision.bf16
+    sharding: Sharding = Sharding.ddp
+    gradient_checkpointing: bool = False
+    cudnn_benchmark: bool = True
+    freeze: Freeze = Freeze.none
+    train_only: list[str] = field(default_factory=list)
+    pretrained: Path | None = None
+    encoder_only: bool = False
+    resume: Path | None = None
+    save_epochs: float = 1.0
+    keep_last: int = 2
+    keep_epochs: int = 10  # weights of every n-th epoch stay
+    export_official: bool = False  # the final weights also in the format of the original code
+    validate_epochs: int = 1
+    print_every: int = 10  # iterations, as the next one
+    picture_every: int = 500
+    pictures: int = 4
+    tensorboard: bool = True
+    max_steps: int | None = None
+    max_minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("save_epochs", "keep_last", "keep_epochs", "validate_epochs", "print_every", "picture_every"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"run.{name} is {getattr(self, name)} and must be above 0; a huge number means never")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"run.device is {self.device!r}; choose auto, cpu or cuda")
+        if self.encoder_only and self.pretrained is None:
+            raise ValueError("run.encoder_only loads a part of run.pretrained, which is not given")
+
+
+@dataclass
+class TrainConfig:
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    paths: PathsConfig = field(default_factory=PathsConfig)
+
+    def __post_init__(self) -> None:
+        patch = self.model.patch_size
+        for size in (*self.data.sizes, self.data.validation.size):
+            if any(side % patch for side in size):
+                nearest = tuple(max(1, round(side / patch)) * patch for side in size)
+                raise ValueError(
+                    f"size {size} is not a multiple of model.patch_size {patch}; the nearest is {nearest}, set "
+                    "data.sizes and data.validation.size"
+                )

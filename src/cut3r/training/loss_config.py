@@ -1,0 +1,72 @@
+"""What the losses can be told."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class PointLoss(Enum):
+    """How the error of a point is measured."""
+
+    plain = "plain"  # Euclidean distance; the original's Regr3DPose
+    by_kind = "by_kind"  # samples of unknown depth scale are aligned view by view first; Regr3DPoseBatchList
+
+
+class Normalization(Enum):
+    """The distance that becomes the unit of a sample: a statistic over the valid points of all its views."""
+
+    average_distance = "average_distance"
+    average_log1p = "average_log1p"
+    root_distance = "root_distance"  # the squared mean of square roots, without weights
+    median = "median"  # without weights and without gradient
+    none = "none"
+
+
+@dataclass
+class LossConfig:
+    """Defaults are the published recipes, less the original's mistakes, which only `parity` brings back.
+
+    A term whose weight is 0 is left out, and its head need not run.
+    """
+
+    inner: PointLoss = PointLoss.plain
+    cam_weight: float = 1.0  # points in their own camera's frame
+    world_weight: float = 1.0  # points in the first camera's frame
+    pose_weight: float = 1.0
+    pose_clip: float | None = None  # no gradient above; the published weights were trained with weight 5 and clip 0.3
+    rgb_weight: float = 1.0
+    alpha: float = 0.2  # at a fixed error, alpha / error is the best confidence
+    sky_value: float = 2.0  # error of every sky pixel, which lowers the confidence there; 0 ignores the sky
+    mean_per_sample: bool = False  # every sample counts alike, however few valid pixels it has
+
+    normalization: Normalization = Normalization.average_distance
+    metric_keeps_scale: bool = True  # False: metric samples, too, may be predicted at any scale
+    ground_truth_scale: bool = False  # compare in the unit of the dataset
+    weighted_scale: bool = True  # the predicted confidences weight the distances, also those of the ground truth
+    scale_from_cam: bool = False  # from points_cam alone
+    separate_pose_scale: bool = False  # translations are measured in their own mean length
+    far_clip: float | None = None  # points farther from the first camera are invalid, in the unit of the dataset
+
+    parity: bool = False  # the original's numbers, with its quirks (L1, L7, L13, L14)
+
+    def __post_init__(self) -> None:
+        for name in ("cam_weight", "world_weight", "pose_weight", "rgb_weight", "alpha", "sky_value"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; give a number that is not negative, 0 switches off")
+        for name in ("pose_clip", "far_clip"):
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; give a positive number, or null for no limit")
+        if not (self.cam_weight or self.world_weight or self.pose_weight or self.rgb_weight):
+            raise ValueError("all weights of the loss are 0, so nothing would be learned; set one of them")
+        self._require_points_for_scale()
+
+    def _require_points_for_scale(self) -> None:
+        scaled = self.normalization is not Normalization.none and not self.ground_truth_scale
+        if scaled and self.normalization is Normalization.median and not (self.cam_weight or self.world_weight):
+            raise ValueError("median needs points, but cam_weight and world_weight are 0; choose normalization none")
+        if scaled and self.scale_from_cam and not self.cam_weight and self.world_weight:
+            raise ValueError("scale_from_cam needs points_cam, but cam_weight is 0; set one of the two otherwise")
+        if scaled and self.pose_weight and not (self.cam_weight or self.world_weight or self.separate_pose_scale):
+            raise ValueError(
+                "the pose loss takes its unit from the points, but cam_weight and world_weight are 0; "
+                "set separate_pose_scale or ground_truth_scale, or a weight"
+            )

@@ -1,0 +1,153 @@
+"""What a training tells: lines in the log, curves and pictures for TensorBoard, and `log.jsonl` for programs.
+
+One line of `log.jsonl` is one report: `kind` is "train" or the name of a held-out set, `step` counts optimizer steps.
+"""
+
+import json
+import logging
+import os
+import re
+import time
+from collections import defaultdict, deque
+from datetime import timedelta
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import psutil
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+WINDOW = 20  # iterations that the printed loss and rate are taken over
+SHOWN = ("points_cam", "points_world", "pose", "rgb", "abs_rel", "delta_1.25", "translation_m", "rotation_deg")
+
+
+class Clock:
+    """Measures how fast batches are learned from and how long the training waits for them."""
+
+    def __init__(self) -> None:
+        self._rows: deque[tuple[float, float, int, float]] = deque(maxlen=WINDOW)
+
+    def tick(self, seconds: float, waited: float, samples: int, loss: float) -> None:
+        """Note an iteration: its duration, the part of it before its batch was there, and its loss."""
+        self._rows.append((seconds, waited, samples, loss))
+
+    @property
+    def seconds(self) -> float:
+        """Per iteration."""
+        return sum(row[0] for row in self._rows) / max(1, len(self._rows))
+
+    @property
+    def samples_per_s(self) -> float:
+        return sum(row[2] for row in self._rows) / max(1e-9, sum(row[0] for row in self._rows))
+
+    @property
+    def waiting(self) -> float:
+        """The share of time spent waiting for data."""
+        return sum(row[1] for row in self._rows) / max(1e-9, sum(row[0] for row in self._rows))
+
+    @property
+    def loss(self) -> float:
+        return median(row[3] for row in self._rows) if self._rows else float("nan")
+
+
+class Monitor:
+    """Writes into the folder of a run; on other processes than the first it is silent.
+
+    Args:
+        step: Where the training (re)starts. What an earlier, interrupted run has reported beyond it is dropped.
+    """
+
+    def __init__(self, folder: Path, *, speaks: bool, step: int, tensorboard: bool = True) -> None:
+        self.speaks = speaks
+        self.clock = Clock()
+        self._path = folder / "log.jsonl"
+        self._curves: Any = None
+        if not speaks:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        _drop_after(self._path, step)
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter  # here, because it takes seconds to import
+
+            self._curves = SummaryWriter(str(folder), purge_step=step + 1)
+
+    def train(self, step: int, epoch: float, values: dict[str, float], *, left: int) -> None:
+        """Report the latest iterations.
+
+        Args:
+            values: "loss", "lr" and whatever else; "name/2" is the value of view 2.
+            left: Iterations until the end.
+        """
+        if not self.speaks:
+            return
+        clock = self.clock
+        speed = {"samples_per_s": clock.samples_per_s, "waiting": clock.waiting, "memory_gb": memory_gb()}
+        self._record("train", step, {"epoch": epoch, **values, **speed})
+        logger.info(
+            "epoch %.3f, step %d: loss %.4f (median %.4f), lr %.2e, %s%.1f samples/s, %.0f %% waiting for data, "
+            "%.1f GB, %s left",
+            *(epoch, step, values["loss"], clock.loss, values["lr"], _shown(values)),
+            *(clock.samples_per_s, 100 * clock.waiting, speed["memory_gb"]),
+            timedelta(seconds=round(left * clock.seconds)),
+        )
+
+    def validation(self, name: str, step: int, values: dict[str, float]) -> None:
+        if not self.speaks:
+            return
+        self._record(name, step, values)
+        logger.info("step %d, %s: %sloss %.4f", step, name, _shown(values), values["loss"])
+
+    def picture(self, name: str, step: int, image: UInt8[Tensor, "h w 3"]) -> None:
+        if self._curves is not None:
+            self._curves.add_image(name, image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        if self._curves is not None:
+            self._curves.close()
+
+    def _record(self, kind: str, step: int, values: dict[str, float]) -> None:
+        line = {"kind": kind, "step": step, "time": round(time.time(), 1), **over_views(values)}
+        with self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._curves is not None:
+            for name, value in {**values, **over_views(values)}.items():
+                self._curves.add_scalar(f"{kind}/{name}", value, step)
+
+
+def over_views(values: dict[str, float]) -> dict[str, float]:
+    """Average "name/0", "name/1", ... into "name"."""
+    groups: dict[str, list[float]] = defaultdict(list)
+    for name, value in values.items():
+        groups[re.sub(r"/\d+$", "", name)].append(value)
+    return {name: mean(group) for name, group in groups.items()}
+
+
+def memory_gb() -> float:
+    """The most that this process has held on the GPU; without one, what it holds on the host now."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated() / 1e9
+    return psutil.Process().memory_info().rss / 1e9
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Read `log.jsonl`; a last line that a killed process has not finished is left out."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _drop_after(path: Path, step: int) -> None:
+    kept = [line for line in read_log(path) if line["step"] <= step]
+    if path.exists():
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        os.replace(temporary, path)
+
+
+def _shown(values: dict[str, float]) -> str:
+    """The terms that a line in the log has room for."""
+    shown = {name: value for name, value in over_views(values).items() if name in SHOWN}
+    return "".join(f"{name} {value:.4g}, " for name, value in shown.items())

@@ -1,0 +1,109 @@
+"""From a config to a finished training."""
+
+import logging
+import random
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+
+from cut3r.model.network import Cut3r
+from cut3r.model.warm_start import warm_start
+from cut3r.training.checkpoint import latest_state
+from cut3r.training.config import TrainConfig
+from cut3r.training.feed import DataFeed
+from cut3r.training.losses import ReconstructionLoss, ValidationLoss
+from cut3r.training.parallel import Sharding
+from cut3r.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+COLLECTIVE_TIMEOUT = timedelta(seconds=6000)  # the first process may write a large file while the others wait
+
+
+def prepare(config: TrainConfig) -> Trainer:
+    """Build everything that a training needs; refuses whatever is wrong before the first batch.
+
+    Changes global switches of PyTorch (seeds, TF32, cuDNN) as the config says.
+
+    Raises:
+        FileNotFoundError: A dataset, `run.pretrained` or `run.resume` is not there.
+        ValueError: Settings that do not go together.
+    """
+    run = config.run
+    accelerator = start_processes(run.device)
+    _check_parallel(config, accelerator)
+    _set_switches(config, accelerator)
+    feed = DataFeed(
+        config.data, config.paths, config.model, rank=accelerator.process_index, world=accelerator.num_processes
+    )
+    seed_everything(run.seed)  # the first weights are the same on all processes
+    model = Cut3r(config.model)
+    if run.pretrained is not None and run.resume is None and latest_state(run.output_dir / "checkpoints") is None:
+        load_pretrained(model, run.pretrained, encoder_only=run.encoder_only)
+    seed_everything(run.seed + accelerator.process_index)
+    return Trainer(
+        model,
+        feed,
+        ReconstructionLoss(config.loss),
+        ValidationLoss.like(config.loss),
+        optim=config.optim,
+        rollout=config.rollout,
+        run=run,
+        accelerator=accelerator,
+    )
+
+
+def start_processes(device: str) -> Accelerator:
+    """Join the other processes, if torchrun or accelerate have started any. Precision and wrapping are our own."""
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    if device == "cuda" and on_cpu:
+        raise ValueError("run.device is cuda, but PyTorch finds no CUDA device; set run.device=auto or cpu")
+    return Accelerator(
+        cpu=on_cpu, mixed_precision="no", kwargs_handlers=[InitProcessGroupKwargs(timeout=COLLECTIVE_TIMEOUT)]
+    )
+
+
+def load_pretrained(model: Cut3r, path: Path, *, encoder_only: bool) -> None:
+    """Copy into `model`, in place, what fits of a file; `encoder_only` keeps the rest at its initial values."""
+    others = {name: entry.clone() for name, entry in model.state_dict().items() if not name.startswith(ENCODERS)}
+    warm_start(model, path)
+    if encoder_only:
+        model.load_state_dict(others, strict=False)
+        logger.info("only the encoders and their norms keep the weights of %s", path)
+
+
+# Parity: the original leaves the encoders' last norms out, so that they start anew in front of a trained encoder
+ENCODERS = ("encoder.image.", "encoder.rays.")
+
+
+def seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def _check_parallel(config: TrainConfig, accelerator: Accelerator) -> None:
+    meets_per_chunk = config.rollout.step_per_chunk or (
+        config.rollout.chunked and config.run.sharding is Sharding.fsdp
+    )
+    loader = config.data.loader
+    if accelerator.num_processes > 1 and meets_per_chunk and not (loader.fixed_length or loader.same_shape):
+        raise ValueError(
+            "the processes meet after each chunk (rollout.step_per_chunk, or chunks with run.sharding=fsdp), so they "
+            "need the same number of views: set data.loader.same_shape=true"
+        )
+    if accelerator.num_processes > 1 and config.rollout.step_per_chunk and config.run.sharding is Sharding.fsdp:
+        raise ValueError("rollout.step_per_chunk works with run.sharding=ddp only")
+
+
+def _set_switches(config: TrainConfig, accelerator: Accelerator) -> None:
+    torch.backends.cudnn.benchmark = config.run.cudnn_benchmark
+    if config.run.threads is not None:
+        torch.set_num_threads(config.run.threads)
+    torch.set_float32_matmul_precision("high")  # TF32 for the products that stay in float32
+    if not accelerator.is_main_process:
+        logging.getLogger().setLevel(logging.WARNING)

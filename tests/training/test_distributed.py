@@ -1,0 +1,84 @@
+"""Two processes (gloo, CPU) learn what one process with both their batches learns."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from cut3r.training.monitor import read_log
+from tests.training.two_processes import CASES, train
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("two_processes")
+
+
+@pytest.fixture(scope="module")
+def both(folder):
+    """All cases on two processes, started as torchrun would."""
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    shared["PYTHONPATH"] = f"{ROOT}:{ROOT / 'src'}"
+    command = [sys.executable, "-m", "tests.training.two_processes", str(folder)]
+    processes = [
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_both_processes_end_with_the_same_weights(both, name):
+    first, second = (result[name]["weights"] for result in both)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("name", ["whole", "chunked", "whole_fsdp", "chunked_fsdp"])
+def test_they_learn_what_one_process_with_the_joint_batch_learns(both, tmp_path, name):
+    alone = train(CASES[name], tmp_path, rank=0, world=1, accelerator=Accelerator(cpu=True))
+    assert both[0][name]["steps"] == 3
+    for key, value in alone.state.model.state_dict().items():
+        torch.testing.assert_close(both[0][name]["weights"][key], value, atol=2e-5, rtol=1e-4)
+
+
+def test_a_useless_loss_on_one_process_skips_the_step_on_both(both):
+    assert [(result["spoiled"]["skipped"], result["spoiled"]["steps"]) for result in both] == [(1, 2), (1, 2)]
+
+
+def test_the_log_holds_the_mean_over_the_processes(both, folder, tmp_path):
+    train(CASES["whole"], tmp_path, rank=0, world=1, accelerator=Accelerator(cpu=True))
+    alone, together = (
+        [line["loss"] for line in read_log(path / "log.jsonl") if line["kind"] == "train"]
+        for path in (tmp_path, folder / "whole")
+    )
+    assert together == pytest.approx(alone, rel=1e-3)
+
+
+def test_validation_covers_the_shares_of_both(both, folder, tmp_path):
+    train(CASES["whole"], tmp_path, rank=0, world=1, accelerator=Accelerator(cpu=True))
+    alone, together = (
+        [line["abs_rel"] for line in read_log(path / "log.jsonl") if line["kind"] == "held_out"]
+        for path in (tmp_path, folder / "whole")
+    )
+    assert together == pytest.approx(alone, rel=1e-3)

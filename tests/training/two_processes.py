@@ -1,0 +1,87 @@
+"""What one of two processes does in `test_distributed.py`: python -m tests.training.two_processes FOLDER."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from cut3r.training.config import RunConfig
+from cut3r.training.loss_config import LossConfig
+from cut3r.training.losses import ReconstructionLoss, ValidationLoss
+from cut3r.training.optim import OptimConfig
+from cut3r.training.parallel import Sharding, whole
+from cut3r.training.precision import Precision
+from cut3r.training.rollout import RolloutConfig
+from cut3r.training.trainer import Trainer
+from tests.conftest import make_tiny
+from tests.training.fake_feed import FakeFeed
+
+CHUNKS = RolloutConfig(chunked=True, chunk_views=2, graded_chunks=2)
+OPTIM = OptimConfig(lr=1e-3, epochs=1, warmup_epochs=0.0)
+
+
+@dataclass(frozen=True)
+class Case:
+    rollout: RolloutConfig
+    views: int
+    sharding: Sharding = Sharding.ddp
+    uneven: bool = False  # the second process has more views
+    spoiled: bool = False  # its second batch is nan
+
+
+CASES = {
+    "whole": Case(RolloutConfig(), 3),
+    "chunked": Case(CHUNKS, 5),
+    "uneven": Case(CHUNKS, 2, uneven=True),
+    "spoiled": Case(RolloutConfig(), 2, spoiled=True),
+    "whole_fsdp": Case(RolloutConfig(), 3, sharding=Sharding.fsdp),
+    "chunked_fsdp": Case(CHUNKS, 5, sharding=Sharding.fsdp),
+}
+
+
+def train(case: Case, folder: Path, *, rank: int, world: int, accelerator: Accelerator) -> Trainer:
+    """Three steps; together the processes see two samples per step, whatever their number."""
+    views = case.views + (3 * rank if case.uneven else 0)
+    feed = FakeFeed(length=3, samples=2, views=views, rank=rank, world=world)
+    if case.spoiled and rank == 1:
+        feed.spoiled.add((0, 1))
+    run = RunConfig(
+        output_dir=folder,
+        device="cpu",
+        precision=Precision.fp32,
+        sharding=case.sharding,
+        tensorboard=False,
+        print_every=1,
+    )
+    trainer = Trainer(
+        make_tiny("linear"),
+        feed,
+        ReconstructionLoss(LossConfig()),
+        ValidationLoss(),
+        optim=OPTIM,
+        rollout=case.rollout,
+        run=run,
+        accelerator=accelerator,
+    )
+    trainer.fit()
+    return trainer
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    folder = Path(sys.argv[1])
+    accelerator = Accelerator(cpu=True, mixed_precision="no")
+    rank = accelerator.process_index
+    results: dict[str, Any] = {}
+    for name, case in CASES.items():
+        trainer = train(case, folder / name, rank=rank, world=2, accelerator=accelerator)
+        weights = {key: whole(entry) for key, entry in trainer.state.model.state_dict().items()}
+        results[name] = {"weights": weights, "skipped": trainer.progress.skipped, "steps": trainer.progress.step}
+    torch.save(results, folder / f"{rank}.pt")
+
+
+if __name__ == "__main__":
+    main()

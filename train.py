@@ -1,0 +1,163 @@
+"""Train the network.
+
+    python train.py +smoke                                    two minutes on a CPU, no data needed
+    python train.py +stage1 paths.root=/data                  a recipe and whatever you change of it
+    accelerate launch train.py +stage2 run.sharding=fsdp      several GPUs; torchrun works too
+    python train.py +tiny --multirun optim.lr=1e-4,3e-4       one run per value
+
+The same command continues an interrupted run. Recipes are the files of configs/; --help lists their settings.
+"""
+
+import difflib
+import logging
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from cut3r.training.config import TrainConfig
+
+if TYPE_CHECKING:  # imported when needed: --help answers at once
+    from cut3r.training.trainer import Trainer
+
+logger = logging.getLogger("train")
+
+CONFIGS = Path(__file__).parent / "configs"
+WRONG_SETTINGS = 2
+
+
+class WrongSettingsError(Exception):
+    """Something that the user can put right before the training starts."""
+
+
+def recipes() -> list[str]:
+    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def with_config_name(arguments: list[str]) -> list[str]:
+    """Turn `+NAME` (or `+recipe=NAME`) into Hydra's --config-name; anything else is left as it is.
+
+    Raises:
+        WrongSettingsError: No recipe of that name, or none at all.
+    """
+    for position, argument in enumerate(arguments):
+        if found := re.fullmatch(r"\+(?:recipe=)?(\w+)", argument):
+            name = found[1]
+            if name not in recipes():
+                raise WrongSettingsError(f"there is no recipe {name!r}{_similar(name, recipes())}; there are {_listed()}")
+            return [*arguments[:position], "--config-name", name, *arguments[position + 1 :]]
+    if not any(argument.startswith(("--config-name", "-cn", "--help", "-h")) for argument in arguments):
+        raise WrongSettingsError(f"name a recipe, such as `python train.py +smoke`; there are {_listed()}")
+    return arguments
+
+
+def settings(config: DictConfig) -> TrainConfig:
+    """Make the merged YAML real; whatever a dataclass does not accept is refused here."""
+    made = OmegaConf.to_object(config)
+    assert isinstance(made, TrainConfig)
+    return made
+
+
+def explain(error: Exception) -> str:
+    """Say what is wrong with the settings and, for a wrong name, what was probably meant."""
+    text = str(error).strip()
+    if found := re.search(r"Key '([^']+)' (?:not in|is not in) '?(\w+)'?", text):
+        key, owner = found.groups()
+        return f"there is no setting {_full_key(text, key)!r}{_similar(key, _fields_of(owner))}"
+    if found := re.search(r"Could not override '([^']+)'", text):
+        key = found[1].split(".")[-1]
+        return f"there is no setting {found[1]!r}{_similar(key, _all_keys())}; see configs/ for what there is"
+    return text
+
+
+@hydra.main(version_base="1.3", config_path="configs", config_name=None)
+def run(config: DictConfig) -> None:
+    from cut3r.training.start import prepare
+
+    try:
+        made = settings(config)
+        if HydraConfig.get().mode is RunMode.MULTIRUN:  # a folder for each run
+            made.run.output_dir = Path(HydraConfig.get().runtime.output_dir)
+        trainer = prepare(made)
+    except (ValueError, FileNotFoundError) as error:
+        raise WrongSettingsError(str(error)) from error
+    _end_politely(trainer)
+    trainer.fit()
+
+
+def main() -> None:
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through, to be explained here
+    ConfigStore.instance().store(name="schema", node=TrainConfig)
+    try:
+        sys.argv[1:] = with_config_name(sys.argv[1:])
+        run()
+    except (HydraException, OmegaConfBaseException, WrongSettingsError) as error:
+        logger.debug("refused", exc_info=True)
+        print(f"train.py: {explain(error)}", file=sys.stderr)
+        sys.exit(WRONG_SETTINGS)
+
+
+def _end_politely(trainer: "Trainer") -> None:
+    """On SIGTERM (Slurm sends it before it takes a machine away) and Ctrl-C: finish the step, save, end."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        logger.warning("%s: ending after this step", signal.Signals(number).name)
+        trainer.stop_requested = True
+        signal.signal(number, signal.SIG_DFL)  # the second time at once
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _listed() -> str:
+    return ", ".join(recipes())
+
+
+def _similar(name: str, choices: list[str]) -> str:
+    close = difflib.get_close_matches(name, choices, n=3)
+    if close:
+        return f", did you mean {' or '.join(repr(choice) for choice in close)}?"
+    return f"; there are {', '.join(choices)}" if choices else ""
+
+
+def _full_key(text: str, key: str) -> str:
+    found = re.search(r"full_key: (\S+)", text)
+    return found[1] if found else key
+
+
+def _all_keys() -> list[str]:
+    return sorted({key for keys in _schema_keys().values() for key in keys})
+
+
+def _fields_of(owner: str) -> list[str]:
+    return sorted(_schema_keys().get(owner, []))
+
+
+def _schema_keys() -> dict[str, list[str]]:
+    """The settings of each dataclass of the schema, by its name."""
+    found: dict[str, list[str]] = {}
+
+    def visit(node: Any) -> None:
+        if isinstance(node, DictConfig):
+            kind = OmegaConf.get_type(node)
+            found[getattr(kind, "__name__", str(kind))] = [str(key) for key in node]
+            for key in node:
+                visit(node._get_node(key))
+
+    visit(OmegaConf.structured(TrainConfig))
+    return found
+
+
+if __name__ == "__main__":
+    main()
