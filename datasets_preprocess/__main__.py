@@ -12,8 +12,8 @@ from datasets_preprocess.verify import verify
 logger = logging.getLogger("datasets_preprocess")
 
 
-def main() -> int:
-    args = parse_args()
+def main(arguments: list[str] | None = None) -> int:
+    args = parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     if args.command == "list":
         for name, converter in sorted(CONVERTERS.items()):
@@ -40,7 +40,7 @@ def main() -> int:
     return 1 if report.failures else 0
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m datasets_preprocess", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the datasets that can be converted")
@@ -56,7 +56,7 @@ def parse_args() -> argparse.Namespace:
         command.add_argument("--workers", type=int, default=1, help="processes")
         command.add_argument("--retry-failed", action="store_true", help="try scenes again that have failed")
         command.add_argument("--parity", action="store_true", help="repeat the quirks of the original converter")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,17 @@ PACKAGE = ROOT / "src" / "cut3r"
 FLOORS = [{"geometry"}, {"io", "metrics", "model"}, {"data", "inference"}, {"training", "alignment", "viewer"}]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {
-    "hydra": ("train.py", "eval/runner.py"),
-    "omegaconf": ("train.py", "eval/runner.py", "src/cut3r/model/checkpoint.py", "src/cut3r/model/safe_pickle.py"),
+    "hydra": ("train.py", "eval/runner.py", "benchmarks/recipes.py"),
+    "omegaconf": (
+        "train.py",
+        "eval/runner.py",
+        "benchmarks/recipes.py",
+        "src/cut3r/model/checkpoint.py",
+        "src/cut3r/model/safe_pickle.py",
+    ),
     "accelerate": ("src/cut3r/training/", "eval/runner.py"),
     "viser": ("src/cut3r/viewer/",),
-    "cv2": ("src/cut3r/io/", "src/cut3r/viewer/"),
+    "cv2": ("src/cut3r/io/", "src/cut3r/viewer/", "src/cut3r/data/showcase.py"),
     "croco": ("src/cut3r/model/rope.py",),
     "evo": ("eval/",),
     "open3d": ("eval/",),

@@ -157,9 +157,9 @@ def test_a_frame_whose_crop_shows_no_depth_is_replaced_where_the_dataset_says_so
 
 def test_in_a_share_of_the_samples_only_the_object_has_depth():
     dataset = ObjectToy()
-    shares = [dataset[request(0, epoch=epoch)][0].valid.float().mean().item() for epoch in range(30)]
+    shares = [dataset[request(0, epoch=epoch)][0].valid.float().mean().item() for epoch in range(16)]
     object_only = [share < 0.3 for share in shares]
-    assert 5 < sum(object_only) < 25
+    assert 3 < sum(object_only) < 13
     assert min(shares) == pytest.approx(0.25, abs=0.02) and max(shares) > 0.9
 
 

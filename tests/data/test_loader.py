@@ -120,10 +120,9 @@ def test_an_epoch_continues_where_it_was_left():
 
 
 def test_epochs_differ_and_seeds_differ():
-    loader = Loader(source(), config())
-    assert fingerprint(loader.batches(0)) == fingerprint(loader.batches(0))
-    assert fingerprint(loader.batches(0)) != fingerprint(loader.batches(1))
-    assert fingerprint(Loader(source(), config(seed=1)).batches(0)) != fingerprint(loader.batches(0))
+    first = fingerprint(Loader(source(), config()).batches(0))
+    assert fingerprint(Loader(source(), config()).batches(1)) != first
+    assert fingerprint(Loader(source(), config(seed=1)).batches(0)) != first
 
 
 @pytest.mark.parametrize("world", [2, 4])

@@ -1,6 +1,7 @@
 """Conversion as users run it: shards, several processes, interruption, failures, verification."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -12,20 +13,12 @@ import numpy as np
 import pytest
 
 from datasets_preprocess import CONVERTERS
+from datasets_preprocess.__main__ import main
 from datasets_preprocess.runner import Converter, RawScene, Shard, read_records, require_rigid, run
 from datasets_preprocess.verify import verify
 from tests.data.datasets.raw_fixtures import center_tartanair, make_co3d, make_tartanair
 
 ROOT = Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "datasets_preprocess"]
-
-
-def environment():
-    return {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
-
-
-def call(*arguments):
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, env=environment(), cwd=ROOT)
 
 
 def toy(convert, *, version=1, count=6):
@@ -163,27 +156,26 @@ def test_a_folder_without_scenes_is_a_problem(tmp_path):
 
 
 def test_a_killed_run_leaves_nothing_half_done_and_goes_on_later(tmp_path):
+    raw, out = tmp_path / "raw", tmp_path / "out"
     for number in range(6):
-        make_tartanair(tmp_path / "raw", frames=40, environment=f"place{number}")
-    arguments = ["tartanair", "--raw", tmp_path / "raw", "--out", tmp_path / "out", "--workers", "2"]
-    process = subprocess.Popen([*COMMAND, *map(str, arguments)], env=environment(), cwd=ROOT, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not (finished := len(read_records(tmp_path / "out"))) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert 0 < finished < 12
-    time.sleep(1.0)  # the workers notice that their parent is gone
-    done = {record.scene: path_times(tmp_path / "out" / record.scene) for record in read_records(tmp_path / "out")}
-    assert len(done) < 12, "killed in the middle"
+        make_tartanair(raw, frames=40, environment=f"place{number}")
+    command = [sys.executable, "-m", "datasets_preprocess", "tartanair", "--raw", raw, "--out", out, "--workers", "2"]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while not read_records(out) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    time.sleep(0.5)  # the workers notice that their parent is gone
+    done = {record.scene: path_times(out / record.scene) for record in read_records(out)}
+    assert 0 < len(done) < 12, "killed in the middle"
 
-    second = call(*arguments)
-    assert second.returncode == 0, second.stderr
-    assert f"{12 - len(done)} converted now, {len(done)} already done, 0 failed" in second.stdout
+    report = run(CONVERTERS["tartanair"], raw, out)
+    assert (report.converted, report.skipped, report.failures) == (12 - len(done), len(done), [])
     for scene, times in done.items():
-        assert path_times(tmp_path / "out" / scene) == times, "finished scenes are not touched"
-    center_tartanair(tmp_path / "out")
-    verification = verify("tartanair", tmp_path / "out")
+        assert path_times(out / scene) == times, "finished scenes are not touched"
+    center_tartanair(out)
+    verification = verify("tartanair", out)
     assert (verification.scenes, verification.frames, verification.problems) == (12, 480, [])
 
 
@@ -191,15 +183,17 @@ def path_times(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def test_the_command_line_lists_converts_verifies_and_tells_failures(tartanair):
-    raw, out = tartanair
-    (raw / "abandoned" / "Hard" / "P000" / "pose_left.txt").write_text("1 2 3 0 0 0 1\n")
-    listing = call("list")
-    assert listing.returncode == 0
-    assert all(name in listing.stdout for name in ("co3d", "scannetpp", "tartanair"))
-    converted = call("tartanair", "--raw", raw, "--out", out, "--shard", "1/1")
-    assert converted.returncode == 1
-    assert "abandoned/Hard/P000: ValueError: 6 images, 6 depth maps and 1 poses" in converted.stdout
-    assert json.loads((out / ".status/abandoned/Easy/P000.json").read_text())["done"] is True
-    verified = call("verify", "tartanair", "--out", out)
-    assert verified.returncode == 1 and "not converted" in verified.stdout
+def test_the_command_line_lists_converts_verifies_and_tells_failures(tartanair, caplog):
+    raw, out = map(str, tartanair)
+    (tartanair[0] / "abandoned" / "Hard" / "P000" / "pose_left.txt").write_text("1 2 3 0 0 0 1\n")
+    caplog.set_level(logging.INFO)
+    assert main(["list"]) == 0
+    assert all(name in caplog.text for name in ("co3d", "scannetpp", "tartanair"))
+    assert main(["tartanair", "--raw", raw, "--out", out, "--shard", "1/1"]) == 1
+    assert "abandoned/Hard/P000: ValueError: 6 images, 6 depth maps and 1 poses" in caplog.text
+    assert json.loads((tartanair[1] / ".status/abandoned/Easy/P000.json").read_text())["done"] is True
+    caplog.clear()
+    assert main(["verify", "tartanair", "--out", out]) == 1
+    assert "abandoned/Hard/P000: not converted" in caplog.text
+    assert main(["co3d", "--raw", raw, "--out", out]) == 2
+    assert f"no co3d scene in {raw}" in caplog.text

@@ -9,8 +9,26 @@ from torch import Tensor
 from cut3r.data.view import View
 from cut3r.geometry.cameras import pinhole, ray_map, unproject
 from cut3r.geometry.poses import invert, transform
+from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig
+from cut3r.model.network import Cut3r
 
-SIZE = (32, 48)
+SIZE = (16, 32)
+
+
+def small_network(head: str = "linear", *, state_tokens: int = 4) -> Cut3r:
+    """The smallest network of the real architecture, always the same."""
+    torch.manual_seed(0)
+    return Cut3r(
+        ModelConfig(
+            head=HeadKind(head),
+            image_size=(16, 32),
+            encoder=EncoderConfig(width=32, depth=1, heads=2, ray_depth=1, ray_heads=2),
+            decoder=DecoderConfig(width=16, depth=4, heads=2, state_heads=2),
+            state=StateConfig(tokens=state_tokens, memory_slots=2, memory_depth=1),
+            dpt_features=8,
+            dpt_stages=(4, 4, 4, 4),
+        )
+    )
 
 
 def random_views(seed: int, *, samples: int = 2, views: int = 3, size: tuple[int, int] = SIZE) -> list[View]:

@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from cut3r.training.monitor import read_log
+from tests.training.fake_feed import small_network
 from tests.training.two_processes import CASES, train
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +49,16 @@ def both(folder):
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
+@pytest.fixture(scope="module")
+def alone(folder):
+    """The cases that one process can do by itself."""
+    names = ("whole", "chunked")
+    accelerator = Accelerator(cpu=True)
+    return {
+        name: train(CASES[name], folder / f"{name}_alone", rank=0, world=1, accelerator=accelerator) for name in names
+    }
+
+
 @pytest.mark.parametrize("name", list(CASES))
 def test_both_processes_end_with_the_same_weights(both, name):
     first, second = (result[name]["weights"] for result in both)
@@ -55,30 +66,29 @@ def test_both_processes_end_with_the_same_weights(both, name):
 
 
 @pytest.mark.parametrize("name", ["whole", "chunked", "whole_fsdp", "chunked_fsdp"])
-def test_they_learn_what_one_process_with_the_joint_batch_learns(both, tmp_path, name):
-    alone = train(CASES[name], tmp_path, rank=0, world=1, accelerator=Accelerator(cpu=True))
+def test_they_learn_what_one_process_with_the_joint_batch_learns(both, alone, name):
     assert both[0][name]["steps"] == 3
-    for key, value in alone.state.model.state_dict().items():
-        torch.testing.assert_close(both[0][name]["weights"][key], value, atol=2e-5, rtol=1e-4)
+    first, learned = small_network().state_dict(), alone[name.removesuffix("_fsdp")].state.model.state_dict()
+    assert max(float((learned[key] - first[key]).abs().max()) for key in first) > 0.01
+    for key, value in learned.items():
+        torch.testing.assert_close(both[0][name]["weights"][key], value, atol=1e-5, rtol=1e-4)
 
 
 def test_a_useless_loss_on_one_process_skips_the_step_on_both(both):
     assert [(result["spoiled"]["skipped"], result["spoiled"]["steps"]) for result in both] == [(1, 2), (1, 2)]
 
 
-def test_the_log_holds_the_mean_over_the_processes(both, folder, tmp_path):
-    train(CASES["whole"], tmp_path, rank=0, world=1, accelerator=Accelerator(cpu=True))
-    alone, together = (
-        [line["loss"] for line in read_log(path / "log.jsonl") if line["kind"] == "train"]
-        for path in (tmp_path, folder / "whole")
+def test_the_log_holds_the_mean_over_the_processes(both, alone, folder):
+    one, two = (
+        [line["loss"] for line in read_log(folder / name / "log.jsonl") if line["kind"] == "train"]
+        for name in ("whole_alone", "whole")
     )
-    assert together == pytest.approx(alone, rel=1e-3)
+    assert two == pytest.approx(one, rel=1e-3)
 
 
-def test_validation_covers_the_shares_of_both(both, folder, tmp_path):
-    train(CASES["whole"], tmp_path, rank=0, world=1, accelerator=Accelerator(cpu=True))
-    alone, together = (
-        [line["abs_rel"] for line in read_log(path / "log.jsonl") if line["kind"] == "held_out"]
-        for path in (tmp_path, folder / "whole")
+def test_validation_covers_the_shares_of_both(both, alone, folder):
+    one, two = (
+        [line["abs_rel"] for line in read_log(folder / name / "log.jsonl") if line["kind"] == "held_out"]
+        for name in ("whole_alone", "whole")
     )
-    assert together == pytest.approx(alone, rel=1e-3)
+    assert two == pytest.approx(one, rel=1e-3)

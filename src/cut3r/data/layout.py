@@ -85,7 +85,7 @@ def write_png16(path: Path, values: UInt16[np.ndarray, "h w"]) -> None:
 
 def read_npz(path: Path, *names: str) -> list[np.ndarray]:
     """Read these arrays of an archive; pickled ones are refused, because unpickling runs code."""
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaves a damaged file open
         return [archive[name] for name in names]
 
 

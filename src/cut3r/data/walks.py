@@ -47,9 +47,9 @@ def make_walk(rng: Rng, room: Room, config: WalkConfig) -> tuple[Float[Tensor, "
     positions = candidate_paths(rng, room, config)  # [k, v, 3]
     yaw = candidate_headings(rng, positions, room, config)  # [k, v]
     best = choose(room, positions, yaw, config)
-    pitch = math.radians(rng.normal(-8, 5)) + math.radians(4) * wave(rng, config.frames, 25)
-    roll = math.radians(2) * wave(rng, config.frames, 20)
-    shake = config.shake * np.stack([wave(rng, config.frames, 5) for _ in range(6)], axis=-1)  # [v, 6]
+    pitch = math.radians(rng.normal(-8, 5)) + math.radians(4) * wave(rng, config.frames, 25.0)
+    roll = math.radians(2) * wave(rng, config.frames, 20.0)
+    shake = config.shake * np.stack([wave(rng, config.frames, 5.0) for _ in range(6)], axis=-1)  # [v, 6]
     angles = np.stack((yaw[best], pitch, roll), axis=-1) + math.radians(0.3) * shake[:, :3]
     position = positions[best] + 0.003 * shake[:, 3:]
     world_from_cam = pose_from_parts(camera_axes(angles), torch.from_numpy(position)).float()
@@ -83,7 +83,7 @@ def view_distances(room: Room, positions: np.ndarray, yaw: np.ndarray, time_s: T
 def candidate_paths(rng: Rng, room: Room, config: WalkConfig) -> np.ndarray:
     """Closed curves, walked as far as speed and frames say, some of them to and fro: [k, v, 3]."""
     curves = Curves.draw(rng, room.size.numpy(), CANDIDATES)
-    pace = (1 + 0.35 * wave(rng, config.frames, 15)).clip(0.1)
+    pace = (1 + 0.35 * wave(rng, config.frames, 15.0)).clip(0.1)
     walked_m = config.speed_m * rng.uniform(0.5, 1.5) * np.cumsum(pace / pace.mean())  # [v]
     if rng.random() < 0.3:  # to and fro: the same places again, from the other side
         sweep_m = rng.uniform(0.3, 0.7) * max(walked_m[-1], 0.2)
@@ -133,7 +133,7 @@ def candidate_headings(rng: Rng, positions: np.ndarray, room: Room, config: Walk
     """Yaw of the optical axis of every candidate, [k, v]: some wander, some keep looking at a place."""
     k, v, _ = positions.shape
     turn = math.radians(config.turn_deg) * rng.uniform(0.5, 1.5)
-    wander = 8 * wave(rng, v, 12) + rng.uniform(-1, 1) * np.arange(v)
+    wander = 8 * wave(rng, v, 12.0) + rng.uniform(-1, 1) * np.arange(v)
     wander *= turn / max(np.abs(np.diff(wander)).mean() if v > 1 else 1.0, 1e-6)
     target = rng.uniform(0.1, 0.9, (k, 1, 2)) * room.size.numpy()[:2]
     towards = target - positions[..., :2]

@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
+from cut3r.model.constructor import constructor_from_config
 from cut3r.model.network import Cut3r
 from cut3r.model.warm_start import warm_start
 from cut3r.training.checkpoint import latest_state
@@ -40,6 +41,8 @@ def prepare(config: TrainConfig) -> Trainer:
     feed = DataFeed(
         config.data, config.paths, config.model, rank=accelerator.process_index, world=accelerator.num_processes
     )
+    if run.export_official:
+        constructor_from_config(config.model)  # refuses now what it would refuse at the end
     seed_everything(run.seed)  # the first weights are the same on all processes
     model = Cut3r(config.model)
     if run.pretrained is not None and run.resume is None and latest_state(run.output_dir / "checkpoints") is None:

@@ -90,6 +90,7 @@ class Trainer:
         self.stop_requested = False  # set by a signal handler: end after this step, with a state
         self._accepted = True  # no loss since the last step was useless
         self._gradient_norm = 0.0
+        self._saved: tuple[int, int] | None = None  # the position of the last state written
         self._deadline = math.inf
         freeze(model, run.freeze, run.train_only)
         keep_outputs_float32(model)
@@ -299,6 +300,10 @@ class Trainer:
         write_weights(self.state, path, self.accelerator, official=official)
 
     def _save(self) -> None:
+        position = (self.progress.epoch, self.progress.iteration)
+        if position == self._saved:
+            return
+        self._saved = position
         write_state(self.state, self.states_folder, self.accelerator, keep=self.run.keep_last)
 
     def _resume(self) -> None:

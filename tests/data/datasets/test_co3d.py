@@ -126,3 +126,9 @@ def test_parity_turns_the_order_around(folders):
 def test_a_split_without_sequences_is_an_error(folders):
     with pytest.raises(NoScenesError):
         dataset(folders, split="test")
+
+
+def test_the_single_sequence_subset_is_recognised_by_its_set_lists(tmp_path):
+    make_co3d(tmp_path)
+    (tmp_path / "apple" / "set_lists" / "set_lists_fewview_train.json").unlink()
+    assert [scene.name for scene in CONVERTER.scenes(tmp_path)] == ["train/apple/100_1_2", "test/apple/100_1_2"]

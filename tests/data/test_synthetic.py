@@ -1,0 +1,76 @@
+import pytest
+import torch
+
+from cut3r.data.synthetic import SyntheticRooms, plan_walk, synthetic_walk
+from cut3r.data.walks import WalkConfig
+
+CONFIG = WalkConfig(size=(48, 64), frames=5, moving=1)
+
+
+def rooms(**options) -> SyntheticRooms:
+    return SyntheticRooms(**({"scenes": 3, "walk": CONFIG, "sizes": [(48, 64)], "num_views": 3, "seed": 7} | options))
+
+
+def test_a_walk_has_the_shapes_and_types_of_its_fields():
+    walk = synthetic_walk(0, 0, CONFIG)
+    assert walk.rgb.shape == (5, 48, 64, 3) and walk.rgb.dtype == torch.uint8
+    assert walk.depth.shape == (5, 48, 64) and (walk.depth > 0).all()
+    assert walk.intrinsics.shape == (5, 3, 3) and walk.world_from_cam.shape == (5, 4, 4)
+
+
+def test_walks_are_bit_identical_in_any_order():
+    first, second = synthetic_walk(1, 0, CONFIG), synthetic_walk(1, 1, CONFIG)
+    second_again, first_again = synthetic_walk(1, 1, CONFIG), synthetic_walk(1, 0, CONFIG)
+    for walk, again in ((first, first_again), (second, second_again)):
+        assert all(torch.equal(value, vars(again)[name]) for name, value in vars(walk).items())
+
+
+@pytest.mark.parametrize(("seed", "index"), [(1, 1), (2, 0)])
+def test_other_seeds_and_indices_give_other_rooms(seed, index):
+    assert not torch.equal(plan_walk(1, 0, CONFIG).room.size, plan_walk(seed, index, CONFIG).room.size)
+
+
+def test_motion_does_not_change_the_room():
+    quick = WalkConfig(size=(48, 64), frames=5, moving=1, speed_m=0.5, turn_deg=20.0)
+    assert torch.equal(plan_walk(1, 0, CONFIG).room.solids.center, plan_walk(1, 0, quick).room.solids.center)
+
+
+def test_moving_objects_are_off_by_default():
+    assert all((plan_walk(3, index, WalkConfig()).room.solids.swing == 0).all() for index in range(3))
+
+
+def test_noise_differs_between_frames_and_has_its_strength():
+    clean = synthetic_walk(1, 0, WalkConfig(size=(48, 64), frames=2, noise=0.0)).rgb.float() / 255
+    noisy = synthetic_walk(1, 0, WalkConfig(size=(48, 64), frames=2, noise=0.02)).rgb.float() / 255
+    noise = noisy - clean
+    assert noise.std() == pytest.approx(0.02, rel=0.1)
+    assert abs(torch.corrcoef(noise.flatten(1))[0, 1]) < 0.05
+
+
+def test_the_dataset_reads_the_frames_of_the_walks():
+    dataset = rooms()
+    walk = synthetic_walk(7, 2, CONFIG)
+    for number in (4, 0):
+        frame = dataset.read(dataset.scenes[2], dataset.scenes[2].frames[number])
+        assert (frame.depth == walk.depth[number].numpy()).all()
+        assert abs(frame.rgb.astype(int) - walk.rgb[number].numpy().astype(int)).max() <= 1
+        assert (frame.world_from_cam == walk.world_from_cam[number].double().numpy()).all()
+
+
+def test_frames_do_not_depend_on_what_was_read_before():
+    dataset, other = rooms(), rooms()
+    other.read(other.scenes[0], "00003")
+    ours, theirs = dataset.read(dataset.scenes[1], "00002"), other.read(other.scenes[1], "00002")
+    assert (ours.rgb == theirs.rgb).all() and (ours.depth == theirs.depth).all()
+
+
+def test_samples_are_metric_and_seen_everywhere():
+    sample = rooms()[4]
+    assert len(sample) == 3 and sample[0].image.shape == (3, 48, 64)
+    assert all(view.metric and view.valid.all() and not view.sky.any() for view in sample)
+    assert sample[0].label.startswith("synthetic/0000")
+
+
+def test_frames_are_rendered_at_a_size_that_covers_all_sizes():
+    dataset = rooms(sizes=[(32, 64), (48, 48)])
+    assert dataset.read(dataset.scenes[0], "00000").size == (48, 64)

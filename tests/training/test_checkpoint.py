@@ -1,0 +1,165 @@
+"""A training that is interrupted ends with the same weights, bit for bit, as one that is not."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from cut3r.model.checkpoint import load
+from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig
+from cut3r.model.network import Cut3r
+from cut3r.training.checkpoint import latest_state, random_state, set_random_state
+from cut3r.training.config import RunConfig
+from cut3r.training.freeze import Freeze
+from cut3r.training.loss_config import LossConfig
+from cut3r.training.losses import ReconstructionLoss, ValidationLoss
+from cut3r.training.monitor import read_log
+from cut3r.training.optim import OptimConfig
+from cut3r.training.precision import Precision
+from cut3r.training.rollout import RolloutConfig, Window
+from cut3r.training.trainer import Trainer
+from tests.training.fake_feed import FakeFeed, small_network
+
+ROOT = Path(__file__).parents[2]
+
+
+def make_trainer(folder, *, model=None, feed=None, optim=None, **run):
+    """Two epochs of four batches, saved after each, with everything that must be remembered."""
+    optim = {"lr": 1e-3, "epochs": 2, "warmup_epochs": 1.0, "ema_decay": 0.9, **(optim or {})}
+    options = {"save_epochs": 0.25, "keep_last": 2, "print_every": 1, "tensorboard": False, **run}
+    return Trainer(
+        small_network() if model is None else model,
+        FakeFeed(views=2) if feed is None else feed,
+        ReconstructionLoss(LossConfig()),
+        ValidationLoss(),
+        optim=OptimConfig(**optim),
+        rollout=RolloutConfig(chunked=True, chunk_views=1, graded_chunks=1, window=Window.random),
+        run=RunConfig(output_dir=folder, device="cpu", precision=Precision.fp32, **options),
+        accelerator=Accelerator(cpu=True),
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    trainer = make_trainer(tmp_path_factory.mktemp("uninterrupted"))
+    assert trainer.fit()
+    return trainer
+
+
+def assert_same_end(trainer, uninterrupted):
+    found, expected = trainer.state.model.state_dict(), uninterrupted.state.model.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    average, expected_average = trainer.state.average.weights, uninterrupted.state.average.weights
+    assert all(torch.equal(average[name], expected_average[name]) for name in expected_average)
+
+
+@pytest.mark.parametrize("steps", [2, 4, 7])
+def test_a_training_that_is_stopped_goes_on_as_if_nothing_had_happened(tmp_path, uninterrupted, steps):
+    assert not make_trainer(tmp_path, max_steps=steps).fit()
+    second = make_trainer(tmp_path)
+    assert second.progress.step == steps
+    assert second.fit()
+    assert_same_end(second, uninterrupted)
+
+
+class PausingFeed(FakeFeed):
+    """Waits for the end in the middle of the first epoch."""
+
+    def batches(self, epoch, start):
+        for number, views in enumerate(super().batches(epoch, start), start):
+            if (epoch, number) == (0, 3):
+                time.sleep(600)
+            yield views
+
+
+def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(tmp_path, uninterrupted):
+    code = (
+        "import sys, torch; from pathlib import Path; torch.set_num_threads(1); "
+        "from tests.training.test_checkpoint import PausingFeed, make_trainer; "
+        "make_trainer(Path(sys.argv[1]), feed=PausingFeed(views=2)).fit()"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=environment, cwd=ROOT)
+    state = tmp_path / "checkpoints" / "step-00000003.pt"
+    for _ in range(2000):
+        if state.exists() or child.poll() is not None:
+            break
+        time.sleep(0.05)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    (tmp_path / "checkpoints" / ".step-00000004.tmp.pt").write_bytes(b"half a file")
+    second = make_trainer(tmp_path)
+    assert (second.progress.epoch, second.progress.iteration) == (0, 3)
+    assert second.fit()
+    assert_same_end(second, uninterrupted)
+    assert [line["step"] for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "train"] == list(range(1, 9))
+
+
+def test_only_the_last_states_are_kept(uninterrupted):
+    names = sorted(path.name for path in uninterrupted.states_folder.iterdir())
+    assert names == ["best.safetensors", "final.safetensors", "step-00000007.pt", "step-00000008.pt"]
+
+
+def test_the_final_weights_are_the_average_and_load_as_a_network(uninterrupted):
+    model = load(uninterrupted.states_folder / "final.safetensors")
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, uninterrupted.state.average.weights[name])
+
+
+def test_a_finished_training_does_nothing_more(uninterrupted):
+    again = make_trainer(uninterrupted.run.output_dir)
+    assert again.fit()
+    assert again.progress.step == 8
+    assert_same_end(again, uninterrupted)
+
+
+def test_the_official_export_gives_the_same_weights(tmp_path):
+    decoder = DecoderConfig(width=16, depth=4, heads=2, state_heads=2)
+    encoder = EncoderConfig(width=64, depth=1, heads=2)
+    model = Cut3r(ModelConfig(head=HeadKind.linear, encoder=encoder, decoder=decoder, state=StateConfig(tokens=4)))
+    feed, optim = FakeFeed(length=1, views=2), {"epochs": 1, "warmup_epochs": 0.0}
+    trainer = make_trainer(tmp_path, model=model, feed=feed, export_official=True, optim=optim)
+    assert trainer.fit()
+    ours, official = (load(trainer.states_folder / name) for name in ("final.safetensors", "final.pth"))
+    assert all(torch.equal(entry, official.state_dict()[name]) for name, entry in ours.state_dict().items())
+
+
+def test_another_network_is_refused(tmp_path, uninterrupted):
+    with pytest.raises(ValueError, match=r"training of another network \(state: .*'tokens': 4.*'tokens': 8"):
+        make_trainer(tmp_path, model=small_network(state_tokens=8), resume=latest_state(uninterrupted.states_folder))
+
+
+def test_other_frozen_parts_are_refused(tmp_path, uninterrupted):
+    with pytest.raises(ValueError, match=r"run\.freeze"):
+        make_trainer(tmp_path, freeze=Freeze.encoder, resume=latest_state(uninterrupted.states_folder))
+
+
+def test_a_file_of_weights_is_no_state(tmp_path):
+    path = tmp_path / "weights.pt"
+    torch.save({"model": {}}, path)
+    with pytest.raises(ValueError, match=r"use run\.pretrained"):
+        make_trainer(tmp_path / "run", resume=path)
+
+
+def test_a_missing_state_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no training state"):
+        make_trainer(tmp_path, resume=tmp_path / "step-00000001.pt")
+
+
+def test_all_random_generators_are_remembered():
+    def draw():
+        return random.random(), float(np.random.random()), float(torch.rand(()))
+
+    before = random_state()
+    first = draw()
+    assert draw() != first
+    set_random_state(before)
+    assert draw() == first
