@@ -8,7 +8,6 @@
 The same command continues an interrupted run. Recipes are the files of configs/; --help lists their settings.
 """
 
-import difflib
 import logging
 import os
 import re
@@ -16,17 +15,17 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, SCMode
 from omegaconf.errors import OmegaConfBaseException
 
-from cut3r.training.config import TrainConfig
+from cut3r.training.config import TrainConfig, build, unknown_setting
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.training.trainer import Trainer
@@ -55,33 +54,31 @@ def with_config_name(arguments: list[str]) -> list[str]:
         if found := re.fullmatch(r"\+(?:recipe=)?(\w+)", argument):
             name = found[1]
             if name not in recipes():
-                raise WrongSettingsError(f"there is no recipe {name!r}{_similar(name, recipes())}; there are {_listed()}")
+                raise WrongSettingsError(f"there is no recipe {name!r}; there are {', '.join(recipes())}")
             return [*arguments[:position], "--config-name", name, *arguments[position + 1 :]]
     if not any(argument.startswith(("--config-name", "-cn", "--help", "-h")) for argument in arguments):
-        raise WrongSettingsError(f"name a recipe, such as `python train.py +smoke`; there are {_listed()}")
+        raise WrongSettingsError(f"name a recipe, such as `python train.py +smoke`; there are {', '.join(recipes())}")
     return arguments
 
 
 def settings(config: DictConfig) -> TrainConfig:
     """Make the merged YAML real; whatever a dataclass does not accept is refused here."""
-    made = OmegaConf.to_object(config)
-    assert isinstance(made, TrainConfig)
-    return made
+    plain = OmegaConf.to_container(config, resolve=True, structured_config_mode=SCMode.DICT)
+    return build(TrainConfig, plain)
 
 
-def explain(error: Exception) -> str:
+def explain(error: BaseException) -> str:
     """Say what is wrong with the settings and, for a wrong name, what was probably meant."""
-    text = str(error).strip()
-    if found := re.search(r"Key '([^']+)' (?:not in|is not in) '?(\w+)'?", text):
-        key, owner = found.groups()
-        return f"there is no setting {_full_key(text, key)!r}{_similar(key, _fields_of(owner))}"
-    if found := re.search(r"Could not override '([^']+)'", text):
-        key = found[1].split(".")[-1]
-        return f"there is no setting {found[1]!r}{_similar(key, _all_keys())}; see configs/ for what there is"
+    causes = [error] if error.__cause__ is None else [error, error.__cause__]
+    text = ": ".join(str(cause).strip() for cause in causes)
+    if found := re.search(
+        r"Key '[^']+' (?:is )?not in .*?full_key: (\S+)|Could not override '([^']+)'", text, re.DOTALL
+    ):
+        return unknown_setting(found[1] or found[2])
     return text
 
 
-@hydra.main(version_base="1.3", config_path="configs", config_name=None)
+@hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=None)
 def run(config: DictConfig) -> None:
     from cut3r.training.start import prepare
 
@@ -118,45 +115,6 @@ def _end_politely(trainer: "Trainer") -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-
-
-def _listed() -> str:
-    return ", ".join(recipes())
-
-
-def _similar(name: str, choices: list[str]) -> str:
-    close = difflib.get_close_matches(name, choices, n=3)
-    if close:
-        return f", did you mean {' or '.join(repr(choice) for choice in close)}?"
-    return f"; there are {', '.join(choices)}" if choices else ""
-
-
-def _full_key(text: str, key: str) -> str:
-    found = re.search(r"full_key: (\S+)", text)
-    return found[1] if found else key
-
-
-def _all_keys() -> list[str]:
-    return sorted({key for keys in _schema_keys().values() for key in keys})
-
-
-def _fields_of(owner: str) -> list[str]:
-    return sorted(_schema_keys().get(owner, []))
-
-
-def _schema_keys() -> dict[str, list[str]]:
-    """The settings of each dataclass of the schema, by its name."""
-    found: dict[str, list[str]] = {}
-
-    def visit(node: Any) -> None:
-        if isinstance(node, DictConfig):
-            kind = OmegaConf.get_type(node)
-            found[getattr(kind, "__name__", str(kind))] = [str(key) for key in node]
-            for key in node:
-                visit(node._get_node(key))
-
-    visit(OmegaConf.structured(TrainConfig))
-    return found
 
 
 if __name__ == "__main__":

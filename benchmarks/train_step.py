@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -82,7 +82,7 @@ class TimedFeed:
             self._watch.views.append(len(views))
             yield views
 
-    def held_out(self) -> dict[str, Iterator[Sequence[View]]]:
+    def held_out(self) -> Mapping[str, Iterator[Sequence[View]]]:
         return self._feed.held_out()
 
 

@@ -5,6 +5,7 @@ random network), a video, photos. A block that cannot run says why in a comment 
 <!-- not run: needs a webcam -->
 """
 
+import argparse
 import importlib.util
 import logging
 import re
@@ -20,14 +21,21 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from accelerate.commands.launch import launch_command_parser
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from PIL import Image
+from torch.distributed.run import get_args_parser as torchrun_parser
 
+import datasets_preprocess.__main__ as datasets_preprocess
 import demo
+import train
 from cut3r.model import zoo
 from cut3r.model.checkpoint import save
 from cut3r.model.config import published_512_dpt
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
+from cut3r.training.config import TrainConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -128,6 +136,22 @@ def check_make(words: list[str]) -> None:
             assert word in targets, f"the Makefile has no target {word}"
 
 
+def check_training(words: list[str]) -> None:
+    """The recipe exists and its settings fit together; of a sweep, the first value."""
+    if "--multirun" in words:
+        words = [word.split(",")[0] for word in words if word != "--multirun"]
+    _, name, *changes = train.with_config_name(words)
+    ConfigStore.instance().store(name="schema", node=TrainConfig)
+    with initialize_config_dir(str(train.CONFIGS), version_base="1.3"):
+        train.settings(compose(name, changes))
+
+
+def check_launch(arguments: argparse.Namespace) -> None:
+    """The parser of a launcher has understood its part; the rest is for train.py."""
+    assert arguments.training_script == "train.py"
+    check_training(arguments.training_script_args)
+
+
 def run_command(words: list[str]) -> None:
     match words:
         case ["make", *rest]:
@@ -139,6 +163,16 @@ def run_command(words: list[str]) -> None:
         case ["python", "demo.py", *rest]:
             if rest != ["--help"]:
                 run_demo(rest)
+        case ["python", "train.py", *rest]:
+            check_training(rest)
+        case ["torchrun", *rest]:
+            check_launch(torchrun_parser().parse_args(rest))
+        case ["accelerate", "launch", *rest]:
+            check_launch(launch_command_parser().parse_args(rest))
+        case ["tensorboard", "--logdir", _]:
+            pass
+        case ["python", "-m", "datasets_preprocess", *rest]:
+            datasets_preprocess.parse_args(rest)
         case ["python", "-m", *rest]:
             run_module(rest)
         case ["python", script, *_]:

@@ -61,7 +61,7 @@ def test_a_solid_swings_with_time():
 @given(kind=st.sampled_from(list(Kind)), seed=st.integers(0, 2**31))
 def test_hits_lie_on_the_surface_and_nothing_is_in_front_of_them(kind, seed):
     generator = torch.Generator().manual_seed(seed)
-    half = torch.rand(3, generator=generator) + 0.1
+    half = torch.rand(3, generator=generator) + 0.4
     half = half if kind in (Kind.box, Kind.turned_box) else half[:1].expand(3)
     yaw = 3 * float(torch.rand(1, generator=generator)) if kind == Kind.turned_box else 0.0
     solid = one_solid(kind, half=tuple(half.tolist()), yaw=yaw)

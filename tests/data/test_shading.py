@@ -77,7 +77,7 @@ def test_only_moving_objects_change_with_time():
 
 def test_pictures_are_neither_dark_nor_burnt_out():
     means = torch.stack([shoot(plan_walk(15, index, CONFIG), slice(0, 1))[0].mean() for index in range(12)])
-    assert 0.2 < means.min() and means.max() < 0.75
+    assert means.min() > 0.2 and means.max() < 0.75
     assert means.std() > 0.01  # exposure varies
 
 

@@ -13,7 +13,7 @@ def test_every_family_has_its_patterns_and_all_values_are_fractions():
     library = torch.view_as_real(pyramids(torch.device("cpu")))
     assert rows == list(range(len(rows)))
     assert len(library) == len(rows) * TEXELS
-    assert 0 <= library.min() and library.max() <= 1
+    assert library.min() >= 0 and library.max() <= 1
 
 
 def test_texel_centres_give_the_texels():

@@ -106,5 +106,5 @@ def test_one_frame_is_a_walk():
 
 @pytest.mark.parametrize("wrong", [{"fov_deg": (80.0, 50.0)}, {"frames": 0}, {"size": (1, 1)}])
 def test_impossible_walks_are_refused(wrong):
-    with pytest.raises(ValueError, match="raise frames or size|swap or narrow it"):
+    with pytest.raises(ValueError, match=r"raise frames or size|swap or narrow it"):
         WalkConfig(**wrong)

@@ -45,7 +45,7 @@ def test_every_parameter_that_should_learn_gets_a_gradient(tiny_model):
     gradients = {name: p.grad for name, p in tiny_model.named_parameters() if p.grad is not None}
     assert all(gradient.isfinite().all() for gradient in gradients.values())
     assert {n for n in before if n not in gradients} == {n for n in before if ".fusions.3.skip_unit." in n}
-    # a softmax over one key is 1, and adding the same to all keys changes nothing: these cannot learn in any implementation
+    # a softmax over one key is 1, and adding the same to all keys changes nothing: these cannot learn at all
     cannot = re.compile(r"memory\.write_blocks\.\d\.(norm2|cross\.[qk])\.|cross\.k\.bias$")
     still = {n for n, p in tiny_model.named_parameters() if n in gradients and torch.equal(p, before[n])}
     assert {name for name in still if not cannot.search(name)} == set()

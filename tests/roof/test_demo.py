@@ -247,3 +247,11 @@ def test_real_footage_of_every_kind(weights, footage, source, size, tmp_path):
     frames = list(read_frame_folder(out))
     assert [frame.depth.shape for frame in frames] == [size] * 3
     assert trimesh.load(out / "scene.glb").geometry
+
+
+def test_the_bundled_network_and_clip_need_nothing_else(tmp_path):
+    out = tmp_path / "out"
+    flags = ["--max-frames", 4, "--vis_threshold", 1.0, "--save", out / "scene.ply"]
+    assert run_demo("--output_dir", out, *flags) == 0
+    assert len(list(read_frame_folder(out))) == 4
+    assert len(read_ply(out / "scene.ply")) > 1000

@@ -8,7 +8,6 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
 
 from cut3r.data.datasets import DATASETS
 from cut3r.data.loader import LoaderConfig
@@ -18,6 +17,8 @@ from cut3r.training.feed import DataFeed, MissingDatasetsError
 from cut3r.training.freeze import Freeze
 from cut3r.training.loss_config import LossConfig, PointLoss
 from cut3r.training.precision import Precision
+from cut3r.training.start import prepare
+from train import settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -131,7 +132,7 @@ def load_recipe():
     ConfigStore.instance().store(name="schema", node=TrainConfig)
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        yield lambda name, *overrides: OmegaConf.to_object(compose(name, overrides=list(overrides)))
+        yield lambda name, *overrides: settings(compose(name, overrides=list(overrides)))
 
 
 def published_keys(config):
@@ -223,7 +224,7 @@ def test_the_tiny_network_is_small_enough_to_ship(load_recipe):
 
     with torch.device("meta"):
         model = Cut3r(load_recipe("tiny").model)
-    assert 4 * sum(p.numel() for p in model.parameters()) < 40e6  # 20 MB in bfloat16
+    assert 2 * sum(p.numel() for p in model.parameters()) < 25e6  # bytes, in bfloat16
 
 
 def test_missing_datasets_are_named_with_what_to_do(load_recipe, tmp_path):
@@ -235,6 +236,26 @@ def test_missing_datasets_are_named_with_what_to_do(load_recipe, tmp_path):
     assert f"co3d: there is no folder {tmp_path}/dust3r_data/processed_co3d" in text
     assert "megadepth: there is no reader of that name" in text or "megadepth" in DATASETS
     assert "data.skip_missing=true" in text
+
+
+def test_the_template_asks_for_its_reader(load_recipe):
+    config = load_recipe("own_dataset")
+    with pytest.raises(MissingDatasetsError, match="my_dataset: there is no reader of that name"):
+        DataFeed(config.data, config.paths, config.model)
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("optim.warmup_epochs=99", r"warmup_epochs 99\.0 must be between 0 and epochs 4"),
+        ("data.sizes=[[50,64]]", r"\[50, 64\] is not a multiple of model\.patch_size 16; the nearest is \[48, 64\]"),
+        ("run.export_official=true", "official"),
+        ("run.pretrained=/nowhere/weights.pth", "/nowhere/weights.pth"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_first_batch(load_recipe, tmp_path, override, reason):
+    with pytest.raises((ValueError, FileNotFoundError), match=reason):
+        prepare(load_recipe("smoke", override, f"run.output_dir={tmp_path}"))
 
 
 def test_missing_datasets_can_be_left_out(caplog):
@@ -282,9 +303,9 @@ def test_the_processes_share_the_held_out_set():
     config.synthetic.scenes = 4
     config.validation.samples, config.validation.size, config.validation.num_views = {SYNTHETIC: 3}, (16, 16), 1
     shares = [
-        [views[0].label[0] for views in DataFeed(config, PathsConfig(), ModelConfig(), rank=r, world=2).held_out()[SYNTHETIC]]
-        for r in range(2)
-    ]  # fmt: skip
+        [views[0].label[0] for views in feed.held_out()[SYNTHETIC]]
+        for feed in (DataFeed(config, PathsConfig(), ModelConfig(), rank=rank, world=2) for rank in range(2))
+    ]
     assert (len(shares[0]), len(shares[1])) == (2, 1)
     assert not set(shares[0]) & set(shares[1])
 
@@ -296,7 +317,7 @@ def test_the_processes_share_the_held_out_set():
         (lambda: RunConfig(device="gpu"), "choose auto, cpu or cuda"),
         (lambda: RunConfig(encoder_only=True), r"run\.pretrained"),
         (lambda: DataConfig(sizes=[]), r"data\.sizes is \[\]"),
-        (lambda: TrainConfig(data=DataConfig(sizes=[[230, 224]])), r"\(230, 224\) is not a multiple.*\(224, 224\)"),
+        (lambda: TrainConfig(data=DataConfig(sizes=[[230, 224]])), r"\[230, 224\] is not a multiple.*\[224, 224\]"),
     ],
 )
 def test_impossible_settings_are_refused(make, reason):

@@ -18,8 +18,9 @@ from cut3r.data.rooms import SHELL_FACES, Materials, Room
 from cut3r.data.textures import patterns_of, sample_patterns
 from cut3r.geometry.cameras import pixel_grid
 
-PAIRS_AT_ONCE = 1 << 26  # rays x solids on a GPU; a CPU takes one frame at a time, which stays in its cache
-RAYS_ON_CPU = 100_000
+PAIRS_AT_ONCE = 1 << 26  # rays x solids of a batch of frames on a GPU
+RAYS_AT_ONCE = 100_000  # of a batch of frames on a CPU: small pictures are faster together,
+RAYS_PER_BLOCK = 16_384  # but tracing multiplies them by the solids, and so much stays in the cache
 SHADOW = 0.12  # share of the first lamp's light that reaches its shadow
 GLOW = 1.6  # radiance of a shining surface, in units of its colour
 
@@ -40,16 +41,10 @@ def render(
         time_s: When each view is taken: where the moving objects are.
     """
     on_cpu = world_from_cam.device.type == "cpu"
-    at_once = max(
-        1,
-        (RAYS_ON_CPU // (size[0] * size[1]))
-        if on_cpu
-        else PAIRS_AT_ONCE // (size[0] * size[1] * (1 + len(room.solids.kind))),
-    )
-    parts = [
-        render_frames(room, *part, size)
-        for part in zip(world_from_cam.split(at_once), intrinsics.split(at_once), time_s.split(at_once), strict=True)
-    ]
+    rays_at_once = RAYS_AT_ONCE if on_cpu else PAIRS_AT_ONCE // (1 + len(room.solids.kind))
+    frames = max(1, rays_at_once // (size[0] * size[1]))
+    batches = zip(*(x.split(frames) for x in (world_from_cam, intrinsics, time_s)), strict=True)
+    parts = [render_frames(room, poses, cameras, times, size) for poses, cameras, times in batches]
     rgb, depth = (torch.cat(images) for images in zip(*parts, strict=True))
     return rgb.permute(0, 2, 1).unflatten(1, size), depth.unflatten(1, size)
 
@@ -59,8 +54,7 @@ def render_frames(
 ) -> tuple[Float[Tensor, "f 3 r"], Float[Tensor, "f r"]]:
     rays = camera_rays(world_from_cam, intrinsics, size)
     origins = world_from_cam[:, :3, 3]
-    corners = [0, size[1] - 1, -size[1], -1]
-    depth, row = frame_by_frame(partial(first_hit, room, corners), origins, rays, time_s)
+    depth, row = in_blocks(partial(first_hit, room), origins, rays, time_s)
     points = torch.addcmul(origins.unsqueeze(-1), rays, depth.unsqueeze(1))
     surface = describe(room, points, row, time_s)
     length = rays.square().sum(dim=1).sqrt_()
@@ -72,12 +66,16 @@ def render_frames(
     return develop(radiance, room.exposure), depth
 
 
-def frame_by_frame(trace: Callable[..., tuple[Tensor, ...]], *inputs: Tensor) -> list[Tensor]:
-    """Trace each frame against the solids in its own sight on a CPU, whose cache holds that; all together on a GPU."""
-    if inputs[0].device.type != "cpu":
-        return list(trace(*inputs))
-    parts = [trace(*part) for part in zip(*(tensor.split(1) for tensor in inputs), strict=True)]
-    return [torch.cat(results) for results in zip(*parts, strict=True)]
+def in_blocks(trace: Callable[..., tuple[Tensor, ...]], origins: Tensor, rays: Tensor, time_s: Tensor) -> list[Tensor]:
+    """Trace a few rows of one frame after the other on a CPU, against the solids in their sight; all on a GPU."""
+    if rays.device.type != "cpu":
+        return list(trace(origins, rays, time_s))
+    frames = [
+        [trace(origin, block, time) for block in frame.split(RAYS_PER_BLOCK, dim=2)]
+        for origin, frame, time in zip(origins.split(1), rays.split(1), time_s.split(1), strict=True)
+    ]
+    joined = [[torch.cat(results, dim=1) for results in zip(*blocks, strict=True)] for blocks in frames]
+    return [torch.cat(results) for results in zip(*joined, strict=True)]
 
 
 def camera_rays(world_from_cam: Tensor, intrinsics: Tensor, size: tuple[int, int]) -> Float[Tensor, "f 3 r"]:
@@ -89,9 +87,9 @@ def camera_rays(world_from_cam: Tensor, intrinsics: Tensor, size: tuple[int, int
     return (right * x).addcmul_(down, y).add_(forward)
 
 
-def first_hit(room: Room, corners: list[int], origins: Tensor, rays: Tensor, time_s: Tensor) -> tuple[Tensor, Tensor]:
+def first_hit(room: Room, origins: Tensor, rays: Tensor, time_s: Tensor) -> tuple[Tensor, Tensor]:
     """Depth, and the row of the surface: 0 for the room, 1 + p for solid p; [f, r] each."""
-    rows = in_sight(room.solids, origins, rays[..., corners], time_s)
+    rows = in_sight(room.solids, origins, rays, time_s)
     near = cast(room.solids.select(rows), origins, rays, time_s)
     near = torch.cat((exit_room(room.size, origins, rays).unsqueeze(1), near), dim=1)
     depth = near.amin(dim=1)
@@ -102,12 +100,12 @@ def first_hit(room: Room, corners: list[int], origins: Tensor, rays: Tensor, tim
     return depth, torch.cat((rows.new_zeros(1), rows + 1)).index_select(0, winner.flatten().int()).view_as(winner)
 
 
-def shadowed(room: Room, origins: Tensor, rays: Tensor, time_s: Tensor) -> Bool[Tensor, "f r"]:
+def shadowed(room: Room, origins: Tensor, rays: Tensor, time_s: Tensor) -> tuple[Bool[Tensor, "f r"]]:
     """Whether a solid stands between a lamp at the origin of the rays and their ends."""
     rows = in_sight(room.solids, origins, rays, time_s)
     if not len(rows):
-        return torch.zeros_like(rays[:, 0], dtype=torch.bool)
-    return cast(room.solids.select(rows), origins, rays, time_s).amin(dim=1) < 0.99
+        return (torch.zeros_like(rays[:, 0], dtype=torch.bool),)
+    return (cast(room.solids.select(rows), origins, rays, time_s).amin(dim=1) < 0.99,)
 
 
 def in_sight(solids: Solids, origins: Tensor, rays: Tensor, time_s: Tensor) -> Int[Tensor, "q"]:
@@ -220,7 +218,7 @@ def illuminate(room: Room, points: Tensor, normal: Tensor, time_s: Tensor) -> Fl
         incident = incident * squared.rsqrt() / (0.3 + 0.35 * squared)
         if number == 0:
             origins = position.expand(len(time_s), 3)
-            (shadow,) = frame_by_frame(lambda *part: (shadowed(room, *part),), origins, from_light, time_s)
+            (shadow,) = in_blocks(partial(shadowed, room), origins, from_light, time_s)
             incident = incident * torch.where(shadow, SHADOW, 1.0)
         light.addcmul_(color[:, None], incident.unsqueeze(1))
     return light

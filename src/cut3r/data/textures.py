@@ -102,7 +102,9 @@ def grid() -> tuple[np.ndarray, np.ndarray]:
     return np.meshgrid(axis, axis)
 
 
-def fbm(rng: np.random.Generator, slope: float, stretch: tuple[float, float] = (1.0, 1.0), lowest: float = 1.0) -> np.ndarray:
+def fbm(
+    rng: np.random.Generator, slope: float, stretch: tuple[float, float] = (1.0, 1.0), lowest: float = 1.0
+) -> np.ndarray:
     """Tileable noise in [0, 1] with a power-law spectrum; `stretch` elongates it along x or y."""
     frequency = np.fft.fftfreq(SIDE, 1 / SIDE)
     radius = np.hypot(frequency[None, :] * stretch[0], frequency[:, None] * stretch[1])

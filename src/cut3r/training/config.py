@@ -1,7 +1,10 @@
 """Everything that a training run can be told, as plain dataclasses. `train.py` fills them from YAML."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from cut3r.data.loader import LoaderConfig
 from cut3r.data.walks import WalkConfig
@@ -148,8 +151,41 @@ class TrainConfig:
         patch = self.model.patch_size
         for size in (*self.data.sizes, self.data.validation.size):
             if any(side % patch for side in size):
-                nearest = tuple(max(1, round(side / patch)) * patch for side in size)
+                nearest = [max(1, round(side / patch)) * patch for side in size]
                 raise ValueError(
-                    f"size {size} is not a multiple of model.patch_size {patch}; the nearest is {nearest}, set "
+                    f"size {list(size)} is not a multiple of model.patch_size {patch}; the nearest is {nearest}, set "
                     "data.sizes and data.validation.size"
                 )
+
+
+def build(kind: Any, value: Any, path: str = "") -> Any:
+    """Make `kind`, a dataclass, out of plain containers with one entry per field; lists become tuples where it says so.
+
+    Raises:
+        ValueError: An entry that the dataclass has no field for, or a value that it refuses.
+    """
+    if isinstance(kind, type) and is_dataclass(kind):
+        make, hints = cast(Any, kind), get_type_hints(kind)
+        for name in value:
+            if name not in hints:
+                raise ValueError(unknown_setting(f"{path}{name}"))
+        return make(**{name: build(hints[name], inner, f"{path}{name}.") for name, inner in value.items()})
+    if get_origin(kind) is dict:
+        return {name: build(get_args(kind)[1], inner, f"{path}{name}.") for name, inner in value.items()}
+    if get_origin(kind) is list:
+        return [build(get_args(kind)[0], inner, path) for inner in value]
+    return tuple(value) if get_origin(kind) is tuple else value
+
+
+def unknown_setting(name: str) -> str:
+    """Say that there is no such setting, and which there are of a similar name."""
+    close = get_close_matches(name, list(_names(TrainConfig)), n=3)
+    meant = f"did you mean {' or '.join(repr(other) for other in close)}?" if close else "see configs/ for all of them"
+    return f"there is no setting {name!r}, {meant}"
+
+
+def _names(kind: Any, prefix: str = "") -> Iterator[str]:
+    for name, hint in get_type_hints(kind).items():
+        yield f"{prefix}{name}"
+        if is_dataclass(hint):
+            yield from _names(hint, f"{prefix}{name}.")

@@ -43,7 +43,8 @@ def distribute(step: nn.Module, accelerator: Accelerator, sharding: Sharding) ->
         dist.broadcast(tensor, src=0)
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
     # True: weights gathered by a pass without gradient must not survive the next optimizer step
-    return fully_shard(step, mesh=mesh, reshard_after_forward=True)
+    fully_shard(step, mesh=mesh, reshard_after_forward=True)  # changes it in place
+    return step
 
 
 def gather_gradients_locally(step: nn.Module) -> AbstractContextManager[Any]:

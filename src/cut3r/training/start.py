@@ -37,12 +37,12 @@ def prepare(config: TrainConfig) -> Trainer:
     run = config.run
     accelerator = start_processes(run.device)
     _check_parallel(config, accelerator)
-    _set_switches(config, accelerator)
     feed = DataFeed(
         config.data, config.paths, config.model, rank=accelerator.process_index, world=accelerator.num_processes
     )
     if run.export_official:
         constructor_from_config(config.model)  # refuses now what it would refuse at the end
+    _set_switches(config, accelerator)
     seed_everything(run.seed)  # the first weights are the same on all processes
     model = Cut3r(config.model)
     if run.pretrained is not None and run.resume is None and latest_state(run.output_dir / "checkpoints") is None:
@@ -90,9 +90,7 @@ def seed_everything(seed: int) -> None:
 
 
 def _check_parallel(config: TrainConfig, accelerator: Accelerator) -> None:
-    meets_per_chunk = config.rollout.step_per_chunk or (
-        config.rollout.chunked and config.run.sharding is Sharding.fsdp
-    )
+    meets_per_chunk = config.rollout.step_per_chunk or (config.rollout.chunked and config.run.sharding is Sharding.fsdp)
     loader = config.data.loader
     if accelerator.num_processes > 1 and meets_per_chunk and not (loader.fixed_length or loader.same_shape):
         raise ValueError(

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -57,7 +57,7 @@ class Feed(Protocol):
     def batches(self, epoch: int, start: int) -> Iterator[Sequence[View]]:
         """Give this process's batches of an epoch from number `start` on."""
 
-    def held_out(self) -> dict[str, Iterator[Sequence[View]]]:
+    def held_out(self) -> Mapping[str, Iterator[Sequence[View]]]:
         """Give this process's share of each held-out set."""
 
 
