@@ -1,6 +1,7 @@
 """Turn footage into a metric 3D reconstruction: video, webcam or photos in; points, cameras and depth out.
 
-python demo.py --model_path cut3r_512_dpt_4_64.pth --seq_path kitchen.mp4 --output_dir out
+python demo.py --model_path 512-dpt --seq_path kitchen.mp4      your footage, with the official weights
+python demo.py --model_path 512-dpt                             the example clip that comes with the project
 """
 
 import argparse
