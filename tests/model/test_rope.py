@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cut3r.model.rope import grid_angles, rope_angles, rotate, state_angles, state_positions
+from cut3r.model.rope import grid_angles, rope_angles, rotate, rotate_pair, state_angles, state_positions
 
 CPU = torch.device("cpu")
 
@@ -54,6 +54,35 @@ def test_half_precision_is_turned_in_float32():
     turned_half = rotate(x.bfloat16(), angles)
     assert turned_half.dtype is torch.bfloat16
     torch.testing.assert_close(turned_half, rotate(x.bfloat16().float(), angles).bfloat16(), atol=0, rtol=0)
+
+
+def queries_and_keys(dtype):
+    """Of different lengths, at positions of their own."""
+    generator = torch.Generator().manual_seed(0)
+    q, k = (torch.randn(2, 3, tokens, 8, generator=generator, dtype=dtype) for tokens in (5, 4))
+    return q, k, *(rope_angles(torch.randint(-1, 9, (1, x.shape[2], 2), generator=generator), 8) for x in (q, k))
+
+
+def test_a_pair_is_turned_like_each_alone():
+    q, k, q_angles, k_angles = queries_and_keys(torch.float32)
+    turned_q, turned_k = rotate_pair(q, k, q_angles, k_angles)
+    assert turned_q.equal(rotate(q, q_angles))
+    assert turned_k.equal(rotate(k, k_angles))
+
+
+def test_a_side_without_angles_stays_as_it_is():
+    q, k, q_angles, k_angles = queries_and_keys(torch.float32)
+    assert rotate_pair(q, k, q_angles, None)[1] is k
+    assert rotate_pair(q, k, None, k_angles)[0] is q
+    assert rotate_pair(q, k, q_angles, None)[0].equal(rotate(q, q_angles))
+
+
+def test_the_gradient_is_that_of_the_definition():
+    q, k, q_angles, k_angles = queries_and_keys(torch.float64)
+    # turning is linear, so a step of 1 is exact but for the rounding to float32
+    torch.autograd.gradcheck(
+        lambda q, k: rotate_pair(q, k, q_angles, k_angles), (q.requires_grad_(), k.requires_grad_()), eps=1.0, atol=1e-5
+    )
 
 
 def test_tables_are_made_once_and_the_pose_token_comes_first():

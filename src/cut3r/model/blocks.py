@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cut3r.model.rope import Angles, rotate
+from cut3r.model.rope import Angles, rotate_pair
 
 
 class Linear(nn.Linear):
@@ -98,8 +98,7 @@ def attend(
     k_angles: Angles | None,
 ) -> Float[Tensor, "b n d"]:
     """Softmax attention with scale c^-0.5, the heads concatenated. A side without angles is not rotated."""
-    q = q if q_angles is None else rotate(q, q_angles)
-    k = k if k_angles is None else rotate(k, k_angles)
+    q, k = rotate_pair(q, k, q_angles, k_angles)
     return rearrange(F.scaled_dot_product_attention(q, k, v), "b heads n c -> b n (heads c)")
 
 

@@ -4,6 +4,9 @@ A head's channels split into two halves: the first is rotated by the token's row
 half of size D, channels j and j + D/2 form a pair that turns by position · base^(-2j/D). The angle is computed, not
 looked up, so any integer position works; the pose token sits at (-1, -1).
 
+`rotate` is the definition. Where the kernel of `croco.curope` is built, `rotate_pair` takes it for tensors on a GPU:
+the same signature, angles and numbers.
+
 Source: RoFormer (arXiv 2104.09864), extended to two axes.
 """
 
@@ -14,7 +17,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from croco.curope import rope_2d
+
 Angles = tuple[Tensor, Tensor]  # cos and sin, each [b or 1, 1, n, head_dim], float32
+KERNEL_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def rope_angles(positions: Int[Tensor, "b n 2"], head_dim: int, base: float = 100.0) -> Angles:
@@ -33,6 +39,31 @@ def rotate(x: Float[Tensor, "b heads n c"], angles: Angles) -> Float[Tensor, "b 
     a, b, c, d = wide.chunk(4, dim=-1)  # (a, b) are the pairs of the row half, (c, d) of the column half
     turned = torch.cat((-b, a, -d, c), dim=-1)
     return (wide * cos + turned * sin).to(x.dtype)
+
+
+def rotate_pair(
+    q: Float[Tensor, "b heads n c"],
+    k: Float[Tensor, "b heads m c"],
+    q_angles: Angles | None,
+    k_angles: Angles | None,
+) -> tuple[Float[Tensor, "b heads n c"], Float[Tensor, "b heads m c"]]:
+    """Turn queries and keys, each by its own angles. A side without angles stays as it is."""
+    if rope_2d is not None and q.is_cuda and q.dtype in KERNEL_TYPES and q_angles is not None and k_angles is not None:
+        return rope_2d(q, k, q_angles, k_angles)
+    return rotate_pair_plain(q, k, q_angles, k_angles)
+
+
+def rotate_pair_plain(
+    q: Float[Tensor, "b heads n c"],
+    k: Float[Tensor, "b heads m c"],
+    q_angles: Angles | None,
+    k_angles: Angles | None,
+) -> tuple[Float[Tensor, "b heads n c"], Float[Tensor, "b heads m c"]]:
+    """Do what `rotate_pair` does, on any device and in any type: the definition to which the kernel is compared."""
+    return (
+        q if q_angles is None else rotate(q, q_angles),
+        k if k_angles is None else rotate(k, k_angles),
+    )
 
 
 @lru_cache(maxsize=64)  # bounded: a stream may change its image size as often as it likes

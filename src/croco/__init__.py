@@ -1,0 +1,1 @@
+"""Holds the address of the optional CUDA kernel, `croco.curope`."""
