@@ -5,15 +5,14 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from cut3r.io.atomic import atomic_path
+from cut3r.io.machine import commit, cpu_name, load_average, now
 
 RESULTS = Path(__file__).parent / "results"
 DEFAULT_NAME = Path()  # what `--out` without a file stands for
@@ -33,18 +32,18 @@ def add_out_flag(parser: argparse.ArgumentParser) -> None:
 def environment(device: torch.device) -> dict[str, Any]:
     """Describe the machine and the program, and how busy the machine was with other things before the run."""
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": now(),
         "command": " ".join(("python", *sys.argv)),
-        "commit": _commit(),
+        "commit": commit(RESULTS.parent),
         "system": platform.platform(),
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "device": str(device),
         "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "load_average": load_average(),
     }
 
 
@@ -81,27 +80,3 @@ def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
     return str(value)
-
-
-def _commit() -> str | None:
-    """The short hash, with a + when files differ from it; None outside a repository."""
-    try:
-        run = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
-            cwd=RESULTS.parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        return None
-    return run.stdout.strip()
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = re.findall(r"^model name\s*: (.+)$", info.read_text(), flags=re.MULTILINE)
-        if names:
-            return str(names[0])
-    return platform.processor() or platform.machine()

@@ -102,7 +102,9 @@ class Rescale:
 
     def nearest(self, pixels: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, "h1 w1"]:
         """Resample what must not be blended: depth and masks. Source pixel = floor(pixel * old / new)."""
-        rows, columns = (np.arange(n) * o // n for n, o in zip(self.new, self.old, strict=True))
+        # Parity: in floating point, as OpenCV, so that the border of two pixels may fall to the one before
+        sides = zip(self.new, self.old, strict=True)
+        rows, columns = ((np.arange(new) * (1 / (new / old))).astype(np.int64) for new, old in sides)
         return pixels[rows[:, None], columns]
 
     def intrinsics(self, intrinsics: Intrinsics) -> Intrinsics:
