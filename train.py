@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, SCMode
 from omegaconf.errors import OmegaConfBaseException
 
-from cut3r.training.config import TrainConfig, build, unknown_setting
+from cut3r.training.config import TrainConfig, build, explain
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.training.trainer import Trainer
@@ -67,17 +67,6 @@ def settings(config: DictConfig) -> TrainConfig:
     return build(TrainConfig, plain)
 
 
-def explain(error: BaseException) -> str:
-    """Say what is wrong with the settings and, for a wrong name, what was probably meant."""
-    causes = [error] if error.__cause__ is None else [error, error.__cause__]
-    text = ": ".join(str(cause).strip() for cause in causes)
-    if found := re.search(
-        r"Key '[^']+' (?:is )?not in .*?full_key: (\S+)|Could not override '([^']+)'", text, re.DOTALL
-    ):
-        return unknown_setting(found[1] or found[2])
-    return text
-
-
 @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=None)
 def run(config: DictConfig) -> None:
     from cut3r.training.start import prepare
@@ -101,7 +90,7 @@ def main() -> None:
         run()
     except (HydraException, OmegaConfBaseException, WrongSettingsError) as error:
         logger.debug("refused", exc_info=True)
-        print(f"train.py: {explain(error)}", file=sys.stderr)
+        print(f"train.py: {explain(error, TrainConfig)}", file=sys.stderr)
         sys.exit(WRONG_SETTINGS)
 
 

@@ -52,7 +52,7 @@ def load(path_or_name: str | Path, *, device: str | torch.device = "cpu", dtype:
         OSError: The download failed.
         ValueError: The file is damaged, foreign, not fitting or wants to run code; or a type that is not supported.
     """
-    path = _resolve(path_or_name)
+    path = resolve(path_or_name)
     file = read_weight_file(path)
     own = file.metadata.get("format") == FORMAT
     config = _own_config(file, path) if own else _official_config(file, path)
@@ -129,7 +129,8 @@ def config_from_json(text: str) -> ModelConfig:
         ) from error
 
 
-def _resolve(path_or_name: str | Path) -> Path:
+def resolve(path_or_name: str | Path) -> Path:
+    """Give the file that a path or a name of the zoo stands for, after downloading it if needed; raises as `load`."""
     path, name = Path(path_or_name).expanduser(), str(path_or_name)
     if path.is_file():
         return path

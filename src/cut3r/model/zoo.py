@@ -135,7 +135,7 @@ def check(name: str) -> str:
     path = find(name)
     record = _digest_file(path)
     recorded = record.read_text().split() if record.is_file() else []
-    digest = _sha256(path)
+    digest = sha256(path)
     expected = OFFICIAL[name].sha256 or (recorded[0] if recorded else digest)
     if digest != expected:
         raise ValueError(
@@ -178,7 +178,7 @@ def _accept(arrived: Path, official: Official, target: Path) -> str:
     try:
         if identify(arrived) is not FileKind.torch_zip:
             raise ValueError(f"{arrived} is not a checkpoint of torch")
-        digest = _sha256(arrived)
+        digest = sha256(arrived)
         if official.sha256 not in (None, digest):
             raise ValueError(f"its SHA-256 is {digest}, and expected is {official.sha256}")
         return digest
@@ -190,7 +190,8 @@ def _accept(arrived: Path, official: Official, target: Path) -> str:
         ) from error
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Give a file's digest in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -1,5 +1,6 @@
 """Everything that a training run can be told, as plain dataclasses. `train.py` fills them from YAML."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, is_dataclass
 from difflib import get_close_matches
@@ -158,28 +159,45 @@ class TrainConfig:
                 )
 
 
-def build(kind: Any, value: Any, path: str = "") -> Any:
+def build(kind: Any, value: Any, path: str = "", *, whole: Any = None) -> Any:
     """Make `kind`, a dataclass, out of plain containers with one entry per field; lists become tuples where it says so.
+
+    Args:
+        whole: The dataclass that `path` begins in; `kind` itself by default.
 
     Raises:
         ValueError: An entry that the dataclass has no field for, or a value that it refuses.
     """
+    whole = whole or kind
     if isinstance(kind, type) and is_dataclass(kind):
         make, hints = cast(Any, kind), get_type_hints(kind)
         for name in value:
             if name not in hints:
-                raise ValueError(unknown_setting(f"{path}{name}"))
-        return make(**{name: build(hints[name], inner, f"{path}{name}.") for name, inner in value.items()})
+                raise ValueError(unknown_setting(f"{path}{name}", whole))
+        fields = {name: build(hints[name], inner, f"{path}{name}.", whole=whole) for name, inner in value.items()}
+        return make(**fields)
     if get_origin(kind) is dict:
-        return {name: build(get_args(kind)[1], inner, f"{path}{name}.") for name, inner in value.items()}
+        return {name: build(get_args(kind)[1], inner, f"{path}{name}.", whole=whole) for name, inner in value.items()}
     if get_origin(kind) is list:
-        return [build(get_args(kind)[0], inner, path) for inner in value]
+        return [build(get_args(kind)[0], inner, path, whole=whole) for inner in value]
     return tuple(value) if get_origin(kind) is tuple else value
 
 
-def unknown_setting(name: str) -> str:
+def explain(error: BaseException, kind: Any) -> str:
+    """Say what Hydra or OmegaConf found wrong with the settings of `kind`, and for a wrong name, what was probably
+    meant."""
+    causes = [error] if error.__cause__ is None else [error, error.__cause__]
+    text = ": ".join(dict.fromkeys(str(cause).strip() for cause in causes))
+    if found := re.search(
+        r"Key '[^']+' (?:is )?not in .*?full_key: (\S+)|Could not override '([^']+)'", text, re.DOTALL
+    ):
+        return unknown_setting(found[1] or found[2], kind)
+    return text
+
+
+def unknown_setting(name: str, kind: Any) -> str:
     """Say that there is no such setting, and which there are of a similar name."""
-    close = get_close_matches(name, list(_names(TrainConfig)), n=3)
+    close = get_close_matches(name, list(_names(kind)), n=3)
     meant = f"did you mean {' or '.join(repr(other) for other in close)}?" if close else "see configs/ for all of them"
     return f"there is no setting {name!r}, {meant}"
 

@@ -1,0 +1,1 @@
+"""Evaluation with the published protocols: python -m eval.video_depth dataset=sintel weights=512-dpt."""

@@ -1,0 +1,79 @@
+"""What single-picture and video depth share: how a set's depth is scored, and what the report draws of it."""
+
+from dataclasses import asdict
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float
+
+from cut3r.io.images import read_image, resize
+from cut3r.metrics.depth_alignment import DepthAlignment, ScaleShift
+from cut3r.metrics.depth_pairs import DepthPairs
+from cut3r.metrics.depth_scoring import NO_CLIP, DepthScorer, DepthScores, DepthScoring, resize_cubic
+from eval.protocol import Item, Look, Metrics
+from eval.saved import Predictions
+from eval.sequences.sequence import Sequence
+
+SINTEL_LIMIT_M = 70.0
+LOOK_WIDTH = 256  # pixels, of the maps in the report
+LOOK_FRAMES = 3
+
+# spec/eval_metrics.md 1, "Settings per data set"; families of sets, long variants included
+MAX_DEPTH = {"sintel": SINTEL_LIMIT_M, "bonn": 70.0}
+POST_CLIP = {"sintel": (NO_CLIP[0], SINTEL_LIMIT_M)}
+
+
+def scoring(dataset: str, *, parity: bool) -> DepthScoring:
+    """How depth of this set is scored."""
+    family = dataset.split("_")[0]
+    return DepthScoring(max_depth=MAX_DEPTH.get(family), post_clip=POST_CLIP.get(family, NO_CLIP), parity=parity)
+
+
+def item(name: str, scores: DepthScores, *, parity: bool) -> Item:
+    numbers = asdict(scores)
+    metrics: Metrics = {key: numbers[key] for key in ("abs_rel", "sq_rel", "rmse", "log_rmse")}
+    metrics |= {key: numbers[key] for key in ("delta_0", "delta_1", "delta_2", "delta_3")}
+    if not parity:
+        del metrics["delta_0"]  # 0 by construction
+        metrics |= {"failed": scores.failed, "nonpositive": scores.nonpositive}
+    return Item(name, metrics, weight=scores.valid_pixels)
+
+
+def errors_by_frame(pairs: DepthPairs, ends: list[int], fit: ScaleShift) -> Float[np.ndarray, "v"]:
+    """AbsRel of each frame after the alignment of all; nan for a frame without valid pixels.
+
+    Args:
+        ends: Number of pixels after each frame was added.
+    """
+    edges = np.array([0, *ends])
+    sums = np.zeros(len(ends))
+    start = 0
+    for block in pairs.blocks():
+        error = np.abs(fit.apply(block.prediction) - block.target) / block.target
+        inside = np.clip(edges - start, 0, len(error))
+        for frame, (first, last) in enumerate(pairwise(inside)):
+            if first < last:
+                sums[frame] += error[first:last].sum(dtype=np.float64)
+        start += len(error)
+    counts = np.diff(edges)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def depth_look(sequence: Sequence, predictions: Predictions, fit: ScaleShift) -> Look:
+    """Small pictures of the first, the middle and the last frame: input, aligned prediction, truth."""
+    assert sequence.read_depth is not None
+    look: Look = {}
+    chosen = sorted({round(k * (len(sequence) - 1) / (LOOK_FRAMES - 1)) for k in range(LOOK_FRAMES)})
+    for number in chosen:
+        true = sequence.read_depth(number)
+        step = max(1, round(true.shape[1] / LOOK_WIDTH))
+        predicted = fit.apply(resize_cubic(predictions.depth(number), true.shape))
+        look[f"predicted_{number}"] = predicted[::step, ::step].astype(np.float16)
+        look[f"true_{number}"] = np.where(true > 0, true, 0)[::step, ::step].astype(np.float16)
+        if sequence.images[number].is_file():
+            h, w = look[f"true_{number}"].shape
+            look[f"image_{number}"] = resize(read_image(sequence.images[number]), (h, w))
+    return look
+
+
+__all__ = ["DepthAlignment", "DepthScorer", "depth_look", "errors_by_frame", "item", "scoring"]

@@ -1,0 +1,266 @@
+"""From sequences and a system to scores on disk, resumable: a run's folder remembers what is done.
+
+    run.json               what decides the predictions, and the program and machine they were made with
+    predictions/<seq>/     what the system said (eval.saved)
+    scores/<seq>.json      the numbers, and the settings they were computed with
+    look/<seq>.npz         small arrays for the report's pictures
+    result.json            the averages
+
+Each file or folder appears when it is complete. Finished sequences are not run again; scores of other settings are
+computed again from the predictions that are there; predictions of other settings are refused.
+"""
+
+import json
+import logging
+import platform
+import resource
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from cut3r.io.atomic import atomic_path
+from cut3r.io.frames import Frame
+from cut3r.io.machine import commit, cpu_name, now
+from eval.protocol import EvaluationProtocol, NotScoredError, Score, summarize
+from eval.saved import Predictions, SavedPredictions, read_record, save_predictions, write_json
+from eval.sequences.sequence import Sequence
+from eval.system import FramePrediction, System
+
+logger = logging.getLogger(__name__)
+
+PACKAGES = ("torch", "numpy", "scipy", "evo", "open3d")
+ROOT = Path(__file__).parents[1]
+
+
+class Stage(Enum):
+    all = "all"
+    predict = "predict"  # on the machine with the GPU
+    score = "score"  # where there is time
+
+
+class OtherRunError(ValueError):
+    """The folder holds predictions of other settings."""
+
+
+@dataclass(frozen=True)
+class EvaluationRun:
+    """One system on one set by one protocol.
+
+    Args:
+        share: The sequences that this process takes care of; all by default.
+        find: Where finished predictions of another system lie, instead of a system.
+        facts: What the report says about the run: set, weights, settings.
+        keep: Type of predictions on disk.
+        tick: Called after each frame that was predicted.
+    """
+
+    folder: Path
+    protocol: EvaluationProtocol
+    sequences: list[Sequence]
+    system: System | None = None
+    find: Callable[[Sequence], Predictions] | None = None
+    share: list[Sequence] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    keep: str = "float32"
+    tick: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        assert (self.system is None) != (self.find is None)
+
+    @property
+    def mine(self) -> list[Sequence]:
+        return self.sequences if self.share is None else self.share
+
+    def begin(self, *, overwrite: bool = False) -> None:
+        """Claim the folder; one process calls this before the others start.
+
+        Raises:
+            OtherRunError: It holds a run of other settings, and is not to be overwritten.
+        """
+        identity = self._identity()
+        path = self.folder / "run.json"
+        if path.is_file():
+            earlier = json.loads(path.read_text())["identity"]
+            changed = [key for key in identity.keys() | earlier.keys() if identity.get(key) != earlier.get(key)]
+            if changed and not overwrite:
+                differences = ", ".join(f"{k}: {earlier.get(k)} there, {identity.get(k)} now" for k in sorted(changed))
+                raise OtherRunError(
+                    f"{self.folder} holds predictions of another run ({differences}); give another out=FOLDER, or "
+                    "overwrite=true to delete them"
+                )
+            if overwrite:
+                for part in ("predictions", "scores", "look"):
+                    shutil.rmtree(self.folder / part, ignore_errors=True)
+        expected = [sequence.name for sequence in self.sequences]
+        write_json(
+            path, {"identity": identity, "facts": self.facts, "sequences": expected, "environment": environment()}
+        )
+
+    def predictions(self, sequence: Sequence) -> Predictions:
+        """Find what was predicted for a sequence."""
+        if self.find is not None:
+            return self.find(sequence)
+        return SavedPredictions(self.folder / "predictions" / sequence.name, sequence.stems)
+
+    def work(self, stage: Stage = Stage.all) -> None:
+        """Predict and score this process's sequences, as far as they are not finished."""
+        for sequence in self.mine:
+            with guarded(sequence, self.folder):
+                if stage is not Stage.score and self.system is not None:
+                    self._predict(self.system, sequence)
+                if stage is not Stage.predict:
+                    self._score(sequence)
+
+    def finish(self) -> dict[str, Any]:
+        """Put the scores of all sequences together; one process calls this at the end."""
+        contents = {s.name: json.loads(score_path(self.folder, s.name).read_text()) for s in self.sequences}
+        scores = self.scores()
+        left_out = {name: content["left_out"] for name, content in contents.items() if "left_out" in content}
+        failed = {name: content["failed"] for name, content in contents.items() if "failed" in content}
+        result = {
+            "protocol": self.protocol.name,
+            "facts": self.facts,
+            "coverage": {
+                "expected": len(self.sequences),
+                "scored": len(scores),
+                "left_out": left_out,
+                "failed": failed,
+            },
+            "summary": summarize(scores, weighted=self.protocol.weighted) if scores else {},
+        }
+        write_json(self.folder / "result.json", result)
+        return result
+
+    def scores(self) -> dict[str, Score]:
+        """Read the scores of the sequences that have one."""
+        contents = {s.name: json.loads(score_path(self.folder, s.name).read_text()) for s in self.sequences}
+        return {name: Score.from_json(content["score"]) for name, content in contents.items() if "score" in content}
+
+    def _identity(self) -> dict[str, Any]:
+        """What decides the predictions."""
+        files = {"system": "files", "predictions": self.facts.get("predictions"), "layout": self.facts.get("layout")}
+        described = files if self.system is None else {**self.system.describe(), "keep": self.keep}
+        set_facts = {name: self.facts.get(name) for name in ("dataset", "every")}
+        return {"protocol": self.protocol.name, **set_facts, **described}
+
+    def _score_identity(self, sequence: Sequence) -> dict[str, Any]:
+        """What decides the scores, beside the predictions."""
+        return {**self.protocol.settings(), "frames": len(sequence)}
+
+    def _predict(self, system: System, sequence: Sequence) -> None:
+        folder = self.folder / "predictions" / sequence.name
+        if read_record(folder) is not None:
+            return
+        clock = Clock(self.tick)
+        predictions = clock.watch(self._predictions(system, sequence))
+        save_predictions(folder, sequence.stems, predictions, dtype=np.dtype(self.keep), finish=clock.record)
+
+    def _predictions(self, system: System, sequence: Sequence) -> Iterator[FramePrediction]:
+        for stream in self.protocol.streams(sequence):
+
+            def frames(numbers: range = stream) -> Iterator[Frame]:
+                return (self.protocol.frame(sequence, number) for number in numbers)
+
+            yield from system.predict(frames, self.protocol.wanted)
+
+    def _score(self, sequence: Sequence) -> None:
+        if read_score(self.folder, sequence.name, self._score_identity(sequence)) is not None:
+            return
+        score, look = self.protocol.score(sequence, self.predictions(sequence))
+        with atomic_path(self.folder / "look" / f"{sequence.name}.npz") as temporary:
+            np.savez_compressed(temporary, **look)  # type: ignore[arg-type]
+        cost = read_record(self.folder / "predictions" / sequence.name)
+        write_json(
+            score_path(self.folder, sequence.name),
+            {
+                "sequence": sequence.name,
+                "settings": self._score_identity(sequence),
+                "score": score.to_json(),
+                "cost": cost,
+                "facts": self.facts,
+                "environment": environment(),
+            },
+        )
+
+
+class Clock:
+    """What a sequence costs: seconds, milliseconds of the middle frame, memory."""
+
+    def __init__(self, tick: Callable[[], None]) -> None:
+        self._tick = tick
+        self._seconds: list[float] = []
+
+    def watch(self, predictions: Iterator[FramePrediction]) -> Iterator[FramePrediction]:
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.reset_peak_memory_stats()
+        while True:
+            start = time.perf_counter()
+            prediction = next(predictions, None)  # on the host: nothing is left to wait for
+            if prediction is None:
+                return
+            self._seconds.append(time.perf_counter() - start)
+            self._tick()
+            yield prediction
+
+    def record(self) -> dict[str, Any]:
+        """Peak memory of the host is that of the process so far."""
+        on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
+        unit = 1 if sys.platform == "darwin" else 1024
+        return {
+            "seconds": sum(self._seconds),
+            "frame_ms_median": 1e3 * statistics.median(self._seconds),
+            "peak_memory_mb": unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+            "peak_gpu_memory_mb": torch.cuda.max_memory_allocated() / 1e6 if on_gpu else None,
+            "finished": now(),
+        }
+
+
+@contextmanager
+def guarded(sequence: Sequence, folder: Path) -> Iterator[None]:
+    """Work on one sequence; what goes wrong is kept under its name, and the others go on."""
+    path = score_path(folder, sequence.name)
+    try:
+        yield
+    except NotScoredError as error:
+        logger.warning("%s is left out: %s", sequence.name, error)
+        write_json(path, {"sequence": sequence.name, "left_out": str(error)})
+    except Exception as error:  # whatever it is: a set is not lost because of one sequence
+        logger.exception("%s failed", sequence.name)
+        write_json(path, {"sequence": sequence.name, "failed": f"{type(error).__name__}: {error}"})
+
+
+def score_path(folder: Path, sequence: str) -> Path:
+    return folder / "scores" / f"{sequence}.json"
+
+
+def read_score(folder: Path, sequence: str, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Give a sequence's score if it was computed with these settings; failures are tried again."""
+    path = score_path(folder, sequence)
+    if not path.is_file():
+        return None
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content if "score" in content and content["settings"] == settings else None
+
+
+def environment() -> dict[str, Any]:
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    return {
+        "date": now(),
+        "commit": commit(ROOT),
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "cpu": cpu_name(),
+        "gpu": gpu,
+        "threads": torch.get_num_threads(),
+    }

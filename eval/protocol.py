@@ -1,0 +1,116 @@
+"""What the four protocols have in common: which frames make a stream, what is scored, what is averaged."""
+
+import statistics
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from cut3r.io.frames import Frame
+from cut3r.io.images import read_image
+from eval.saved import Predictions
+from eval.sequences.sequence import Sequence
+from eval.system import Wanted
+
+Metrics = dict[str, float | int | bool]
+Look = dict[str, np.ndarray]  # small arrays for the report's pictures
+
+
+class NotScoredError(ValueError):
+    """A sequence that cannot be scored, as the published protocol leaves it out; the message says why."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One scored thing: a picture in monodepth, elsewhere a sequence. `weight` is its say in the weighted mean."""
+
+    name: str
+    metrics: Metrics
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Score:
+    """One sequence's result.
+
+    Attributes:
+        groups: Items by group: how predictions were aligned to the truth, or which part was scored.
+        notes: What a reader should know: counts of what was left out, parameters of alignments.
+    """
+
+    groups: dict[str, list[Item]]
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Score":
+        groups = {name: [Item(**item) for item in items] for name, items in content["groups"].items()}
+        return cls(groups, dict(content["notes"]))
+
+
+class EvaluationProtocol(ABC):
+    """Says what is fed to a system, and scores what comes back.
+
+    Attributes:
+        weighted: The headline is the mean weighted with the items' weights; else the plain mean.
+    """
+
+    name: ClassVar[str]
+    wanted: ClassVar[Wanted]
+    weighted: ClassVar[bool] = False
+
+    def streams(self, sequence: Sequence) -> list[range]:
+        """Cut a sequence into streams; each begins with an empty state."""
+        return [range(len(sequence))]
+
+    def frame(self, sequence: Sequence, number: int) -> Frame:
+        """Read one picture as the system gets it."""
+        path = sequence.images[number]
+        return Frame(read_image(path), index=number, time_s=None, name=path.name)
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Say everything that decides the scores; scores of other settings are computed again."""
+
+    @abstractmethod
+    def score(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
+        """Compare one sequence's predictions with the truth.
+
+        Raises:
+            NotScoredError: The protocol leaves such a sequence out.
+            ValueError: Predictions or truth that do not fit each other.
+        """
+
+
+def summarize(scores: Mapping[str, Score], *, weighted: bool) -> dict[str, dict[str, dict[str, float]]]:
+    """Average over all items of all sequences: group -> metric -> headline, mean, weighted, median, items."""
+    items: dict[str, list[Item]] = {}
+    for score in scores.values():
+        for group, members in score.groups.items():
+            items.setdefault(group, []).extend(members)
+    return {group: _average(members, weighted=weighted) for group, members in items.items()}
+
+
+def _average(items: list[Item], *, weighted: bool) -> dict[str, dict[str, float]]:
+    rows: dict[str, dict[str, float]] = {}
+    for name in items[0].metrics:
+        pairs = [(float(item.metrics[name]), item.weight) for item in items if name in item.metrics]
+        values = [value for value, _ in pairs]
+        weight = sum(weight for _, weight in pairs)
+        by_weight = sum(value * weight for value, weight in pairs) / weight if weight else float("nan")
+        mean = statistics.fmean(values)
+        rows[name] = {
+            "headline": by_weight if weighted else mean,
+            "mean": mean,
+            "weighted": by_weight,
+            "median": statistics.median(values),
+            "items": len(values),
+        }
+    return rows
+
+
+Progress = Callable[[str], None]

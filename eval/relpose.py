@@ -1,0 +1,81 @@
+"""Camera pose: python -m eval.relpose dataset=sintel weights=512-dpt.
+
+The predicted path after a Sim(3) alignment to the true one (as published), and after an SE(3) alignment, where an error
+of scale counts. Source: spec/eval_metrics.md 2.
+"""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from eval.protocol import EvaluationProtocol, Item, Look, Metrics, NotScoredError, Score
+from eval.saved import Predictions
+from eval.sequences.sequence import Sequence
+from eval.system import Wanted
+from eval.trajectory import Alignment, PathErrors, path_errors, rms
+
+
+class RelativePose(EvaluationProtocol):
+    name: ClassVar[str] = "relpose"
+    wanted: ClassVar[Wanted] = Wanted(cameras=True)
+
+    def __init__(self, *, parity: bool = False) -> None:
+        """`parity` leaves out what the published scripts leave out: sequences with an unknown camera, paths along a
+        line; by default unknown cameras are left out and the rest of the sequence is scored."""
+        self.parity = parity
+
+    def settings(self) -> dict[str, Any]:
+        return {"parity": self.parity}
+
+    def score(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
+        assert sequence.world_from_cam is not None
+        predicted, true = predictions.cameras(), sequence.world_from_cam
+        if len(predicted) != len(true):
+            raise ValueError(f"{len(predicted)} predicted and {len(true)} true cameras do not pair; expected as many")
+        known = sequence.known_cameras()
+        if self.parity and not known.all():
+            raise NotScoredError(f"{(~known).sum()} of {len(known)} true cameras are not known")
+        usable = known & np.isfinite(predicted).all(axis=(1, 2))
+        failed = int((known & ~usable).sum())
+        if failed:
+            raise ValueError(f"{failed} of {len(known)} predicted cameras are not finite, so the path has no error")
+        frames = np.flatnonzero(usable)
+        steps = np.diff(frames) == 1  # a step over a gap is longer than the others
+        if not steps.any():
+            raise NotScoredError("no two successive cameras are known")
+        groups: dict[str, list[Item]] = {}
+        notes: dict[str, Any] = {"frames": len(known), "unknown_cameras": int((~known).sum())}
+        errors: dict[Alignment, PathErrors] = {}
+        for alignment in (Alignment.sim3,) if self.parity else (Alignment.sim3, Alignment.se3):
+            errors[alignment] = path_errors(predicted[frames], true[frames], alignment, parity=self.parity)
+            groups[alignment.value] = [Item(sequence.name, _metrics(errors[alignment], steps))]
+        sim3 = errors[Alignment.sim3]
+        notes |= {"scale": sim3.scale, "degenerate": sim3.degenerate}
+        if not self.parity:
+            groups["sim3"][0].metrics["scale_error"] = abs(sim3.scale - 1)
+        return Score(groups, notes), _look(sim3, true[frames], frames)
+
+
+def _metrics(errors: PathErrors, steps: np.ndarray) -> Metrics:
+    return {"ate": rms(errors.ate_m), "rpe_trans": rms(errors.rpe_m[steps]), "rpe_rot": rms(errors.rpe_deg[steps])}
+
+
+def _look(errors: PathErrors, true: np.ndarray, frames: np.ndarray) -> Look:
+    return {
+        "frames": frames,
+        "predicted": errors.aligned[:, :3, 3],
+        "true": true[:, :3, 3],
+        "ate_m": errors.ate_m,
+        "rpe_m": errors.rpe_m,
+        "rpe_deg": errors.rpe_deg,
+    }
+
+
+def main() -> None:
+    from eval.runner import main as run
+
+    run(RelativePose.name)
+
+
+if __name__ == "__main__":
+    main()

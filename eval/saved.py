@@ -1,0 +1,159 @@
+"""Predictions on disk: what a run keeps, and what other code bases hand in.
+
+A folder per sequence; in it a file per frame, named like the frame's picture:
+
+    alley_2/depth/frame_0001.npy        h w      float32 or float16, metres along the optical axis
+    alley_2/points/frame_0001.npy       h w 3    in the frame of the first camera
+    alley_2/confidence/frame_0001.npy   h w      of the points
+    alley_2/cameras.npz                 world_from_cam (v 4 4) and, if known, intrinsics (v 3 3), a row per picture
+    alley_2/cameras.tum                 or this: a line per picture, time stamp tx ty tz qx qy qz qw
+
+What a protocol does not ask for may be missing. `sequence.json` is written last by our runs, and need not be there.
+"""
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from cut3r.io.atomic import atomic_path
+from cut3r.io.trajectory import read_tum
+from eval.system import FramePrediction
+
+RECORD = "sequence.json"
+
+
+class MissingPredictionsError(FileNotFoundError):
+    """Predictions of a sequence are not there, or not all of them."""
+
+
+class Predictions(Protocol):
+    """One sequence's predictions, read frame by frame; `MissingPredictionsError` where there is nothing."""
+
+    def __len__(self) -> int: ...
+
+    def depth(self, number: int) -> Float[np.ndarray, "h w"]: ...
+
+    def points(self, number: int) -> Float[np.ndarray, "h w 3"]: ...
+
+    def confidence(self, number: int) -> Float[np.ndarray, "h w"]: ...
+
+    def cameras(self) -> Float[np.ndarray, "v 4 4"]: ...
+
+    def intrinsics(self) -> Float[np.ndarray, "v 3 3"] | None: ...
+
+
+@dataclass(frozen=True)
+class SavedPredictions:
+    """A folder as described above; `stems` are the names of the pictures, in order."""
+
+    folder: Path
+    stems: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def depth(self, number: int) -> Float[np.ndarray, "h w"]:
+        return self._array("depth", number)
+
+    def points(self, number: int) -> Float[np.ndarray, "h w 3"]:
+        return self._array("points", number)
+
+    def confidence(self, number: int) -> Float[np.ndarray, "h w"]:
+        return self._array("confidence", number)
+
+    def cameras(self) -> Float[np.ndarray, "v 4 4"]:
+        tum = self.folder / "cameras.tum"
+        cameras = read_tum(tum)[0] if tum.is_file() else self._cameras_file()["world_from_cam"]
+        if len(cameras) != len(self):
+            raise ValueError(f"{self.folder} has {len(cameras)} cameras for {len(self)} pictures; expected one each")
+        return cameras
+
+    def intrinsics(self) -> Float[np.ndarray, "v 3 3"] | None:
+        return self._cameras_file().get("intrinsics") if (self.folder / "cameras.npz").is_file() else None
+
+    def _cameras_file(self) -> dict[str, np.ndarray]:
+        path = self.folder / "cameras.npz"
+        if not path.is_file():
+            raise MissingPredictionsError(f"there is neither {path} nor cameras.tum, and this protocol scores cameras")
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+
+    def _array(self, kind: str, number: int) -> np.ndarray:
+        path = self.folder / kind / f"{self.stems[number]}.npy"
+        if not path.is_file():
+            there = len(list(path.parent.glob("*.npy")))
+            raise MissingPredictionsError(
+                f"there is no {path}: {there} of {len(self)} frames have a file there, and each needs one of its name"
+            )
+        array: np.ndarray = np.load(path, allow_pickle=False)
+        return array.astype(np.float32, copy=False)
+
+
+def save_predictions(
+    folder: Path,
+    stems: tuple[str, ...],
+    predictions: Iterable[FramePrediction],
+    *,
+    dtype: np.dtype[Any],
+    finish: Any = dict,
+) -> None:
+    """Write one sequence; its folder appears when it is complete, in place of an older one.
+
+    Args:
+        dtype: Of depth, points and confidence on disk, float32 or float16; cameras stay as they are.
+        finish: Called at the end; what it returns is kept in `sequence.json`.
+
+    Raises:
+        ValueError: Not one prediction per picture.
+    """
+    for left_over in folder.parent.glob(f".{folder.name}.*"):  # of a run that was killed
+        shutil.rmtree(left_over)
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    rows: dict[str, list[np.ndarray]] = {}
+    count = 0
+    for count, prediction in enumerate(predictions, start=1):
+        if count > len(stems):
+            break
+        per_frame = {
+            "depth": prediction.depth,
+            "points": prediction.points_world,
+            "confidence": prediction.conf_world,
+        }
+        for kind, array in per_frame.items():
+            if array is not None:
+                (temporary / kind).mkdir(parents=True, exist_ok=True)
+                np.save(temporary / kind / f"{stems[count - 1]}.npy", array.astype(dtype, copy=False))
+        for name in ("world_from_cam", "intrinsics"):
+            row = getattr(prediction, name)
+            if row is not None:
+                rows.setdefault(name, []).append(row)
+    if count != len(stems):
+        shutil.rmtree(temporary, ignore_errors=True)
+        more = "more" if count > len(stems) else f"{count}"
+        raise ValueError(f"the system gave {more} predictions for {len(stems)} pictures of {folder.name}")
+    temporary.mkdir(parents=True, exist_ok=True)
+    if rows:
+        np.savez(temporary / "cameras.npz", **{name: np.stack(values) for name, values in rows.items()})  # type: ignore[arg-type]
+    (temporary / RECORD).write_text(json.dumps({"frames": count, **finish()}, indent=1))
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(temporary, folder)
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Give what `save_predictions` kept about a sequence; None if it is not complete."""
+    path = folder / RECORD
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def write_json(path: Path, content: object) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,131 @@
+"""The sets that the protocols are scored on: `open_set` by name, `set_names` for what there is.
+
+A long variant is named set_s<step>_<frames>, as in bonn_s1_300: the first frames at that step, or all if the sequence
+is shorter.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from eval.sequences import bonn, kitti, kitti_odometry, nrgbd, nyu, rgbd, scannet, sevenscenes, sintel, tum
+from eval.sequences.inventory import Request
+from eval.sequences.sequence import MissingDataError, Sequence
+
+__all__ = ["MissingDataError", "Sequence", "long_name", "open_set", "set_names"]
+
+Opener = Callable[[Path, Request], list[Sequence]]
+
+SETS: dict[str, dict[str, Opener]] = {
+    "monodepth": {
+        "sintel": sintel.open_depth,
+        "bonn": bonn.open_depth,
+        "kitti": kitti.open_depth,
+        "nyu": nyu.open_depth,
+        "rgbd": rgbd.open_depth,
+    },
+    "video_depth": {
+        "sintel": sintel.open_depth,
+        "bonn": bonn.open_depth,
+        "kitti": kitti.open_depth,
+        "rgbd": rgbd.open_depth,
+    },
+    "relpose": {
+        "sintel": sintel.open_poses,
+        "tum": tum.open_poses,
+        "scannet": scannet.open_poses,
+        "kitti_odometry": kitti_odometry.open_poses,
+        "rgbd": rgbd.open_poses,
+    },
+    "mv_recon": {
+        "sevenscenes": sevenscenes.open_reconstruction,
+        "nrgbd": nrgbd.open_reconstruction,
+        "rgbd": rgbd.open_reconstruction,
+    },
+}
+
+
+@dataclass(frozen=True)
+class LongVariants:
+    """The long variants of a set: every `step`-th frame, and the numbers of frames in published curves."""
+
+    protocol: str
+    step: int
+    published: tuple[int, ...]
+
+    @property
+    def most(self) -> int:
+        return max(self.published)
+
+
+LONG = {
+    "bonn": LongVariants("video_depth", 1, (*range(50, 501, 50), 110)),
+    "kitti": LongVariants("video_depth", 1, (*range(50, 501, 50), 110)),
+    "tum": LongVariants("relpose", 1, (*range(50, 201, 50), *range(300, 1001, 100))),
+    "scannet": LongVariants("relpose", 3, (*range(50, 1001, 50), 90)),
+    "sevenscenes": LongVariants("mv_recon", 2, tuple(range(50, 501, 50))),
+    "nrgbd": LongVariants("mv_recon", 2, tuple(range(50, 501, 50))),
+}
+
+
+def open_set(protocol: str, name: str, root: Path, *, parity: bool = False, complete: bool = True) -> list[Sequence]:
+    """Open a set for a protocol. Names and cameras are read now, pictures and depth when asked for.
+
+    Args:
+        root: The data root, with the folders of the reference below it (for rgbd also the recording itself).
+        parity: Read with the quirks of the reference.
+        complete: Refuse a set that lacks sequences or frames. False for miniatures and partial downloads: what is there
+            is used, and a warning says what is not.
+
+    Raises:
+        ValueError: The protocol has no such set; or a file does not hold what it should.
+        MissingDataError: Sequences or frames are missing, or all are.
+    """
+    if protocol not in SETS:
+        raise ValueError(f"there is no protocol '{protocol}'; choose from {', '.join(SETS)}")
+    family, frames = _parse(protocol, name)
+    return SETS[protocol][family](root, Request(frames, parity, complete))
+
+
+def set_names(protocol: str) -> tuple[str, ...]:
+    """List the sets of a protocol; of the long variants, those of published curves."""
+    long = [
+        long_name(family, frames)
+        for family, variants in LONG.items()
+        if variants.protocol == protocol
+        for frames in sorted(variants.published)
+    ]
+    return (*SETS[protocol], *long)
+
+
+def long_name(family: str, frames: int) -> str:
+    """Name the long variant of a set: bonn and 300 give bonn_s1_300.
+
+    Raises:
+        ValueError: The set has no long variants, or none of this length.
+    """
+    if family not in LONG:
+        raise ValueError(f"{family} has no variants by number of frames; these have: {', '.join(LONG)}")
+    variants = LONG[family]
+    name = f"{family}_s{variants.step}_{frames}"
+    if not 2 <= frames <= variants.most:
+        raise ValueError(
+            f"there is no {name}: {family}_s{variants.step}_N has 2 to {variants.most} frames "
+            f"(published: {', '.join(map(str, sorted(variants.published)))})"
+        )
+    return name
+
+
+def _parse(protocol: str, name: str) -> tuple[str, int | None]:
+    """Split a name into the set and the number of frames, if it names one."""
+    if name in SETS[protocol]:
+        return name, None
+    match = re.fullmatch(r"(?P<family>\w+?)_s(?P<step>\d+)_(?P<frames>\d+)", name)
+    if match:
+        variants = LONG.get(match["family"])
+        if variants and (variants.protocol, str(variants.step)) == (protocol, match["step"]):
+            long_name(match["family"], int(match["frames"]))
+            return match["family"], int(match["frames"])
+    long = [f"{family}_s{each.step}_N" for family, each in LONG.items() if each.protocol == protocol]
+    raise ValueError(f"{protocol} has no set '{name}'; choose from {', '.join([*SETS[protocol], *long])}")

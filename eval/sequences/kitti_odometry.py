@@ -1,0 +1,42 @@
+"""KITTI odometry, sequences 00 to 10: drives of 271 to 4661 frames with cameras, for long streams. Nothing to prepare.
+
+The poses are those of camera 0; the pictures are of camera 2, which is mounted beside it with the same orientation. As
+everywhere in the literature the offset of 6 cm is not applied.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from cut3r.io.trajectory import read_kitti
+from eval.sequences.inventory import Found, Request, gather, list_files
+from eval.sequences.sequence import Sequence
+
+ADVICE = (
+    "get data_odometry_color.zip, _poses.zip and _calib.zip from "
+    "https://www.cvlibs.net/datasets/kitti/eval_odometry.php and unpack them into {root}/kitti_odometry"
+)
+SEQUENCES = tuple(f"{number:02d}" for number in range(11))
+
+
+def open_poses(root: Path, request: Request) -> list[Sequence]:
+    """Open the eleven drives with cameras, and time stamps where times.txt is there. Row i belongs to picture i."""
+    folder = root / "kitti_odometry" / "dataset"
+
+    def find(name: str) -> Found:
+        truth = folder / "poses" / f"{name}.txt"
+        image_of = {int(path.stem): path for path in list_files(folder / "sequences" / name / "image_2", ".png")}
+        if not image_of or not truth.is_file():
+            return Found(None, (f"poses/{truth.name}" if image_of else f"sequences/{name}/image_2",))
+        world_from_cam = read_kitti(truth)
+        rows = sorted(image_of.keys() & range(len(world_from_cam)))
+        complete = len(rows) == len(image_of) == len(world_from_cam)
+        missing = () if complete else (f"{name} ({len(image_of)} pictures but {len(world_from_cam)} cameras)",)
+        if not rows:
+            return Found(None, missing)
+        times = folder / "sequences" / name / "times.txt"
+        times_s = np.loadtxt(times, ndmin=1)[rows] if times.is_file() else None
+        images = tuple(image_of[row] for row in rows)
+        return Found(Sequence(name, images, world_from_cam=world_from_cam[rows], times_s=times_s), missing)
+
+    return gather(SEQUENCES, find, folder=folder, root=root, advice=ADVICE, request=request)

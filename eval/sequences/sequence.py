@@ -1,0 +1,73 @@
+"""What an evaluation set is made of: sequences of pictures with their truth, read only when asked for.
+
+A reader knows one data set's folders, lists and file formats, and nothing of protocols: which frames are scored is the
+set's business, how they are scored is the protocol's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Float64
+
+DepthReader = Callable[[int], Float[np.ndarray, "h w"]]
+
+
+class MissingDataError(FileNotFoundError):
+    """Files of an evaluation set are not there; the message lists them and says where they come from."""
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One sequence. Pictures and depth of frame i belong together, and so does row i of the arrays.
+
+    Attributes:
+        name: Unique in its set; may contain "/".
+        images: In the order of the stream. The stems are unique, and pair predictions with the truth.
+        read_depth: True depth of frame i: metres along the optical axis, not positive or not a number where it is
+            unknown. float32 or float64, as the published protocols compute with it. None for sets without depth.
+        world_from_cam: True cameras, OpenCV axes, metres; a camera that is not known has numbers that are not finite.
+        intrinsics: In pixels of the true depth; (0, 0) is the centre of the top-left pixel.
+        times_s: Of the true cameras; None where the set has no clock.
+    """
+
+    name: str
+    images: tuple[Path, ...]
+    read_depth: DepthReader | None = None
+    world_from_cam: Float64[np.ndarray, "v 4 4"] | None = None
+    intrinsics: Float64[np.ndarray, "v 3 3"] | None = None
+    times_s: Float64[np.ndarray, "v"] | None = None
+
+    def __post_init__(self) -> None:
+        assert self.images, f"{self.name} has no frames; the reader should have refused it"
+        for rows in (self.world_from_cam, self.intrinsics, self.times_s):
+            assert rows is None or len(rows) == len(self.images), f"{self.name}: rows and pictures do not pair"
+        assert len(set(self.stems)) == len(self.images), f"{self.name}: two pictures share a name"
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        return tuple(path.stem for path in self.images)
+
+    def every(self, step: int) -> "Sequence":
+        """Keep the first frame and every `step`-th after it."""
+        if step == 1:
+            return self
+        read, rows = self.read_depth, slice(None, None, step)
+        return replace(
+            self,
+            images=self.images[rows],
+            read_depth=None if read is None else lambda number: read(number * step),
+            world_from_cam=None if self.world_from_cam is None else self.world_from_cam[rows],
+            intrinsics=None if self.intrinsics is None else self.intrinsics[rows],
+            times_s=None if self.times_s is None else self.times_s[rows],
+        )
+
+    def known_cameras(self) -> Bool[np.ndarray, "v"]:
+        """Say which true cameras are known."""
+        assert self.world_from_cam is not None
+        known: np.ndarray = np.isfinite(self.world_from_cam).all(axis=(1, 2))
+        return known

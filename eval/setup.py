@@ -1,0 +1,128 @@
+"""From settings to a run: which sequences, which system, which protocol, which folder."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cut3r.inference.session import trained_size
+from cut3r.model.checkpoint import load, resolve
+from cut3r.model.zoo import sha256
+from eval.config import EvalConfig, Layout, Precision
+from eval.evaluate import EvaluationRun
+from eval.monodepth import MonoDepth
+from eval.mv_recon import PUBLISHED_SIZE, MultiViewReconstruction, ReconAlignment, ReconOptions
+from eval.protocol import EvaluationProtocol
+from eval.reference import ReferencePredictions
+from eval.relpose import RelativePose
+from eval.saved import Predictions, SavedPredictions
+from eval.sequences import Sequence, open_set
+from eval.system import Ours
+from eval.video_depth import VideoDepth
+
+logger = logging.getLogger(__name__)
+
+RESULTS = Path("eval_results")
+EVERY_RECON = (ReconAlignment.published, ReconAlignment.uncropped, ReconAlignment.sim3)
+
+
+def make_run(
+    protocol: str, config: EvalConfig, device: torch.device, *, tick: Callable[[], None] = lambda: None
+) -> EvaluationRun:
+    """Open the set, load the network, name the folder.
+
+    Raises:
+        ValueError: Settings that do not go together, or a name that does not exist.
+        FileNotFoundError: The set, the weights or the predictions are not there.
+    """
+    every = open_set(protocol, config.dataset, config.root, parity=config.parity, complete=config.complete)
+    sequences = chosen(every, config)
+    system, find, label = None, None, ""
+    facts = facts_of(protocol, config)
+    size = config.size or PUBLISHED_SIZE
+    if config.weights is not None:
+        path = resolve(config.weights)
+        dtype = torch.bfloat16 if config.dtype is Precision.bf16 else torch.float32
+        model = load(path, device=device, dtype=dtype)
+        size = config.size or trained_size(model)
+        facts["weights"] = {"file": path.name, "sha256": sha256(path)}
+        system = Ours(
+            model,
+            size=config.size,
+            passes=config.revisit,
+            freeze=config.freeze,
+            solve_pose=config.solve_pose,
+            parity=config.parity,
+            digest=facts["weights"]["sha256"],
+        )
+        label = path.stem
+    else:
+        assert config.predictions is not None
+        if not config.predictions.is_dir():
+            raise FileNotFoundError(
+                f"there is no folder {config.predictions}; predictions=... names finished predictions"
+            )
+        find = finder(config.predictions, config.layout)
+        label = config.predictions.resolve().name
+    return EvaluationRun(
+        folder=config.out or RESULTS / protocol / f"{config.dataset}_{label}",
+        protocol=make_protocol(protocol, config, size),
+        sequences=sequences,
+        system=system,
+        find=find,
+        facts={**facts, "name": config.name or label},
+        keep=config.keep.value,
+        tick=tick,
+    )
+
+
+def make_protocol(name: str, config: EvalConfig, size: int) -> EvaluationProtocol:
+    match name:
+        case "monodepth":
+            return MonoDepth(config.dataset, config.depth_alignments, parity=config.parity)
+        case "video_depth":
+            return VideoDepth(config.dataset, config.depth_alignments, parity=config.parity)
+        case "relpose":
+            return RelativePose(parity=config.parity)
+        case "mv_recon":
+            usual = [ReconAlignment.published] if config.parity else list(EVERY_RECON)
+            options = ReconOptions(config.recon_alignments or usual, config.conf_thresh, config.voxel_m)
+            return MultiViewReconstruction(options, size=size)
+    raise ValueError(f"there is no protocol '{name}'; choose monodepth, video_depth, relpose or mv_recon")
+
+
+def finder(folder: Path, layout: Layout) -> Callable[[Sequence], Predictions]:
+    """How to find a sequence's finished predictions."""
+    if layout is Layout.reference:
+        return lambda sequence: ReferencePredictions.find(folder, sequence)
+    return lambda sequence: SavedPredictions(folder / sequence.name, sequence.stems)
+
+
+def chosen(sequences: list[Sequence], config: EvalConfig) -> list[Sequence]:
+    """The sequences that `only` names, or all."""
+    names = [sequence.name for sequence in sequences]
+    unknown = [name for name in config.only if name not in names]
+    if unknown:
+        raise ValueError(f"{config.dataset} has no sequence {', '.join(unknown)}; it has {', '.join(names)}")
+    kept = [sequence for sequence in sequences if not config.only or sequence.name in config.only]
+    return [sequence.every(config.every) for sequence in kept]
+
+
+def facts_of(protocol: str, config: EvalConfig) -> dict[str, Any]:
+    """What the report prints about a run."""
+    return {
+        "protocol": protocol,
+        "dataset": config.dataset,
+        "parity": config.parity,
+        "complete": config.complete,
+        "every": config.every,
+        "only": config.only,
+        "update": config.update,
+        "revisit": config.revisit,
+        "freeze": config.freeze,
+        "dtype": config.dtype.value,
+        "layout": config.layout.value,
+        "predictions": None if config.predictions is None else str(config.predictions),
+    }

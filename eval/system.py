@@ -1,0 +1,146 @@
+"""A system under test: pictures in; depth, cameras and points out. Ours is one of them.
+
+To score another one in this process, write a class with the two methods of `System` and hand it to
+`eval.runner.evaluate`. To score one that runs elsewhere, have it write files (`eval.saved`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from cut3r.geometry.registration import register
+from cut3r.inference.preprocess import FitConfig, FitMode
+from cut3r.inference.result import FrameResult
+from cut3r.inference.revisit import revisit
+from cut3r.inference.session import Session, fingerprint, trained_size
+from cut3r.io.frames import Frame
+from cut3r.model.network import Cut3r
+from cut3r.model.prediction import Outputs
+
+OpenFrames = Callable[[], Iterable[Frame]]
+
+
+@dataclass(frozen=True)
+class FramePrediction:
+    """What a system says about one frame; what nobody asked for, or what it cannot say, is None.
+
+    Depth and points may have any size: they belong to the whole picture that was given, stretched.
+
+    Attributes:
+        depth: Metres (or any unit, for systems that know no scale) along the optical axis.
+        world_from_cam: OpenCV axes; the world is the same for all frames of a stream.
+        points_world: In the frame of the stream's first camera.
+        conf_world: Of `points_world`; more is surer.
+        intrinsics: In pixels of `depth`.
+    """
+
+    depth: Float[np.ndarray, "h w"] | None = None
+    world_from_cam: Float[np.ndarray, "4 4"] | None = None
+    points_world: Float[np.ndarray, "h w 3"] | None = None
+    conf_world: Float[np.ndarray, "h w"] | None = None
+    intrinsics: Float[np.ndarray, "3 3"] | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a protocol asks for, and whether pictures are stretched to the system's size or cut.
+
+    Depth that is compared at the size of the truth must belong to the whole picture, so it may not be cut.
+    """
+
+    depth: bool = False
+    cameras: bool = False
+    points: bool = False
+    whole_picture: bool = False
+
+
+class System(Protocol):
+    def describe(self) -> dict[str, Any]:
+        """Say everything that decides the predictions, in plain values; predictions of another description are not
+        mixed with these."""
+
+    def predict(self, open_frames: OpenFrames, wanted: Wanted) -> Iterator[FramePrediction]:
+        """Take the frames of one stream and give one prediction for each, in order.
+
+        Args:
+            open_frames: Gives the frames from the first one on, each time it is called.
+        """
+
+
+@dataclass(frozen=True)
+class Ours:
+    """The network behind the same session that users run.
+
+    Args:
+        size: Longer side of the network's pictures; None for the one it was trained at.
+        passes: Over each stream; the last one is scored.
+        freeze: Only the first pass changes the state.
+        solve_pose: Take the rigid motion between a view's two point maps as its camera, instead of the pose head's.
+        digest: Of the weights' file.
+    """
+
+    model: Cut3r
+    size: int | None = None
+    passes: int = 1
+    freeze: bool = False
+    solve_pose: bool = False
+    parity: bool = False
+    digest: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "system": "cut3r",
+            "weights": self.digest or fingerprint(self.model),
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "size": self.size or trained_size(self.model),
+            "update": "overwrite",
+            "passes": self.passes,
+            "freeze": self.freeze,
+            "solve_pose": self.solve_pose,
+            "parity": self.parity,
+        }
+
+    def predict(self, open_frames: OpenFrames, wanted: Wanted) -> Iterator[FramePrediction]:
+        mode = FitMode.stretch if wanted.whole_picture else FitMode.crop
+        fit = FitConfig(size=self.size or trained_size(self.model), mode=mode, parity=self.parity)
+        outputs = Outputs(points_world=wanted.points or (wanted.cameras and self.solve_pose))
+        session = Session(self.model, outputs, fit=fit, parity=self.parity)
+        for result in revisit(session, lambda _: open_frames(), passes=self.passes, freeze=self.freeze):
+            prediction = result.prediction
+            yield FramePrediction(
+                depth=result.depth.numpy() if wanted.depth else None,
+                world_from_cam=self._camera(result).numpy() if wanted.cameras else None,
+                points_world=_first(prediction.points_world) if wanted.points else None,
+                conf_world=_first(prediction.conf_world) if wanted.points else None,
+                intrinsics=result.intrinsics.numpy() if wanted.cameras or wanted.depth else None,
+            )
+
+    def _camera(self, result: FrameResult) -> Float[torch.Tensor, "4 4"]:
+        if not self.solve_pose:
+            return result.world_from_cam
+        both = result.prediction
+        assert both.points_cam is not None and both.conf_cam is not None
+        assert both.points_world is not None and both.conf_world is not None
+        return camera_between(both.points_cam[0], both.points_world[0], both.conf_cam[0], both.conf_world[0])
+
+
+def camera_between(
+    points_cam: Float[torch.Tensor, "*pixels 3"],
+    points_world: Float[torch.Tensor, "*pixels 3"],
+    conf_cam: Float[torch.Tensor, "*pixels"],
+    conf_world: Float[torch.Tensor, "*pixels"],
+) -> Float[torch.Tensor, "4 4"]:
+    """Find the rigid motion that brings a view's own points onto its world points, weighted with the logarithms of both
+    confidences. Source: spec/eval_metrics.md 2, "solve_pose"."""
+    weights = conf_cam.log() * conf_world.log()
+    return register(
+        points_cam.flatten(0, -2), points_world.flatten(0, -2), weights.flatten(), with_scale=False
+    ).matrix()
+
+
+def _first(value: torch.Tensor | None) -> np.ndarray | None:
+    return None if value is None else value[0].numpy()

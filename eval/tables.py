@@ -1,0 +1,208 @@
+"""Results as tables: how metrics are printed, one run for the console, and what a comparison of several holds.
+
+`eval.report` fills comparisons with runs and published numbers, and writes them as Markdown, CSV, LaTeX and HTML.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Better(Enum):
+    lower = "↓"
+    higher = "↑"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is printed: `scale` brings our unit to that of the title."""
+
+    title: str
+    digits: int
+    scale: float = 1.0
+    better: Better = Better.lower
+
+    def text(self, value: float) -> str:
+        return f"{self.scale * value:.{self.digits}f}"
+
+
+# the order of the columns
+METRICS = {
+    "abs_rel": Metric("AbsRel", 3),
+    "delta_1": Metric("δ < 1.25, %", 1, 100.0, Better.higher),
+    "rmse": Metric("RMSE, m", 3),
+    "log_rmse": Metric("log RMSE", 3),
+    "failed": Metric("failed, %", 2, 100.0),
+    "ate": Metric("ATE, m", 3),
+    "rpe_trans": Metric("RPE, m", 3),
+    "rpe_rot": Metric("RPE, °", 3),
+    "scale_error": Metric("scale error, %", 1, 100.0),
+    "acc": Metric("Acc, m", 3),
+    "acc_med": Metric("Acc median, m", 3),
+    "comp": Metric("Comp, m", 3),
+    "comp_med": Metric("Comp median, m", 3),
+    "nc": Metric("NC", 3, better=Better.higher),
+    "nc_med": Metric("NC median", 3, better=Better.higher),
+    "chamfer": Metric("Chamfer, m", 3),
+    "f_5cm": Metric("F 5 cm, %", 1, 100.0, Better.higher),
+    "fps": Metric("FPS, A100", 2, better=Better.higher),
+}
+Row = dict[str, str]
+
+
+class Kind(Enum):
+    run = "run"  # ours
+    paper = "paper"
+    rerun = "rerun"  # of released weights, by others
+
+
+RERUN = {Kind.paper: "", Kind.rerun: ", re-run"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric on one set."""
+
+    key: str
+    title: str
+    metric: str
+    dataset: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Sequences behind a run's numbers, and the items that the mean is over (pictures, in monodepth)."""
+
+    expected: int
+    scored: int
+    left_out: int
+    failed: int
+    items: int
+
+    def text(self) -> str:
+        """Like 60/64, 3 left out, 1 failed."""
+        said = [f"{self.scored}/{self.expected}"]
+        said += [f"{self.left_out} left out"] if self.left_out else []
+        said += [f"{self.failed} failed"] if self.failed else []
+        said += [f"{self.items} items"] if self.items != self.scored else []
+        return ", ".join(said)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One system in a comparison.
+
+    Attributes:
+        values: By the key of the column, in our units.
+        mode: How a run scored: "parity" or "default", and what else makes it another number than the published one.
+        counts: Of a run, by the name of the set.
+        remarks: By the key of the column; those in `uncertain` say why a number is not sure.
+        note: On the whole row.
+    """
+
+    system: str
+    kind: Kind
+    values: Mapping[str, float]
+    source: str = ""
+    mode: str = ""
+    counts: Mapping[str, Counts] = field(default_factory=dict)
+    uncertain: Sequence[str] = ()
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """With the source, because sources differ."""
+        return self.system if self.kind is Kind.run else f"{self.system} [{self.source}]{RERUN[self.kind]}"
+
+    def text(self, column: Column) -> str:
+        """The number as people read it; a ? marks an uncertain one, nothing is printed where there is none."""
+        if column.key not in self.values:
+            return ""
+        return METRICS[column.metric].text(self.values[column.key]) + ("?" if column.key in self.uncertain else "")
+
+    def coverage(self) -> str:
+        """How many sequences were scored; set by set where the sets differ."""
+        texts = {dataset: counts.text() for dataset, counts in self.counts.items()}
+        if len(set(texts.values())) <= 1:
+            return next(iter(texts.values()), "")
+        return "; ".join(f"{dataset} {text}" for dataset, text in texts.items())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs and published numbers side by side: one protocol, set and alignment, runs first.
+
+    Attributes:
+        title: For people.
+        notes: What a reader must know to compare the rows, whole sentences.
+    """
+
+    title: str
+    protocol: str
+    group: str
+    columns: tuple[Column, ...]
+    entries: tuple[Entry, ...]
+    notes: tuple[str, ...] = ()
+
+    def remarks(self) -> list[str]:
+        """The remarks on rows and single numbers, each with the name of the system."""
+        said = []
+        for entry in self.entries:
+            said += [f"{entry.name}: {entry.note}"] if entry.note else []
+            for column in self.columns:
+                if column.key in entry.remarks:
+                    mark = "? " if column.key in entry.uncertain else ""
+                    said.append(f"{mark}{entry.name}, {column.title}: {entry.remarks[column.key]}")
+        return said
+
+
+def summary_table(result: dict[str, Any]) -> str:
+    """One run for the console: a row per alignment, and what is missing."""
+    rows = [
+        {"aligned by": group, **numbers(metrics, "headline"), "items": str(_items(metrics))}
+        for group, metrics in result["summary"].items()
+    ]
+    return "\n".join([markdown(rows) if rows else "no sequence has a score", "", coverage(result)])
+
+
+def numbers(metrics: dict[str, Any], which: str) -> Row:
+    """The metrics that tables show, formatted; `which` is headline, mean, weighted or median."""
+    return {metric.title: metric.text(metrics[key][which]) for key, metric in METRICS.items() if key in metrics}
+
+
+def coverage(result: dict[str, Any]) -> str:
+    """Say how many sequences stand behind the numbers, and which do not."""
+    counts, facts = result["coverage"], result["facts"]
+    text = f"{counts['scored']} of {counts['expected']} sequences scored"
+    if not facts.get("complete", True) or facts.get("only"):
+        text += " (a part of the set)"
+    for kind, said in (("left_out", "left out by the protocol"), ("failed", "FAILED")):
+        if counts[kind]:
+            text += f"; {len(counts[kind])} {said}: " + "; ".join(
+                f"{name} ({why})" for name, why in counts[kind].items()
+            )
+    return text
+
+
+def markdown(rows: list[Row]) -> str:
+    """A table that is readable as it is; rows may lack columns."""
+    titles = list(dict.fromkeys(title for row in rows for title in row))
+    cells = [[text.replace("|", "\\|") for text in (row.get(title, "") for title in titles)] for row in rows]
+    cells.insert(0, titles)
+    widths = [max(len(line[column]) for line in cells) for column in range(len(titles))]
+
+    def line(values: Iterable[str]) -> str:
+        padded = (
+            value.ljust(width) if column == 0 else value.rjust(width)
+            for column, (value, width) in enumerate(zip(values, widths, strict=True))
+        )
+        return "| " + " | ".join(padded) + " |"
+
+    dashes = ("-" * (width + 2) if column == 0 else "-" * (width + 1) + ":" for column, width in enumerate(widths))
+    return "\n".join([line(titles), "|" + "|".join(dashes) + "|", *(line(row) for row in cells[1:])])
+
+
+def _items(metrics: dict[str, Any]) -> int:
+    return max(int(each["items"]) for each in metrics.values())

@@ -1,0 +1,125 @@
+"""The command lines: what is refused, and that neither a kill nor a second process changes a digit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cut3r.model.checkpoint import save
+from eval import runner
+from tests.conftest import make_tiny
+from tests.eval.recordings import write_recordings
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("workplace")
+    write_recordings(folder / "rgbd", names=NAMES, frames=5)
+    save(make_tiny("linear"), folder / "net.safetensors")
+    return folder
+
+
+def command(workplace: Path, out: str, *changes: str, launcher: tuple[str, ...] = ()) -> list[str]:
+    start = [sys.executable, "-m", *(("torch.distributed.run", *launcher, "-m") if launcher else ())]
+    words = ["dataset=rgbd", f"root={workplace}", f"weights={workplace}/net.safetensors", f"out={workplace}/{out}"]
+    return [*start, "eval.relpose", *words, "device=cpu", *changes]
+
+
+def run(words: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def summary(workplace: Path, out: str) -> dict:
+    return json.loads((workplace / out / "result.json").read_text())["summary"]
+
+
+@pytest.fixture(scope="module")
+def whole(workplace) -> dict:
+    """The summary of a run that nothing disturbed."""
+    done = run(command(workplace, "whole"))
+    assert done.returncode == 0, done.stderr
+    assert "3 of 3 sequences scored" in done.stdout
+    assert "| sim3 " in done.stdout
+    return summary(workplace, "whole")
+
+
+def test_a_killed_run_goes_on_and_gives_the_identical_table(workplace, whole):
+    words = command(workplace, "killed")
+    with subprocess.Popen(
+        words, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list((workplace / "killed/scores").glob("*.json")):
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    kept = {path: path.stat().st_mtime_ns for path in (workplace / "killed/scores").glob("*.json")}
+    done = run(words)
+    assert done.returncode == 0, done.stderr
+    assert summary(workplace, "killed") == whole
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_two_processes_give_the_identical_table(workplace, whole):
+    launcher = ("--nproc-per-node=2", "--master-port=29533")
+    done = run(command(workplace, "two", launcher=launcher))
+    assert done.returncode == 0, done.stderr
+    assert summary(workplace, "two") == whole
+
+
+def test_other_settings_in_the_same_folder_are_refused(workplace, whole):
+    done = run(command(workplace, "whole", "every=2"))
+    assert done.returncode == runner.WRONG_SETTINGS
+    assert "every: 1 there, 2 now" in done.stderr
+    assert "overwrite=true" in done.stderr
+    assert summary(workplace, "whole") == whole
+
+
+def test_published_files_are_written_in_parity_mode(workplace):
+    done = run(command(workplace, "parity", "parity=true", "only=[b]"))
+    assert done.returncode == 0, done.stderr
+    assert (workplace / "parity/_error_log.txt").read_text().startswith("rgbd-b")
+    assert (workplace / "parity/b_eval_metric.txt").is_file()
+    assert len((workplace / "parity/b/pred_traj.txt").read_text().splitlines()) == 5
+
+
+def refusal(monkeypatch, capsys, *words: str) -> str:
+    monkeypatch.setattr(sys, "argv", ["relpose", *words])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(SystemExit) as ending:
+        runner.main("relpose")
+    assert ending.value.code == runner.WRONG_SETTINGS
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "name a data set, such as dataset=sintel"),
+        (("dataset=rgbd",), "give weights=FILE|NAME to run our network, or predictions=FOLDER"),
+        (("dataset=rgbd", "sise=3"), "there is no setting 'sise', did you mean 'size'"),
+        (("dataset=rgbd", "weights=tiny", "update=ttt3r"), "update is 'ttt3r'; there is overwrite"),
+        (("dataset=rgbd", "weights=tiny", "freeze=true"), "at least 2 with freeze=true"),
+        (("dataset=moon", "weights=tiny"), "relpose has no set 'moon'; choose from sintel, tum"),
+        (("dataset=sintel", "weights=tiny", "root=/nowhere"), "sintel"),
+        (("dataset=rgbd", "predictions=/nowhere", "root={root}"), "there is no folder /nowhere"),
+        (("dataset=rgbd", "weights=tiny", "only=[d]", "root={root}"), "rgbd has no sequence d; it has a, b, c"),
+    ],
+)
+def test_wrong_settings_are_refused_in_one_sentence(monkeypatch, capsys, workplace, words, said):
+    text = refusal(monkeypatch, capsys, *(word.format(root=workplace) for word in words))
+    assert said in text
+    assert "Traceback" not in text
