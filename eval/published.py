@@ -7,7 +7,7 @@ as uncertain, with a remark that says why. Source: spec/eval_published.md.
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -88,11 +88,7 @@ def published_curve(protocol: str, family: str, group: str) -> dict[int, Publish
     """Look up the rows of a family of long sets, such as tum_s1, by number of frames."""
     for curve in _content()["curves"]:
         if _matches(curve, protocol, group) and curve["family"] == family:
-            whole = _table(curve)
-            return {
-                frames: replace(whole, rows=tuple(_at(row, index) for row in whole.rows))
-                for index, frames in enumerate(curve["frames"])
-            }
+            return {frames: _table(curve, index) for index, frames in enumerate(curve["frames"])}
     return {}
 
 
@@ -138,14 +134,13 @@ def _matches(table: dict[str, Any], protocol: str, group: str) -> bool:
     return table["protocol"] == protocol and group in table["groups"]
 
 
-def _table(content: dict[str, Any]) -> PublishedTable:
-    rows = tuple(PublishedRow(**{**row, "uncertain": tuple(row.get("uncertain", ()))}) for row in content["rows"])
-    return PublishedTable(tuple(content["metrics"]), rows, tuple(content.get("notes", ())))
-
-
-def _at(row: PublishedRow, index: int) -> PublishedRow:
-    """One point of a curve, whose values are lists."""
-    return replace(row, values={metric: numbers[index] for metric, numbers in row.values.items()})  # type: ignore[index]
+def _table(content: dict[str, Any], index: int | None = None) -> PublishedTable:
+    """All rows; those of a curve, whose values are lists, at one number of frames."""
+    rows = []
+    for row in content["rows"]:
+        values = {metric: value if index is None else value[index] for metric, value in row["values"].items()}
+        rows.append(PublishedRow(**{**row, "values": values, "uncertain": tuple(row.get("uncertain", ()))}))
+    return PublishedTable(tuple(content["metrics"]), tuple(rows), tuple(content.get("notes", ())))
 
 
 def _width(dataset: str, metric: str, value: float) -> float | None:

@@ -39,11 +39,11 @@ METRICS = {
     "rpe_rot": Metric("RPE, °", 3),
     "scale_error": Metric("scale error, %", 1, 100.0),
     "acc": Metric("Acc, m", 3),
-    "acc_med": Metric("Acc median, m", 3),
+    "acc_med": Metric("Acc med., m", 3),
     "comp": Metric("Comp, m", 3),
-    "comp_med": Metric("Comp median, m", 3),
+    "comp_med": Metric("Comp med., m", 3),
     "nc": Metric("NC", 3, better=Better.higher),
-    "nc_med": Metric("NC median", 3, better=Better.higher),
+    "nc_med": Metric("NC med.", 3, better=Better.higher),
     "chamfer": Metric("Chamfer, m", 3),
     "f_5cm": Metric("F 5 cm, %", 1, 100.0, Better.higher),
     "fps": Metric("FPS, A100", 2, better=Better.higher),
@@ -62,12 +62,17 @@ RERUN = {Kind.paper: "", Kind.rerun: ", re-run"}
 
 @dataclass(frozen=True)
 class Column:
-    """One metric on one set."""
+    """One metric on one set; its key is the metric, or what tells columns of the same metric apart."""
 
     key: str
     title: str
     metric: str
     dataset: str
+
+    @property
+    def arrow(self) -> str:
+        """Which way is better; the title of the table says it where all columns are of one metric."""
+        return METRICS[self.metric].better.value if self.key == self.metric else ""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The code in README.md and docs/ runs, the commands parse, the links lead somewhere.
 
 Python blocks of a page run in order, in one namespace, in a folder with what the pages name: checkpoints (of a tiny
-random network), a video, photos. A block that cannot run says why in a comment directly above it:
+random network), a video, photos, a recording with depth. A block that cannot run says why in a comment directly above it:
 <!-- not run: needs a webcam -->
 """
 
@@ -29,6 +29,9 @@ from torch.distributed.run import get_args_parser as torchrun_parser
 
 import datasets_preprocess.__main__ as datasets_preprocess
 import demo
+import eval.prepare.__main__ as eval_prepare
+import eval.report.__main__ as eval_report
+import eval.runner as eval_runner
 import train
 from cut3r.model import zoo
 from cut3r.model.checkpoint import save
@@ -36,6 +39,8 @@ from cut3r.model.config import published_512_dpt
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
 from cut3r.training.config import TrainConfig
+from eval.config import EvalConfig
+from tests.eval.recordings import write_recordings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -73,7 +78,7 @@ def named(path: Path) -> str:
 
 @pytest.fixture
 def workplace(tmp_path: Path, tiny_linear: Cut3r) -> Path:
-    """A folder with what the pages name: official checkpoints, kitchen.mp4, photos, list.txt."""
+    """A folder with what the pages name: official checkpoints, kitchen.mp4, photos, list.txt, recordings."""
     with torch.no_grad():  # points in front of the camera, with confidence
         last = tiny_linear.heads.points_cam.mlp.fc2
         last.weight.mul_(0.1)
@@ -88,6 +93,7 @@ def workplace(tmp_path: Path, tiny_linear: Cut3r) -> Path:
         writer.write(picture)
         Image.fromarray(picture).save(tmp_path / "photos" / f"{name}.jpg")
     writer.release()
+    write_recordings(tmp_path / "recordings", names=("kitchen",), frames=4)
     (tmp_path / "list.txt").write_text("photos/a.jpg\nphotos/b.jpg\n")
     return tmp_path
 
@@ -152,6 +158,13 @@ def check_launch(arguments: argparse.Namespace) -> None:
     check_training(arguments.training_script_args)
 
 
+def run_evaluation(protocol: str, words: list[str]) -> None:
+    ConfigStore.instance().store(name="schema", node=EvalConfig)
+    with initialize_config_dir(str(eval_runner.CONFIGS), version_base="1.3"):
+        config = compose(protocol, words)
+    assert eval_runner.evaluate(protocol, eval_runner.settings(config)) == 0, f"eval.{protocol} {shlex.join(words)}"
+
+
 def run_command(words: list[str]) -> None:
     match words:
         case ["make", *rest]:
@@ -173,6 +186,12 @@ def run_command(words: list[str]) -> None:
             pass
         case ["python", "-m", "datasets_preprocess", *rest]:
             datasets_preprocess.parse_args(rest)
+        case ["python", "-m", "eval.prepare", *rest]:
+            eval_prepare.parse_args(rest)
+        case ["python", "-m", "eval.report", *rest]:
+            assert eval_report.main(rest) == 0
+        case ["python", "-m", module, *rest] if module.startswith("eval."):
+            run_evaluation(module.removeprefix("eval."), rest)
         case ["python", "-m", *rest]:
             run_module(rest)
         case ["python", script, *_]:

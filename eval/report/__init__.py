@@ -1,0 +1,1 @@
+"""The report of evaluation runs: python -m eval.report RUN [RUN ...] --out DIR."""

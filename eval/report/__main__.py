@@ -1,0 +1,77 @@
+"""Report of evaluation runs: python -m eval.report RUN [RUN ...] --out DIR.
+
+Writes report.html (tables beside published numbers, pictures of the worst sequences, how to repeat the runs) and the
+tables as tables.md, tables.csv and tables.tex.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from cut3r.io.atomic import atomic_path
+from eval.report.formats import as_csv, as_latex, as_markdown
+from eval.report.page import Report, make_report
+from eval.report.runs import RunError, read_runs
+
+PICTURED = 40
+WRONG_RUN = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status: 0 the report is written, 2 a folder is no finished run."""
+    args = parse_args(arguments)
+    try:
+        runs = read_runs(args.runs)
+    except RunError as error:
+        print(f"eval.report: {error}", file=sys.stderr)
+        return WRONG_RUN
+    report = make_report(runs, pictured=args.pictures)
+    out = args.out or default_out(args.runs)
+    write(report, out)
+    for problem in report.problems:
+        print(f"eval.report: without pictures: {problem}", file=sys.stderr)
+    size_mb = (out / "report.html").stat().st_size / 1e6
+    print(f"wrote {out / 'report.html'} ({size_mb:.1f} MB) and tables.md, tables.csv, tables.tex beside it")
+    return 0
+
+
+def parse_args(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m eval.report", description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder that an evaluation wrote (out=...)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="where to write; by default report/ in the run, or beside several runs"
+    )
+    parser.add_argument(
+        "--pictures",
+        type=int,
+        default=PICTURED,
+        metavar="N",
+        help="draw the N worst sequences of each set; the tables have all (default: %(default)s)",
+    )
+    args = parser.parse_args(arguments)
+    if args.pictures < 0:
+        parser.error(f"--pictures is {args.pictures}; give 0 or more")
+    return args
+
+
+def default_out(runs: list[Path]) -> Path:
+    """report/ in the only run, or in the nearest folder that holds all of them."""
+    return Path(os.path.commonpath([run.resolve() for run in runs])) / "report"
+
+
+def write(report: Report, out: Path) -> None:
+    """Write the page and the tables; each file appears complete."""
+    files = {
+        "report.html": report.html,
+        "tables.md": "\n".join(as_markdown(each) for each in report.comparisons),
+        "tables.csv": as_csv(report.comparisons),
+        "tables.tex": "\n".join(as_latex(each) for each in report.comparisons),
+    }
+    for name, text in files.items():
+        with atomic_path(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

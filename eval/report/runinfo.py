@@ -1,0 +1,89 @@
+"""The page's sections about the runs themselves: speed and memory, and everything needed to make them again."""
+
+import json
+from collections.abc import Sequence
+from html import escape
+
+from eval.published import SYSTEM, published
+from eval.report.elements import fold, notes, swatch, table
+from eval.report.runs import Run
+from eval.report.sequences import Drawing
+from eval.report.words import PROTOCOLS, set_title
+
+MACHINE = ("gpu", "cpu", "threads", "commit", "date")  # the rest of a run's environment are versions
+PAPER_SPEED = (("video_depth", "kitti", "scale", "512x144"), ("mv_recon", "sevenscenes", "published", "512x384"))
+
+
+def cost_section(runs: Sequence[Run], drawing: Drawing) -> str:
+    """How fast each run predicted and how much memory it took."""
+    head = ["Run", "Machine", "Frames", "Frames/s", "ms/frame", "GPU, MB", "Host, MB"]
+    body = table(head, [_cost_row(run, drawing) for run in runs], numbers=range(2, len(head)))
+    said = [
+        "Frames/s counts all time from a picture to its prediction on the host, reading and resizing included; "
+        "ms/frame is the median of the sequences' medians. Memory is the peak, on the host that of the process so far.",
+        _paper_speed(),
+    ]
+    return f'<section id="speed"><h2>Speed and memory</h2>{body}{notes(said)}</section>'
+
+
+def repeat_section(runs: Sequence[Run], drawing: Drawing) -> str:
+    """Commands, versions, weights and machines."""
+    folds = "".join(
+        fold(f"{PROTOCOLS[run.protocol]} on {set_title(run.dataset)}: {run.label}", _recipe(run), kind="tables")
+        for run in runs
+    )
+    said = notes(["DATA stands for the folder of the sets, which a run does not remember; weights are named by file."])
+    return f'<section id="repeat"><h2>How to repeat it</h2>{said}{folds}</section>'
+
+
+def _cost_row(run: Run, drawing: Drawing) -> list[str]:
+    costs = [each.cost for each in run.sequences.values() if each.cost]
+    where = escape(f"{PROTOCOLS[run.protocol]} on {set_title(run.dataset)}")
+    name = f'{swatch(drawing.colors[run.label])}{escape(run.label)}<br><span class="source">{where}</span>'
+    if not costs:
+        return [name, "predicted elsewhere", *["·"] * 5]
+    frames, seconds = sum(cost["frames"] for cost in costs), sum(cost["seconds"] for cost in costs)
+    medians = sorted(cost["frame_ms_median"] for cost in costs)
+    gpu = [cost["peak_gpu_memory_mb"] for cost in costs if cost["peak_gpu_memory_mb"] is not None]
+    return [
+        name,
+        escape(machine(run)),
+        str(frames),
+        f"{frames / seconds:.2f}" if seconds else "·",
+        f"{medians[len(medians) // 2]:.1f}",
+        f"{max(gpu):.0f}" if gpu else "·",
+        f"{max(cost['peak_memory_mb'] for cost in costs):.0f}",
+    ]
+
+
+def machine(run: Run) -> str:
+    """What the run was made on, or last continued on."""
+    environment = run.environment
+    return str(environment["gpu"] or f"{environment['cpu']}, {environment['threads']} threads")
+
+
+def _recipe(run: Run) -> str:
+    weights, environment = run.facts.get("weights"), run.environment
+    facts = [
+        ["Command", f"<code>{escape(run.command)}</code>"],
+        ["Folder", f"<code>{escape(str(run.folder))}</code>"],
+        ["Weights", _weights(weights) if weights else f"none; predictions in {escape(str(run.facts['predictions']))}"],
+        ["Machine", escape(machine(run))],
+        ["Commit", escape(f"{environment['commit']}, {environment['date']}")],
+        ["Versions", escape(", ".join(f"{key} {environment[key]}" for key in environment if key not in MACHINE))],
+    ]
+    settings = {"predictions": run.identity, "scores": run.settings}
+    text = f"<pre>{escape(json.dumps(settings, indent=1))}</pre>"
+    return table(["", ""], facts) + fold("All settings", text, kind="tables")
+
+
+def _weights(weights: dict[str, str]) -> str:
+    return f"{escape(weights['file'])}, sha256 <code>{escape(weights['sha256'])}</code>"
+
+
+def _paper_speed() -> str:
+    said = []
+    for protocol, dataset, group, size in PAPER_SPEED:
+        row = next(row for row in published(protocol, dataset, group).rows if row.system == SYSTEM and not row.rerun)
+        said.append(f"{row.values['fps']:.2f} frames/s at {size}")
+    return f"{SYSTEM}'s paper: {' and '.join(said)}, on one A100."

@@ -1,0 +1,88 @@
+"""What protocols, sets, alignments and metrics are called on the page, in a sentence where one is needed."""
+
+from eval.published import long_set
+
+PROTOCOLS = {
+    "monodepth": "Monodepth",
+    "video_depth": "Video depth",
+    "relpose": "Camera pose",
+    "mv_recon": "Reconstruction",
+}
+SETS = {
+    "sintel": "Sintel",
+    "bonn": "Bonn",
+    "kitti": "KITTI",
+    "nyu": "NYU-v2",
+    "tum": "TUM-dynamics",
+    "scannet": "ScanNet",
+    "kitti_odometry": "KITTI odometry",
+    "sevenscenes": "7-Scenes",
+    "nrgbd": "NRGBD",
+    "rgbd": "own recordings",
+}
+ALIGNMENTS = {
+    ("monodepth", "median"): "scaled per picture by the ratio of medians",
+    ("monodepth", "metric"): "not aligned, metres as predicted",
+    ("video_depth", "metric"): "not aligned, metres as predicted",
+    ("video_depth", "median"): "scaled per sequence by the ratio of medians",
+    ("video_depth", "scale"): "one scale per sequence, the best",
+    ("video_depth", "scale_published"): "one scale per sequence, published procedure",
+    ("video_depth", "scale_shift"): "scale and shift per sequence, the best",
+    ("video_depth", "scale_shift_published"): "scale and shift per sequence, published procedure",
+    ("relpose", "sim3"): "paths aligned with scale (Sim(3))",
+    ("relpose", "se3"): "paths aligned without scale (SE(3))",
+    ("mv_recon", "published"): "matched medians, inner square, published procedure",
+    ("mv_recon", "uncropped"): "matched medians, whole pictures",
+    ("mv_recon", "sim3"): "best similarity on corresponding pixels, whole pictures",
+}
+# which numbers stand for a protocol: alignments in the order of preference, the metric that sorts sequences, curves
+MAIN_GROUPS = {
+    "monodepth": ("median",),
+    "video_depth": ("scale_published", "scale", "metric"),
+    "relpose": ("sim3",),
+    "mv_recon": ("published", "uncropped", "sim3"),
+}
+MAIN_METRIC = {"monodepth": "abs_rel", "video_depth": "abs_rel", "relpose": "ate", "mv_recon": "chamfer"}
+CURVE_METRICS = {
+    "video_depth": ("abs_rel", "delta_1"),
+    "relpose": ("ate", "rpe_trans", "rpe_rot"),
+    "mv_recon": ("chamfer", "nc"),
+}
+MEANINGS = {
+    "abs_rel": "AbsRel: mean of |predicted − true| / true depth over all pixels with true depth.",
+    "delta_1": "δ < 1.25: share of pixels whose predicted and true depth differ by a factor below 1.25.",
+    "ate": "ATE: root mean square of the distances between predicted and true camera positions after the alignment.",
+    "rpe_trans": "RPE: root mean square error of the step from each frame to the next, in metres and in degrees.",
+    "scale_error": "Scale error: how far the scale of the predicted path is from the true one.",
+    "acc": "Acc: distance of predicted points to the true surface, mean and median. Comp: of true points to the "
+    "predicted surface. Chamfer: the mean of both.",
+    "nc": "NC: how well normals agree, 1 for parallel and 0 for perpendicular ones.",
+    "f_5cm": "F 5 cm: harmonic mean of the shares of both clouds within 5 cm of the other one.",
+    "failed": "failed: share of pixels whose prediction is not a finite number; they count as wrong.",
+}
+PARITY_NOTE = "Parity: the published scripts' procedure, quirks included; digits compare with published ones."
+DEFAULT_NOTE = (
+    "Default mode: the procedure is put right where the published scripts err, so numbers are not to be compared "
+    "digit by digit with published ones; run with parity=true for that."
+)
+
+
+def set_title(dataset: str) -> str:
+    """The name of a set for people; of a long set with its number of frames."""
+    long = long_set(dataset)
+    if long is None:
+        return SETS.get(dataset, dataset)
+    return f"{family_title(long[0])}, {long[1]} frames"
+
+
+def family_title(family: str) -> str:
+    """The name of a family of long sets, like tum_s1."""
+    base, step = family.rsplit("_s", 1)
+    return SETS.get(base, base) + ("" if step == "1" else f", every {step}{_ORDINAL.get(step, 'th')} frame")
+
+
+def alignment_title(protocol: str, group: str) -> str:
+    return ALIGNMENTS.get((protocol, group), group.replace("_", " "))
+
+
+_ORDINAL = {"2": "nd", "3": "rd"}
