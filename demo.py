@@ -6,6 +6,7 @@ python demo.py --model_path 512-dpt                             the example clip
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ logger = logging.getLogger("demo")
 
 FAILED, WRONG_ARGUMENTS, NO_INPUT, INTERRUPTED = 1, 2, 3, 130
 TINY = "the bundled tiny network, which knows synthetic rooms only (--model_path 512-dpt is for real footage)"
+DTYPES = ("auto", "fp32", "tf32", "bf16")
+LOOKAHEAD = 8  # frames of a file that are read before they are needed; a camera's would be late
 BUNDLED_CLIP = Path(__file__).parent / "assets" / "example.mp4"
 
 
@@ -35,7 +38,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--model_path", metavar="FILE|NAME", help="a checkpoint, or a name: 512-dpt, 224-linear, tiny")
     add("--seq_path", metavar="SOURCE", help="folder, video, image, list.txt, 'glob*', camera:0 or a URL (rtsp, http)")
     add("--device", default="auto", help="auto, cuda, cuda:1, mps or cpu (default: %(default)s)")
-    add("--dtype", choices=("auto", "fp32", "bf16"), default="auto", help="precision of the matrix products")
+    add(
+        "--dtype",
+        choices=DTYPES,
+        default="auto",
+        help="precision of the matrix products; auto: bf16 where it is faster",
+    )
+    add("--compile", action="store_true", help="compile the network's blocks first, which takes a minute")
 
     add = parser.add_argument_group("which frames").add_argument
     add("--fps", type=float, help="so many per second of a video, by its time stamps")
@@ -77,6 +86,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see docs/quickstart.md, "On a CPU"; torch is not loaded yet
     try:
         return run(args)
     except KeyboardInterrupt:
@@ -216,6 +226,7 @@ def _load_model(args: argparse.Namespace) -> "Cut3r":
     import torch
 
     from cut3r.model.checkpoint import load
+    from cut3r.model.speed import compile_blocks
 
     device = args.device
     if device == "auto":
@@ -223,9 +234,17 @@ def _load_model(args: argparse.Namespace) -> "Cut3r":
     elif device.startswith("cuda") and not torch.cuda.is_available():
         logger.warning("there is no CUDA device here, so this runs on the CPU")
         device = "cpu"
-    fast_bf16 = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
-    bf16 = args.dtype == "bf16" or (args.dtype == "auto" and fast_bf16)
-    return load(args.model_path or "tiny", device=device, dtype=torch.bfloat16 if bf16 else torch.float32)
+    if args.dtype == "tf32":
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+    precision = "fp32" if args.dtype == "auto" and args.original else args.dtype
+    dtypes = {"auto": None, "fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
+    model = load(args.model_path or "tiny", device=device, dtype=dtypes[precision])
+    if args.compile:
+        compile_blocks(model)
+    chosen = precision if precision == "tf32" else str(model.dtype).removeprefix("torch.")
+    logger.info("matrix products in %s", chosen)
+    return model
 
 
 def _session(args: argparse.Namespace, model: "Cut3r") -> "Session":
@@ -259,7 +278,13 @@ def _results(
             raise KeyboardInterrupt
 
     return revisit(
-        session, open_again, passes=args.revisit, freeze=args.freeze, done=session.frames_seen, on_absorbed=on_absorbed
+        session,
+        open_again,
+        passes=args.revisit,
+        freeze=args.freeze,
+        done=session.frames_seen,
+        lookahead=0 if source.live else LOOKAHEAD,
+        on_absorbed=on_absorbed,
     )
 
 

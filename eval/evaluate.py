@@ -88,10 +88,11 @@ class EvaluationRun:
         Raises:
             OtherRunError: It holds a run of other settings, and is not to be overwritten.
         """
-        identity = self._identity()
+        identity, machine = self._identity(), environment()
         path = self.folder / "run.json"
         if path.is_file():
-            earlier = json.loads(path.read_text())["identity"]
+            content = json.loads(path.read_text())
+            earlier = content["identity"]
             changed = [key for key in identity.keys() | earlier.keys() if identity.get(key) != earlier.get(key)]
             if changed and not overwrite:
                 differences = ", ".join(f"{k}: {earlier.get(k)} there, {identity.get(k)} now" for k in sorted(changed))
@@ -99,13 +100,13 @@ class EvaluationRun:
                     f"{self.folder} holds predictions of another run ({differences}); give another out=FOLDER, or "
                     "overwrite=true to delete them"
                 )
+            if not changed:
+                machine = content["environment"]  # the one that the first predictions were made on
             if overwrite:
                 for part in ("predictions", "scores", "look"):
                     shutil.rmtree(self.folder / part, ignore_errors=True)
         expected = [sequence.name for sequence in self.sequences]
-        write_json(
-            path, {"identity": identity, "facts": self.facts, "sequences": expected, "environment": environment()}
-        )
+        write_json(path, {"identity": identity, "facts": self.facts, "sequences": expected, "environment": machine})
 
     def predictions(self, sequence: Sequence) -> Predictions:
         """Find what was predicted for a sequence."""
@@ -222,7 +223,7 @@ class Clock:
             "frame_ms_median": 1e3 * statistics.median(self._seconds),
             "peak_memory_mb": unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
             "peak_gpu_memory_mb": torch.cuda.max_memory_allocated() / 1e6 if on_gpu else None,
-            "finished": now(),
+            "environment": environment(),
         }
 
 

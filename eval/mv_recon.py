@@ -99,8 +99,10 @@ class MultiViewReconstruction(EvaluationProtocol):
         groups: dict[str, list[Item]] = {}
         look: Look = {}
         for alignment in self.options.alignments:
-            predicted, true, colors = self._aligned(views, alignment, notes)
-            metrics, clouds = compare(predicted, true, voxel_m=self.options.voxel_m, notes=notes)
+            facts: dict[str, float] = {}
+            predicted, true, colors = self._aligned(views, alignment, facts)
+            metrics, clouds = compare(predicted, true, voxel_m=self.options.voxel_m, notes=facts)
+            notes[alignment.value] = facts
             groups[alignment.value] = [Item(sequence.name, metrics)]
             if not look:
                 look = _thinned(clouds, colors, predicted.shape[0], true.shape[0])
@@ -141,7 +143,7 @@ class MultiViewReconstruction(EvaluationProtocol):
         return views, notes
 
     def _aligned(
-        self, views: Views, alignment: ReconAlignment, notes: dict[str, Any]
+        self, views: Views, alignment: ReconAlignment, notes: dict[str, float]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Both clouds in the world, aligned and cut, and the colours of their points."""
         if alignment is ReconAlignment.sim3:
@@ -203,7 +205,7 @@ def median_size(points: Float[Tensor, "p 3"]) -> Float[Tensor, ""]:
 
 
 def compare(
-    predicted: np.ndarray, true: np.ndarray, *, voxel_m: float, notes: dict[str, Any]
+    predicted: np.ndarray, true: np.ndarray, *, voxel_m: float, notes: dict[str, float]
 ) -> tuple[Metrics, tuple[np.ndarray, np.ndarray]]:
     """Register the prediction rigidly, then measure both ways."""
     if voxel_m > 0:

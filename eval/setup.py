@@ -47,7 +47,7 @@ def make_run(
         dtype = torch.bfloat16 if config.dtype is Precision.bf16 else torch.float32
         model = load(path, device=device, dtype=dtype)
         size = config.size or trained_size(model)
-        facts["weights"] = {"file": path.name, "sha256": sha256(path)}
+        facts["weights"] = {"given": config.weights, "file": path.name, "sha256": sha256(path)}
         system = Ours(
             model,
             size=config.size,
@@ -123,6 +123,7 @@ def facts_of(protocol: str, config: EvalConfig) -> dict[str, Any]:
         "revisit": config.revisit,
         "freeze": config.freeze,
         "dtype": config.dtype.value,
+        "root": str(config.root),
         "layout": config.layout.value,
         "predictions": None if config.predictions is None else str(config.predictions),
     }

@@ -16,11 +16,13 @@ from cut3r.geometry.registration import register
 from cut3r.inference.preprocess import FitConfig, FitMode
 from cut3r.inference.result import FrameResult
 from cut3r.inference.revisit import revisit
-from cut3r.inference.session import Session, fingerprint, trained_size
+from cut3r.inference.session import Session, trained_size
+from cut3r.inference.snapshot import fingerprint
 from cut3r.io.frames import Frame
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
 
+LOOKAHEAD = 8  # frames that are read before they are needed
 OpenFrames = Callable[[], Iterable[Frame]]
 
 
@@ -109,7 +111,8 @@ class Ours:
         fit = FitConfig(size=self.size or trained_size(self.model), mode=mode, parity=self.parity)
         outputs = Outputs(points_world=wanted.points or (wanted.cameras and self.solve_pose))
         session = Session(self.model, outputs, fit=fit, parity=self.parity)
-        for result in revisit(session, lambda _: open_frames(), passes=self.passes, freeze=self.freeze):
+        passes = revisit(session, lambda _: open_frames(), passes=self.passes, freeze=self.freeze, lookahead=LOOKAHEAD)
+        for result in passes:
             prediction = result.prediction
             yield FramePrediction(
                 depth=result.depth.numpy() if wanted.depth else None,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 PLAIN = re.compile(r"[\w./+@%-]+")  # what Hydra reads without quotes
-ROOT = "DATA"  # a run does not remember where the sets lay
 
 # settings in which a run may differ from the defaults of eval/config.py: in the facts, in the identity
 FACTS = {
@@ -29,14 +28,14 @@ SCORING = {"conf_thresh": 0.0, "voxel_m": 0.0}
 def command(
     folder: Path, facts: Mapping[str, Any], identity: Mapping[str, Any], settings: Mapping[str, Any] | None = None
 ) -> str:
-    """The command that makes a run, or finishes it; DATA stands for the folder of the sets.
+    """The command that makes a run, or finishes it.
 
     Args:
         settings: How its sequences were scored, if one was.
     """
-    said: dict[str, object] = {"dataset": facts["dataset"], "root": ROOT}
+    said: dict[str, object] = {"dataset": facts["dataset"], "root": facts["root"]}
     weights = facts.get("weights")
-    said |= {"weights": weights["file"]} if weights else {"predictions": facts["predictions"]}
+    said |= {"weights": weights["given"]} if weights else {"predictions": facts["predictions"]}
     said |= {"name": facts["name"]}
     said |= _changed(FACTS, facts) | (_changed(IDENTITY, identity) if weights else {})
     if settings:

@@ -92,6 +92,7 @@ def begin_run(folder, protocol, dataset, name, sequences, facts):
         "protocol": protocol.name,
         "dataset": dataset,
         "parity": False,
+        "root": "data",
         "complete": True,
         "every": 1,
         "only": [],
@@ -101,7 +102,7 @@ def begin_run(folder, protocol, dataset, name, sequences, facts):
         "dtype": "fp32",
         "layout": "saved",
         "predictions": None,
-        "weights": {"file": f"{name}.pth", "sha256": "0" * 64},
+        "weights": {"given": f"weights/{name}.pth", "file": f"{name}.pth", "sha256": "0" * 64},
         "name": name,
     }
     run = EvaluationRun(

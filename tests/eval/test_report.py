@@ -53,7 +53,7 @@ def test_an_unfinished_run_names_what_is_missing_and_the_command(tmp_path):
     (run / "result.json").unlink()
     message = refusal(run)
     assert "1 of 3 sequences have no result: b;" in message
-    assert f"finish it: python -m eval.relpose dataset=tum root=DATA weights=ours.pth name=ours out={run}" in message
+    assert f"finish it: python -m eval.relpose dataset=tum root=data weights=weights/ours.pth name=ours out={run}" in message
 
 
 def test_a_run_that_was_only_begun_is_unfinished(tmp_path):
@@ -103,7 +103,8 @@ def test_the_command_says_again_what_was_set(tmp_path):
     facts = {
         "protocol": "video_depth",
         "dataset": "bonn_s1_100",
-        "weights": {"file": "my weights.pth"},
+        "root": "my data",
+        "weights": {"given": "my weights.pth", "file": "my weights.pth"},
         "name": "it's, a name=x",
         "only": ["a", "b c"],
         "every": 2,
@@ -117,7 +118,7 @@ def test_the_command_says_again_what_was_set(tmp_path):
     said = {each.key_or_group: each.value() for each in overrides}
     assert {key: _plain(value) for key, value in said.items()} == {
         "dataset": "bonn_s1_100",
-        "root": "DATA",
+        "root": "my data",
         "weights": "my weights.pth",
         "name": "it's, a name=x",
         "parity": True,

@@ -43,8 +43,13 @@ def estimate_focal(
         max_focal: Upper limit, in the same unit.
     """
     h, w = points_cam.shape[-3:-1]
-    center = torch.as_tensor(image_center((h, w)) if principal_point is None else principal_point).to(points_cam)
-    pixels = pixel_grid(h, w, device=points_cam.device, dtype=points_cam.dtype)[..., :2] - center[..., None, None, :]
+    x, y, _ = pixel_grid(h, w, device=points_cam.device, dtype=points_cam.dtype).unbind(dim=-1)
+    center = image_center((h, w)) if principal_point is None else principal_point
+    if isinstance(center, Tensor):
+        center_x, center_y = center.to(points_cam)[..., None, None, :].unbind(dim=-1)
+        pixels = torch.stack((x - center_x, y - center_y), dim=-1)
+    else:  # plain numbers: a tensor of them would have to be copied to the device
+        pixels = torch.stack((x - center[0], y - center[1]), dim=-1)
     pixels = pixels.expand(*points_cam.shape[:-1], 2)
     trust = torch.ones_like(points_cam[..., 0]) if weights is None else _usable(points_cam, weights)
     focal = _ESTIMATORS[method](pixels.flatten(-3, -2), points_cam.flatten(-3, -2), trust.flatten(-2))

@@ -14,6 +14,7 @@ def revisit(
     passes: int = 2,
     freeze: bool = False,
     done: int = 0,
+    lookahead: int = 0,
     on_absorbed: Callable[[int, Frame], None] | None = None,
 ) -> Iterator[FrameResult]:
     """Show a session the same frames `passes` times and give the results of the last pass. One pass is plain streaming.
@@ -25,6 +26,7 @@ def revisit(
         open_again: Opens the footage, leaving out the first so many frames; called once per pass.
         freeze: Let only the first pass change the state. The last pass then sees each frame against the same knowledge,
             and their order does not matter.
+        lookahead: Frames of the last pass that are read ahead, as in `Session.stream`.
         done: Results that an interrupted run has already given; the session is where that run stopped.
         on_absorbed: Told the pass (from 0) and the frame after each frame of the earlier passes.
 
@@ -39,5 +41,4 @@ def revisit(
             session.absorb(frame)
             if on_absorbed is not None:
                 on_absorbed(number, frame)
-    for frame in open_again(done):
-        yield session.push(frame, update=passes == 1 or not freeze)
+    yield from session.stream(open_again(done), lookahead=lookahead, update=passes == 1 or not freeze)

@@ -4,24 +4,27 @@ A session holds the state of one stream and nothing that grows with it. The stre
 frame.
 """
 
-import hashlib
-import json
 import logging
 import statistics
 import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
+from jaxtyping import Float, UInt8
 from safetensors.torch import save_file
 from torch import Tensor
 
 from cut3r.geometry.cameras import image_center, pinhole, ray_map
 from cut3r.geometry.focal import estimate_focal
-from cut3r.inference.preprocess import FitConfig, fit, to_tensor
+from cut3r.inference.ahead import Ahead
+from cut3r.inference.engine import Arrival, Encoded, Engine
+from cut3r.inference.preprocess import FitConfig, PixelMap, fit, to_tensor
 from cut3r.inference.result import FrameResult, PointSource, QueryResult
+from cut3r.inference.snapshot import Snapshot, pack, read_session_file, unpack
 from cut3r.io.atomic import atomic_path
 from cut3r.io.frames import Frame
 from cut3r.model.config import RayDirection
@@ -35,16 +38,26 @@ logger = logging.getLogger(__name__)
 FOCAL_WINDOW = 101  # frames that vote for a shared focal length
 FOCAL_RANGE = (0.05, 50.0)  # longer sides of the image; no lens is outside
 UNKNOWN_FOCAL = 0.866  # longer sides of the image: sees 60 degrees
+IN_FLIGHT = 1  # steps that run ahead of the result that is waited for
+ENCODED_TOGETHER = 4  # frames; on a GPU, a single one does not fill it
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """All that a session remembers: keep it to come back to this moment."""
+class _Prepared:
+    """A frame as the network sees it."""
 
-    state: StreamState
-    number: int = 0
-    chunk: int = 0
-    focals: tuple[float, ...] = ()
+    frame: Frame
+    image: UInt8[np.ndarray, "h w 3"]
+    pixel_map: PixelMap
+
+
+@dataclass(frozen=True)
+class _Launched:
+    """A frame whose step has been started."""
+
+    prepared: _Prepared
+    arrival: Arrival
+    after: StreamState
 
 
 class Session:
@@ -58,6 +71,7 @@ class Session:
             footage from one camera without zoom.
         parity: Compute intrinsics exactly as the original's demo: from all pixels, with the principal point (w // 2,
         h // 2).
+        engine: How frames go through the network; by default the fastest way that the device knows.
     """
 
     def __init__(
@@ -69,6 +83,7 @@ class Session:
         source: PointSource = PointSource.self,
         shared_focal: bool = False,
         parity: bool = False,
+        engine: Engine | None = None,
     ) -> None:
         self.model = model
         outputs = replace(outputs or Outputs(), points_cam=True, pose=True)
@@ -77,6 +92,7 @@ class Session:
         self.source = source
         self.shared_focal = shared_focal
         self.parity = parity
+        self._engine = engine or Engine(model)
         self._network = threading.Lock()
         self._warn_about_size()
         self._now = self._start()
@@ -91,27 +107,45 @@ class Session:
         Raises:
             ValueError: The frame's shape cannot be brought to a size of the network.
         """
-        image, pixel_map = fit(frame.rgb, self.fit, name=frame.name)
-        view = ViewInput(
-            image=to_tensor(image).to(self.model.device), update=None if update else torch.zeros(1, dtype=torch.bool)
-        )
-        prediction, state = self._step(view, self.outputs)
-        assert prediction.points_cam is not None
-        z = prediction.points_cam[0, ..., 2]
-        valid = (z > 0) & prediction.points_cam[0].isfinite().all(dim=-1) & pixel_map.inside()
-        intrinsics, focals = self._intrinsics(prediction)
-        now = self._now
-        result = FrameResult(
-            frame, now.number, image, prediction, intrinsics, pixel_map, valid, now.chunk, source=self.source
-        )
-        self._now = Snapshot(state, now.number + 1, now.chunk, focals)
-        return result
+        prepared = self._prepare(frame)
+        return self._finish(self._launch(prepared, self._encode([prepared])[0], self._now.state, update=update))
+
+    def stream(self, frames: Iterable[Frame], *, lookahead: int = 8, update: bool = True) -> Iterator[FrameResult]:
+        """Reconstruct frames one after the other, as `push` does, but read up to `lookahead` frames ahead.
+
+        Reading and resizing happen in another thread. On a GPU the coming frames are encoded together while the present
+        one is decoded, and results travel back while the next step runs. For footage that lies on a disk; with a live
+        source, frames that wait are delay. The session stands at the last result given: stop, save or query any time.
+
+        Args:
+            lookahead: 0 reads nothing ahead.
+            update: As for `push`.
+
+        Raises:
+            ValueError: As `push`; where the frame's result would have come.
+        """
+        if lookahead == 0:
+            for frame in frames:
+                yield self.push(frame, update=update)
+            return
+        state = self._now.state
+        launched: deque[_Launched] = deque()
+        with Ahead(frames, self._prepare, most=lookahead) as prepared:
+            for each, encoded in self._encoded(iter(prepared)):
+                launched.append(self._launch(each, encoded, state, update=update))
+                state = launched[-1].after
+                if len(launched) > IN_FLIGHT:
+                    yield self._finish(launched.popleft())
+            while launched:
+                yield self._finish(launched.popleft())
+            prepared.check()
 
     def absorb(self, frame: Frame) -> None:
         """Let a frame change the state without computing its result: a third of the work less, for passes nobody
         looks at."""
-        image, _ = fit(frame.rgb, self.fit, name=frame.name)
-        _, state = self._step(ViewInput(image=to_tensor(image).to(self.model.device)), Outputs.none())
+        (encoded,) = self._encode([self._prepare(frame)])
+        with self._network:
+            _, state = self._engine.step(self._now.state, encoded, Outputs.none(), update=True, measure=_nothing)
         self._now = replace(self._now, state=state)
 
     def query(
@@ -137,9 +171,10 @@ class Session:
         include_translation = self.model.config.ray_direction is RayDirection.point_at_unit_depth
         rays = ray_map(world_from_cam, intrinsics, size, include_translation=include_translation)
         view = ViewInput(ray_map=rays[None].to(self.model.device))
-        outputs = replace(self.outputs, rgb=True)
-        prediction, _ = self._step(view, outputs)
-        return QueryResult(prediction, world_from_cam, intrinsics)
+        with self._network, torch.inference_mode():
+            tokens = self.model.encode(view)
+            prediction, _ = self.model.step(self._now.state, view, tokens, replace(self.outputs, rgb=True))
+        return QueryResult(prediction.to("cpu", torch.float32), world_from_cam, intrinsics)
 
     def reset(self) -> None:
         """Forget the stream. The next frame starts a new world, and a new chunk."""
@@ -172,30 +207,11 @@ class Session:
             FileNotFoundError: No such file.
             ValueError: Not a saved session, or one of another network.
         """
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"there is no saved session at {path}")
-        try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                metadata = file.metadata() or {}
-        except SafetensorError as error:
-            raise ValueError(
-                f"{path} is not a saved session ({error}); expected a file written by Session.save"
-            ) from error
-        self.unpack(tensors, metadata, name=str(path))
+        self.unpack(*read_session_file(Path(path)), name=str(path))
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The session's memory as named tensors and text, for a file that holds more than the session."""
-        now = self._now
-        state = now.state.to("cpu")
-        tensors = {
-            "session.tokens": state.tokens.contiguous(),
-            "session.memory": state.memory.contiguous(),
-            "session.is_new": state.is_new,
-            "session.focals": torch.tensor(now.focals, dtype=torch.float64),
-        }
-        record = {"number": now.number, "chunk": now.chunk, "network": fingerprint(self.model)}
-        return {name: tensor.clone() for name, tensor in tensors.items()}, {"cut3r.session": json.dumps(record)}
+        return pack(self._now, self.model)
 
     def unpack(self, tensors: dict[str, Tensor], metadata: dict[str, str], *, name: str = "the file") -> None:
         """Take over what `pack` gave.
@@ -203,38 +219,73 @@ class Session:
         Raises:
             ValueError: Not a saved session, or one of another network.
         """
-        if "cut3r.session" not in metadata:
-            raise ValueError(f"{name} is not a saved session; expected a file written by Session.save")
-        record = json.loads(metadata["cut3r.session"])
-        if record["network"] != fingerprint(self.model):
-            raise ValueError(
-                f"{name} was saved by a session of another network (or other weights); "
-                "load the checkpoint it was made with"
-            )
-        state = StreamState(tensors["session.tokens"], tensors["session.memory"], tensors["session.is_new"])
-        focals = tuple(tensors["session.focals"].tolist())
-        self.restore(Snapshot(state, record["number"], record["chunk"], focals))
+        self.restore(unpack(tensors, metadata, self.model, name=name))
 
     @torch.inference_mode()
     def _start(self) -> Snapshot:
         return Snapshot(self.model.initial_state(1))
 
-    @torch.inference_mode()
-    def _step(self, view: ViewInput, outputs: Outputs) -> tuple[Prediction, StreamState]:
-        with self._network:  # a query from another thread waits: two forward passes at once take twice the memory
-            tokens = self.model.encode(view)
-            prediction, state = self.model.step(self._now.state, view, tokens, outputs)
-        return prediction.to("cpu", torch.float32), state
+    def _prepare(self, frame: Frame) -> _Prepared:
+        image, pixel_map = fit(frame.rgb, self.fit, name=frame.name)
+        return _Prepared(frame, image, pixel_map)
 
-    def _intrinsics(self, prediction: Prediction) -> tuple[Float[Tensor, "3 3"], tuple[float, ...]]:
-        """The frame's camera in network pixels, and the votes for a shared focal length, in longer image sides."""
+    def _encode(self, prepared: Sequence[_Prepared]) -> list[Encoded]:
+        with self._network:
+            return self._engine.encode(torch.cat([to_tensor(each.image) for each in prepared]))
+
+    def _encoded(self, prepared: Iterator[_Prepared]) -> Iterator[tuple[_Prepared, Encoded]]:
+        """Encode in blocks of frames of equal size; on a GPU each block before the one in front of it is decoded."""
+        most, early = (ENCODED_TOGETHER, 1) if self._engine.on_gpu else (1, 0)
+        waiting: deque[tuple[list[_Prepared], list[Encoded]]] = deque()
+        for block in _blocks(prepared, most):
+            waiting.append((block, self._encode(block)))
+            if len(waiting) > early:
+                yield from zip(*waiting.popleft(), strict=True)
+        for rest in waiting:
+            yield from zip(*rest, strict=True)
+
+    def _launch(self, prepared: _Prepared, encoded: Encoded, before: StreamState, *, update: bool) -> _Launched:
+        with self._network:  # a query from another thread waits: two forward passes at once take twice the memory
+            arrival, after = self._engine.step(
+                before, encoded, self.outputs, update=update, measure=self._measure_focal
+            )
+        return _Launched(prepared, arrival, after)
+
+    def _finish(self, launched: _Launched) -> FrameResult:
+        prediction, focal = launched.arrival.wait()
+        prepared, now = launched.prepared, self._now
+        assert prediction.points_cam is not None
+        points = prediction.points_cam[0]
+        valid = (points[..., 2] > 0) & points.isfinite().all(dim=-1) & prepared.pixel_map.inside()
+        intrinsics, focals = self._intrinsics(points.shape[:2], float(focal))
+        self._now = Snapshot(launched.after, now.number + 1, now.chunk, focals)
+        return FrameResult(
+            prepared.frame,
+            now.number,
+            prepared.image,
+            prediction,
+            intrinsics,
+            prepared.pixel_map,
+            valid,
+            now.chunk,
+            source=self.source,
+        )
+
+    def _measure_focal(self, prediction: Prediction) -> Tensor:
+        """The focal length of a frame's own points, in pixels: on the device, which is faster than the host."""
         assert prediction.points_cam is not None and prediction.conf_cam is not None
-        points, conf = prediction.points_cam[0], prediction.conf_cam[0]
-        h, w = conf.shape
+        points, conf = prediction.points_cam[0].float(), prediction.conf_cam[0].float()
         if self.parity:
-            center = (float(w // 2), float(h // 2))
-            return pinhole((h, w), float(estimate_focal(points, principal_point=center)), center), ()
-        focal = float(estimate_focal(points, weights=conf - 1)) / max(h, w)
+            h, w = conf.shape
+            return estimate_focal(points, principal_point=(float(w // 2), float(h // 2)))
+        return estimate_focal(points, weights=conf - 1)
+
+    def _intrinsics(self, size: Sequence[int], focal: float) -> tuple[Float[Tensor, "3 3"], tuple[float, ...]]:
+        """The frame's camera in network pixels, and the votes for a shared focal length, in longer image sides."""
+        h, w = size
+        if self.parity:
+            return pinhole((h, w), focal, (float(w // 2), float(h // 2))), ()
+        focal /= max(h, w)
         if not FOCAL_RANGE[0] < focal < FOCAL_RANGE[1]:  # also when it is not a number; keep the files usable
             focal = self._now.focals[-1] if self._now.focals else UNKNOWN_FOCAL
             logger.warning(
@@ -257,6 +308,22 @@ class Session:
             )
 
 
+def _nothing(prediction: Prediction) -> Tensor:
+    return torch.zeros(())
+
+
+def _blocks(prepared: Iterator[_Prepared], most: int) -> Iterator[list[_Prepared]]:
+    """Successive frames of one size, at most so many together."""
+    block: list[_Prepared] = []
+    for each in prepared:
+        if block and (len(block) == most or block[0].image.shape != each.image.shape):
+            yield block
+            block = []
+        block.append(each)
+    if block:
+        yield block
+
+
 def trained_size(model: Cut3r) -> int:
     """The longer side of the network's training images in pixels."""
     return max(model.config.image_size)
@@ -266,11 +333,3 @@ def default_size(model: Cut3r) -> tuple[int, int]:
     """The (h, w) of a 4:3 frame; square for the 224 network, which saw nothing else."""
     side, patch = trained_size(model), model.config.patch_size
     return (side, side) if side == 224 else (side * 3 // 4 // patch * patch, side)
-
-
-def fingerprint(model: Cut3r) -> str:
-    """Tell networks apart by their configuration and a part of their weights that is cheap to read."""
-    digest = hashlib.sha256(repr(model.config).encode())
-    for part in (model.memory.slots, model.decoder.pose_token):
-        digest.update(part.detach().float().cpu().numpy().tobytes())
-    return digest.hexdigest()

@@ -9,7 +9,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cut3r.model.rope import Angles, rotate_pair
+from cut3r.model.attention import attend
+from cut3r.model.rope import Angles
 
 
 class Linear(nn.Linear):
@@ -88,18 +89,6 @@ class CrossAttention(nn.Module):
             for layer, tokens in ((self.q, x), (self.k, partner), (self.v, partner))
         )
         return self.proj(attend(q, k, v, x_angles, partner_angles))
-
-
-def attend(
-    q: Float[Tensor, "b heads n c"],
-    k: Float[Tensor, "b heads m c"],
-    v: Float[Tensor, "b heads m c"],
-    q_angles: Angles | None,
-    k_angles: Angles | None,
-) -> Float[Tensor, "b n d"]:
-    """Softmax attention with scale c^-0.5, the heads concatenated. A side without angles is not rotated."""
-    q, k = rotate_pair(q, k, q_angles, k_angles)
-    return rearrange(F.scaled_dot_product_attention(q, k, v), "b heads n c -> b n (heads c)")
 
 
 class SelfBlock(nn.Module):

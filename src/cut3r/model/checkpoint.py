@@ -31,12 +31,18 @@ from cut3r.model.constructor import config_from_constructor, constructor_from_co
 from cut3r.model.file_kind import REMEDY
 from cut3r.model.network import Cut3r
 from cut3r.model.official_names import official_from_ours, ours_from_official
+from cut3r.model.speed import fastest_dtype
 from cut3r.model.weight_file import WeightFile, describe, read_weight_file
 
 FORMAT, VERSION = "cut3r", "1"
 
 
-def load(path_or_name: str | Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32) -> Cut3r:
+def load(
+    path_or_name: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = torch.float32,
+) -> Cut3r:
     """Build the network of a checkpoint, ready for inference.
 
     Each tensor is copied once, from the mapped file to its place and type, so memory peaks at the network's own size
@@ -45,7 +51,8 @@ def load(path_or_name: str | Path, *, device: str | torch.device = "cpu", dtype:
 
     Args:
         path_or_name: An official or own checkpoint, or a name of the zoo, such as "512-dpt": it is downloaded once.
-        dtype: For the weights of the matrix products; the rest stays in float32 (`Cut3r.to_dtype`).
+        dtype: For the weights of the matrix products; the rest stays in float32 (`Cut3r.to_dtype`). None chooses what
+            is fastest on the device.
 
     Raises:
         FileNotFoundError: Neither such a file nor such a name.
@@ -59,6 +66,7 @@ def load(path_or_name: str | Path, *, device: str | torch.device = "cpu", dtype:
     entries, unknown = (file.entries, list[str]()) if own else _translated(file, path)
     with torch.device("meta"):  # no memory, no random numbers: every value comes from the file
         model = Cut3r(config)
+    dtype = fastest_dtype(device, config.encoder.width) if dtype is None else dtype
     places = model.to_dtype(dtype).state_dict()
     _check_fit(path, entries, unknown, places, shown=str if own else _official_name)
     copies = {name: entries[name].to(device, place.dtype, copy=True) for name, place in places.items()}

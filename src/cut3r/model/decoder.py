@@ -5,12 +5,14 @@ output of the layer before, so their order does not matter.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from cut3r.model.blocks import CrossBlock, LayerNorm, Linear
+from cut3r.model.concurrent import concurrently
 from cut3r.model.config import ModelConfig
 from cut3r.model.encoder import Tokens
 from cut3r.model.rope import grid_angles, state_angles
@@ -62,9 +64,9 @@ class Decoder(nn.Module):
         state_side = [self._state_angles(state, dim) for dim in (self.image_head_dim, self.state_head_dim)]
         layers = zip(self.image_blocks, self.state_blocks, strict=True)
         for layer, (image_block, state_block) in enumerate(layers, start=1):
-            image, state = (
-                image_block(image, state, image_angles[0], state_side[0]),
-                state_block(state, image, state_side[1], image_angles[1]),
+            image, state = concurrently(
+                partial(image_block, image, state, image_angles[0], state_side[0]),
+                partial(state_block, state, image, state_side[1], image_angles[1]),
             )
             if layer in kept:
                 kept[layer] = image

@@ -1,0 +1,194 @@
+"""Reading ahead, encoding together and replaying recordings change nothing but the speed."""
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cut3r.geometry.cameras import pinhole
+from cut3r.inference.ahead import Ahead
+from cut3r.inference.engine import Engine
+from cut3r.inference.replay import Replay, eager_recorder
+from cut3r.inference.session import Session
+from cut3r.io.frames import Frame
+from cut3r.model.prediction import Outputs
+
+
+def frame(number: int, size: tuple[int, int] = (48, 64)) -> Frame:
+    rgb = np.random.default_rng(number).integers(0, 256, (*size, 3), dtype=np.uint8)
+    return Frame(rgb, number, number / 30, f"clip#{number:06d}")
+
+
+def frames_of_two_sizes() -> list[Frame]:
+    return [frame(number, (48, 64) if number % 5 < 3 else (64, 48)) for number in range(9)]
+
+
+def recording(model, **options) -> Session:
+    """A session whose engine records and replays, as on a GPU, but without graphs."""
+    return Session(model, engine=Engine(model, graphs=True, record=eager_recorder), **options)
+
+
+def assert_same(a, b, *, exactly: bool = True):
+    for name in ("points_cam", "conf_cam", "points_world", "pose_encoding"):
+        ours, theirs = getattr(a.prediction, name), getattr(b.prediction, name)
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            torch.testing.assert_close(ours, theirs, **({"rtol": 0, "atol": 0} if exactly else {}))
+    torch.testing.assert_close(a.intrinsics, b.intrinsics)
+    assert (a.number, a.frame.name, a.pixel_map) == (b.number, b.frame.name, b.pixel_map)
+
+
+@pytest.mark.parametrize("make", [Session, recording])
+@pytest.mark.parametrize("lookahead", [0, 1, 8])
+def test_streaming_gives_what_pushing_gives(tiny_model, make, lookahead):
+    session = Session(tiny_model)
+    pushed = [session.push(each) for each in frames_of_two_sizes()]
+    streamed = list(make(tiny_model).stream(frames_of_two_sizes(), lookahead=lookahead))
+    assert len(streamed) == len(pushed)
+    for ours, theirs in zip(streamed, pushed, strict=True):
+        assert_same(ours, theirs)
+
+
+def test_a_frozen_pass_streams_too(tiny_linear):
+    results = []
+    for make in (Session, recording):
+        session = make(tiny_linear)
+        session.push(frame(0))
+        before = session.snapshot().state.tokens
+        results.append(list(session.stream([frame(1), frame(2)], update=False)))
+        assert torch.equal(session.snapshot().state.tokens, before)
+    for ours, theirs in zip(*results, strict=True):
+        assert_same(ours, theirs)
+
+
+def test_the_session_stands_at_the_last_result_given(tiny_linear):
+    session, other = Session(tiny_linear), Session(tiny_linear)
+    stream = session.stream((frame(number) for number in range(6)), lookahead=3)
+    for number in range(3):
+        next(stream)
+        other.push(frame(number))
+        assert session.frames_seen == number + 1
+        assert torch.equal(session.snapshot().state.tokens, other.snapshot().state.tokens)
+    stream.close()
+    assert_same(session.push(frame(3)), other.push(frame(3)))
+
+
+def test_a_query_may_come_in_the_middle_of_a_stream(tiny_linear):
+    session = recording(tiny_linear)
+    stream = session.stream(frame(number) for number in range(4))
+    first = next(stream)
+    seen = session.query(torch.eye(4), pinhole((48, 64), 60.0))
+    plain = Session(tiny_linear)
+    plain.push(frame(0))
+    assert torch.equal(seen.depth, plain.query(torch.eye(4), pinhole((48, 64), 60.0)).depth)
+    rest = list(stream)
+    assert [result.number for result in (first, *rest)] == [0, 1, 2, 3]
+
+
+def test_absorbed_frames_are_the_same_on_both_ways(tiny_linear):
+    sessions = Session(tiny_linear), recording(tiny_linear)
+    for session in sessions:
+        session.absorb(frame(0))
+        session.absorb(frame(1))
+    tokens = [session.snapshot().state.tokens for session in sessions]
+    assert torch.equal(*tokens)
+
+
+def test_all_heads_are_replayed(tiny_model):
+    ours = list(recording(tiny_model, outputs=Outputs.all()).stream([frame(0), frame(1)]))[1]
+    session = Session(tiny_model, Outputs.all())
+    session.push(frame(0))
+    theirs = session.push(frame(1))
+    assert_same(ours, theirs)
+    assert torch.equal(ours.prediction.rgb, theirs.prediction.rgb)
+
+
+def test_a_replay_leaves_the_results_of_earlier_calls_alone():
+    calls = []
+
+    def double(x):
+        calls.append(1)
+        return (2 * x,)
+
+    replay = Replay(double, eager_recorder)
+    (first,) = replay(torch.ones(3))
+    (second,) = replay(torch.full((3,), 5.0))
+    assert first.tolist() == [2, 2, 2]
+    assert second.tolist() == [10, 10, 10]
+    assert len(calls) == 3  # the recording, and two replays
+
+
+def test_recordings_are_limited(tiny_linear):
+    engine = Engine(tiny_linear, graphs=True, record=eager_recorder)
+    for step in range(12):
+        engine.encode(torch.zeros(1, 3, 16, 16 * (step + 1)))
+    assert len(engine._encoders) == 8
+
+
+def test_no_more_frames_are_read_than_asked_for(tiny_linear):
+    read = []
+
+    def footage():
+        for number in range(50):
+            read.append(number)
+            yield frame(number)
+
+    stream = Session(tiny_linear).stream(footage(), lookahead=4)
+    next(stream)
+    time.sleep(0.3)  # time to read all, if nothing stopped it
+    assert len(read) <= 4 + 4  # waiting, in flight, in hand
+    stream.close()
+    assert threading.active_count() == len([t for t in threading.enumerate() if t.name != "reading ahead"])
+
+
+def test_an_unreadable_frame_is_reported_after_the_results_before_it(tiny_linear):
+    def footage():
+        yield frame(0)
+        yield frame(1)
+        raise ValueError("frame 2 is damaged")
+
+    numbers = []
+    stream = Session(tiny_linear).stream(footage())
+    with pytest.raises(ValueError, match="frame 2 is damaged"):
+        numbers.extend(result.number for result in stream)
+    assert numbers == [0, 1]
+
+
+def test_a_frame_that_does_not_fit_is_reported_in_its_place(tiny_linear):
+    sliver = replace(frame(1), rgb=np.zeros((4, 640, 3), np.uint8))
+    numbers = []
+    with pytest.raises(ValueError, match="too narrow"):
+        numbers.extend(result.number for result in Session(tiny_linear).stream([frame(0), sliver, frame(2)]))
+    assert numbers == [0]
+
+
+def test_the_work_of_a_thread_comes_in_order_and_ends_with_its_items():
+    with Ahead(range(100), lambda number: number**2, most=3) as squares:
+        assert list(squares) == [number**2 for number in range(100)]
+
+
+@pytest.mark.gpu
+def test_graphs_give_what_the_plain_path_gives(tiny_model):
+    model = tiny_model.to("cuda")
+    plain = Session(model, Outputs.all(), engine=Engine(model, graphs=False))
+    pushed = [plain.push(each) for each in frames_of_two_sizes()]
+    streamed = list(Session(model, Outputs.all()).stream(frames_of_two_sizes()))
+    for ours, theirs in zip(streamed, pushed, strict=True):
+        assert_same(ours, theirs, exactly=False)
+
+
+@pytest.mark.gpu
+def test_graphs_take_no_more_memory_with_time(tiny_linear):
+    session = Session(tiny_linear.to("cuda"))
+    stream = session.stream(frame(number) for number in range(300))
+    for _ in range(50):
+        next(stream)
+    torch.cuda.synchronize()
+    before = torch.cuda.memory_allocated()
+    for _ in stream:
+        pass
+    torch.cuda.synchronize()
+    assert torch.cuda.memory_allocated() <= before + 2**20
