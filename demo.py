@@ -242,6 +242,8 @@ def _load_model(args: argparse.Namespace) -> "Cut3r":
     model = load(args.model_path or "tiny", device=device, dtype=dtypes[precision])
     if args.compile:
         compile_blocks(model)
+    else:
+        model.pack()
     chosen = precision if precision == "tf32" else str(model.dtype).removeprefix("torch.")
     logger.info("matrix products in %s", chosen)
     return model

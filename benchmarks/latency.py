@@ -1,43 +1,63 @@
 """How long does one frame take, and how close is that to what the machine can do?
 
 Times what happens to a frame in the middle of a stream: encode, step with the chosen heads, result to the host. Reading
-and fitting the image and finding the focal length are not in it. Every combination of --size, --heads and --dtype gives
-a row. The first row of a size is the baseline, float32 with all heads, and `speedup` is relative to it: it was measured
-in the same process, so that results from different machines can be compared. Where other programs run too, compare
-`cpu_ms`, the processor time of a frame; `ms` is up to threads times less when the machine is ours alone.
+and fitting the picture are not in it, except with --stream, which measures a session from files of pictures to results.
+Every combination of --size, --heads, --dtype and --path gives a row. The first row of a size is the baseline: plain
+float32 with all heads, which is the work that the original does. `speedup` is relative to it: it was measured in the
+same process, so that results from different machines can be compared. Where other programs run too, compare `cpu_ms`,
+the processor time of a frame.
 
-    python benchmarks/latency.py --config 512-dpt --heads points --dtype bf16 --out
+Paths: plain (one kernel after the other, the definitions), fast (on a CPU: attention by heads, and packed weights in
+bfloat16; on a GPU: recorded graphs), compiled (fast, with compiled blocks). tf32 is float32 with faster products.
+
+    python benchmarks/latency.py --config 512-dpt --dtype fp32 --dtype bf16 --out
+    python benchmarks/latency.py --config 512-dpt --device cuda --dtype fp32 --dtype tf32 --dtype bf16 \\
+        --path plain --path fast --path compiled --stream 200 --out
 """
 
 import argparse
+import os
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the demo does
 
 import torch
 from flops import gflop_per_frame
 from jaxtyping import Float
 from networks import CONFIGS, HEADS, random_network
 from report import add_out_flag, environment, finish, table
+from streams import frames_per_second
 from timing import matrix_peak_gflops, peak_memory_mb, start_peak_memory, time_ms
 from torch import Tensor
 
+from cut3r.geometry.poses import rotation_angle
+from cut3r.inference.engine import Engine
 from cut3r.inference.session import default_size
-from cut3r.model.encoder import ViewInput
+from cut3r.model.attention import plain_attention
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
+from cut3r.model.speed import compile_blocks
 from cut3r.model.state import StreamState
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
+PATHS = ("plain", "fast", "compiled")
+Variant = tuple[str, str, str]  # dtype, path, heads
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A stream after its first frame, with the next one at hand, and the points it should give (float32)."""
+    """A stream after its first frame, with the next one at hand, and what it should give (plain, float32)."""
 
     state: StreamState
-    view: ViewInput
-    points_cam: Float[Tensor, "b h w 3"]
+    image: Float[Tensor, "1 3 h w"]
+    expected: Prediction
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return (self.image.shape[2], self.image.shape[3])
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -47,7 +67,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--size", type=parse_size, action="append", metavar="HxW", help="of the image in pixels; repeat")
     add("--heads", choices=HEADS, action="append", help="repeat (default: points)")
     add("--dtype", choices=DTYPES, action="append", help="of the matrix products; repeat (default: fp32)")
-    add("--baseline", choices=("plain", "none"), default="plain", help="plain: float32 and all heads, measured first")
+    add("--path", choices=PATHS, action="append", help="repeat (default: fast)")
+    add("--baseline", choices=("plain", "none"), default="plain", help="plain float32, all heads, measured first")
+    add("--stream", type=int, default=0, metavar="N", help="also time a session over so many pictures, end to end")
     add("--device", type=torch.device, default=torch.device("cpu"), help="cpu, cuda, cuda:1, mps")
     add("--repeats", type=int, help="timed frames per row (default: 3 on a CPU, else 50)")
     add("--warmup", type=int, help="frames before that (default: 1 on a CPU, else 10)")
@@ -57,7 +79,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     on_cpu = args.device.type == "cpu"
     args.repeats = args.repeats or (3 if on_cpu else 50)
     args.warmup = (1 if on_cpu else 10) if args.warmup is None else args.warmup
-    args.heads, args.dtype = args.heads or ["points"], args.dtype or ["fp32"]
+    args.heads, args.dtype, args.path = args.heads or ["points"], args.dtype or ["fp32"], args.path or ["fast"]
     return args
 
 
@@ -76,24 +98,23 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     machine = environment(args.device)
-    wanted = rows_to_measure(args.heads, args.dtype, baseline=args.baseline == "plain")
-    dtypes = list(dict.fromkeys(dtype for dtype, _ in wanted))
-    peaks = {dtype: matrix_peak_gflops(DTYPES[dtype], args.device) for dtype in dtypes}
-    model = random_network(CONFIGS[args.config](), args.device)
-    sizes = args.size or [default_size(model)]
-    moments = {size: prepare(model, size) for size in sizes}
+    variants = rows_to_measure(args.dtype, args.path, args.heads, baseline=args.baseline == "plain")
+    peaks = {dtype: matrix_peak(dtype, args.device) for dtype in dict.fromkeys(dtype for dtype, _, _ in variants)}
+    network: Cut3r | None = make(args, "fp32", "plain")
+    assert network is not None
+    sizes = args.size or [default_size(network)]
+    moments = {size: prepare(network, size) for size in sizes}
     rows = []
-    for dtype in dtypes:  # the outer loop: float32 weights do not come back from bfloat16
-        model.to_dtype(DTYPES[dtype])
+    for (dtype, path), heads in by_network(variants).items():
+        network = None  # one at a time: a second one in memory slows both
+        network = make(args, dtype, path)
         for size in sizes:
-            for heads in [heads for other, heads in wanted if other == dtype]:
-                print(f"measuring {size[0]}x{size[1]}, {heads}, {dtype}", file=sys.stderr)
-                rows.append(measure(model, moments[size], dtype, heads, peaks[dtype], args))
+            for head in heads:
+                print(f"measuring {size[0]}x{size[1]}, {head}, {dtype}, {path}", file=sys.stderr)
+                rows.append(measure(network, moments[size], (dtype, path, head), peaks[dtype], args))
     if args.baseline == "plain":
         add_speedup(rows)
-    print(
-        f"{args.config} on {machine['gpu'] or machine['cpu']}, {args.repeats} frames after {args.warmup} for warming up"
-    )
+    print(f"{args.config} on {machine['gpu'] or machine['cpu']}, {args.repeats} frames after {args.warmup}")
     print(f"matrix products reach {', '.join(f'{peak:.0f} GFLOP/s in {dtype}' for dtype, peak in peaks.items())}\n")
     print(table([row | {"size": "{}x{}".format(*row["size"])} for row in rows]) + "\n")
     record = {"benchmark": "latency", "config": args.config, "repeats": args.repeats, "warmup": args.warmup}
@@ -101,70 +122,126 @@ def main() -> None:
     finish(f"latency-{args.config}", record, args.out)
 
 
-def rows_to_measure(heads: list[str], dtypes: list[str], *, baseline: bool) -> list[tuple[str, str]]:
-    """List the pairs of (dtype, heads) of each size, each once: float32 first, and the baseline before all."""
-    pairs = [(dtype, head) for dtype in sorted(set(dtypes), key=list(DTYPES).index) for head in heads]
-    return list(dict.fromkeys([("fp32", "all"), *pairs] if baseline else pairs))
+def rows_to_measure(dtypes: list[str], paths: list[str], heads: list[str], *, baseline: bool) -> list[Variant]:
+    """List each variant once: the baseline before all."""
+    variants = [(dtype, path, head) for dtype in dtypes for path in paths for head in heads]
+    return list(dict.fromkeys([("fp32", "plain", "all"), *variants] if baseline else variants))
+
+
+def by_network(variants: list[Variant]) -> dict[tuple[str, str], list[str]]:
+    """Group the heads by what needs a network of its own."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for dtype, path, head in variants:
+        groups.setdefault((dtype, path), []).append(head)
+    return groups
+
+
+def make(args: argparse.Namespace, dtype: str, path: str) -> Cut3r:
+    network = random_network(CONFIGS[args.config](), args.device).to_dtype(DTYPES[dtype])
+    if path == "compiled":
+        compile_blocks(network)
+    return network.pack() if path == "fast" else network
+
+
+def matrix_peak(dtype: str, device: torch.device) -> float:
+    with products(dtype):
+        return matrix_peak_gflops(DTYPES[dtype], device)
+
+
+def products(dtype: str) -> Any:
+    """TF32 for float32 products, while the context lasts."""
+
+    class Tf32:
+        def __enter__(self) -> None:
+            self.before = torch.get_float32_matmul_precision()
+            torch.set_float32_matmul_precision("high")
+
+        def __exit__(self, *_: object) -> None:
+            torch.set_float32_matmul_precision(self.before)
+
+    return Tf32() if dtype == "tf32" else nullcontext()
 
 
 @torch.inference_mode()
-def prepare(model: Cut3r, size: tuple[int, int]) -> Moment:
-    """Show a float32 network one picture of noise and remember what it makes of the next."""
-    first, second = (ViewInput(image=torch.rand(1, 3, *size, device=model.device) * 2 - 1) for _ in range(2))
-    _, state = model.step(model.initial_state(), first, model.encode(first), Outputs.none())
-    points_cam = next_frame(model, state, second, Outputs()).points_cam
-    assert points_cam is not None
-    return Moment(state, second, points_cam)
+def prepare(network: Cut3r, size: tuple[int, int]) -> Moment:
+    """Show a plain float32 network one picture of noise and remember what it makes of the next."""
+    first, second = (torch.rand(1, 3, *size) * 2 - 1 for _ in range(2))
+    engine = Engine(network, graphs=False)
+    with plain_attention():
+        (encoded,) = engine.encode(first)
+        _, state = engine.step(network.initial_state(), encoded, Outputs.none(), update=True, measure=nothing)
+        return Moment(state, second, next_frame(engine, Moment(state, second, Prediction()), Outputs()))
 
 
-@torch.inference_mode()
-def next_frame(model: Cut3r, state: StreamState, view: ViewInput, outputs: Outputs) -> Prediction:
-    """Do what a session does for a frame between its image and its result."""
-    prediction, _ = model.step(state, view, model.encode(view), outputs)
-    return prediction.to("cpu", torch.float32)
+def next_frame(engine: Engine, moment: Moment, outputs: Outputs) -> Prediction:
+    """Do what a session does for a frame between its picture and its result."""
+    (encoded,) = engine.encode(moment.image)
+    arrival, _ = engine.step(moment.state, encoded, outputs, update=True, measure=nothing)
+    return arrival.wait()[0]
+
+
+def nothing(prediction: Prediction) -> Tensor:
+    return torch.zeros(())
 
 
 def measure(
-    model: Cut3r, moment: Moment, dtype: str, heads: str, peak_gflops: float, args: argparse.Namespace
+    network: Cut3r, moment: Moment, variant: Variant, peak_gflops: float, args: argparse.Namespace
 ) -> dict[str, Any]:
     """Make one row of the table."""
-    outputs, size = HEADS[heads], moment.view.size
-    start_peak_memory(model.device)
+    dtype, path, heads = variant
+    outputs = HEADS[heads]
+    engine = Engine(network, graphs=network.device.type == "cuda" and path != "plain")
+    start_peak_memory(network.device)
     last: list[Prediction] = []
 
     def run() -> None:
-        last[:] = [next_frame(model, moment.state, moment.view, outputs)]
+        last[:] = [next_frame(engine, moment, outputs)]
 
-    timing = time_ms(run, repeats=args.repeats, warmup=args.warmup, device=model.device)
-    gflop = gflop_per_frame(model.config, size, outputs)
+    with products(dtype), plain_attention() if path == "plain" else nullcontext():
+        timing = time_ms(run, repeats=args.repeats, warmup=args.warmup, device=network.device)
+        fps = frames_per_second(network, engine, args.stream) if args.stream and heads == "points" else None
+    gflop = gflop_per_frame(network.config, moment.size, outputs)
     gflops = 1e3 * gflop / timing.median
     return {
-        "size": size,
+        "size": moment.size,
         "heads": heads,
         "dtype": dtype,
+        "path": path,
         "ms": timing.median,
         "ms_p10": timing.p10,
         "ms_p90": timing.p90,
         "cpu_ms": timing.cpu,
         "fps": 1e3 / timing.median,
+        "stream_fps": fps,
         "gflop": gflop,
         "gflops": gflops,
         "of_peak": gflops / peak_gflops,
-        "peak_memory_mb": peak_memory_mb(model.device),
-        "error": relative_error(last[0].points_cam, moment.points_cam),
+        "peak_memory_mb": peak_memory_mb(network.device),
+        "error": relative_error(last[0], moment.expected),
+        "pose_deg": pose_error_deg(last[0], moment.expected),
     }
 
 
-def relative_error(points: Tensor | None, reference: Tensor) -> float | None:
-    """Distance to the float32 points over their distance from the camera: the median pixel."""
-    if points is None:
+def relative_error(prediction: Prediction, expected: Prediction) -> float | None:
+    """Distance to the plain float32 points over their distance from the camera: the median pixel."""
+    points, reference = prediction.points_cam, expected.points_cam
+    if points is None or reference is None:
         return None
     return float(((points - reference).norm(dim=-1) / reference.norm(dim=-1)).median())
 
 
+def pose_error_deg(prediction: Prediction, expected: Prediction) -> float | None:
+    if prediction.world_from_cam is None or expected.world_from_cam is None:
+        return None
+    angle = rotation_angle(prediction.world_from_cam[:, :3, :3], expected.world_from_cam[:, :3, :3])
+    return float(angle.rad2deg())
+
+
 def add_speedup(rows: list[dict[str, Any]]) -> None:
     """Say how many times faster than the baseline of the same size each row is."""
-    baseline = {row["size"]: row["ms"] for row in rows if (row["dtype"], row["heads"]) == ("fp32", "all")}
+    baseline = {
+        row["size"]: row["ms"] for row in rows if (row["dtype"], row["path"], row["heads"]) == ("fp32", "plain", "all")
+    }
     for row in rows:
         row["speedup"] = baseline[row["size"]] / row["ms"]
 

@@ -45,7 +45,7 @@ def make_run(
     if config.weights is not None:
         path = resolve(config.weights)
         dtype = torch.bfloat16 if config.dtype is Precision.bf16 else torch.float32
-        model = load(path, device=device, dtype=dtype)
+        model = load(path, device=device, dtype=dtype).pack()
         size = config.size or trained_size(model)
         facts["weights"] = {"given": config.weights, "file": path.name, "sha256": sha256(path)}
         system = Ours(

@@ -53,7 +53,10 @@ def test_an_unfinished_run_names_what_is_missing_and_the_command(tmp_path):
     (run / "result.json").unlink()
     message = refusal(run)
     assert "1 of 3 sequences have no result: b;" in message
-    assert f"finish it: python -m eval.relpose dataset=tum root=data weights=weights/ours.pth name=ours out={run}" in message
+    assert (
+        f"finish it: python -m eval.relpose dataset=tum root=data weights=weights/ours.pth name=ours out={run}"
+        in message
+    )
 
 
 def test_a_run_that_was_only_begun_is_unfinished(tmp_path):

@@ -19,16 +19,19 @@ ROW = {
     "size",
     "heads",
     "dtype",
+    "path",
     "ms",
     "ms_p10",
     "ms_p90",
     "fps",
+    "stream_fps",
     "gflop",
     "gflops",
     "of_peak",
     "cpu_ms",
     "peak_memory_mb",
     "error",
+    "pose_deg",
 }
 ENVIRONMENT = {"date", "command", "commit", "cpu", "cores", "gpu", "torch", "threads", "load_average"}
 
@@ -58,9 +61,8 @@ def test_latency_ends_with_a_table_and_a_record():
 @pytest.mark.slow
 def test_latency_tells_what_bfloat16_costs_in_accuracy():
     _, record = run_benchmark("latency", "--dtype", "bf16", "--dtype", "fp32", "--baseline", "none", "--repeats", "1")
-    assert [row["dtype"] for row in record["rows"]] == ["fp32", "bf16"]
-    assert record["rows"][0]["error"] == 0.0
-    assert 1e-5 < record["rows"][1]["error"] < 0.05
+    errors = {row["dtype"]: row["error"] for row in record["rows"]}
+    assert errors["fp32"] < 1e-5 < errors["bf16"] < 0.05
 
 
 @pytest.mark.parametrize("size", ["48", "48x60"])

@@ -1,9 +1,13 @@
-"""Softmax attention: the plain definition, and a twin for bfloat16 on a CPU.
+"""Softmax attention with rotated queries and keys: the definition, and a twin for inference on a CPU.
 
-PyTorch's fused kernel keeps the scores of a block of queries in the cache. On a CPU in bfloat16 it reaches a third of
-the speed of matrix products; plain products of a few heads at a time, whose scores fit into the cache as well, reach
-more than half (benchmarks/README.md).
+On a CPU, memory decides. The twin touches queries and keys less often, and in bfloat16 replaces PyTorch's fused kernel,
+which reaches a third of the speed of matrix products there, by products of a few heads at a time: their scores stay in
+the cache.
 """
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +17,11 @@ from torch import Tensor
 
 from cut3r.model.rope import Angles, rotate_pair
 
-FEWEST_SCORES = 1 << 16  # per head; below, the fused kernel is as good
+FEWEST_SCORES = 1 << 16  # of a head; for smaller ones the twin's steps cost more than they save
+HEADS_TOGETHER = 8
+
+_scratch = threading.local()  # a new buffer for each layer would cost as much time as the softmax
+_twin = threading.local()
 
 
 def attend(
@@ -24,30 +32,84 @@ def attend(
     k_angles: Angles | None,
 ) -> Float[Tensor, "b n d"]:
     """Softmax attention with scale c^-0.5, the heads concatenated. A side without angles is not rotated."""
+    if q_angles is None or k_angles is None or not _suits_the_twin(q, k):
+        return attend_plain(q, k, v, q_angles, k_angles)
+    return attend_on_cpu(q, k, v, q_angles, k_angles)
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Take the definition everywhere, in this thread: for comparisons."""
+    _twin.off = True
+    try:
+        yield
+    finally:
+        _twin.off = False
+
+
+def attend_plain(
+    q: Float[Tensor, "b heads n c"],
+    k: Float[Tensor, "b heads m c"],
+    v: Float[Tensor, "b heads m c"],
+    q_angles: Angles | None,
+    k_angles: Angles | None,
+) -> Float[Tensor, "b n d"]:
+    """Do what `attend` does, anywhere: the definition to which the twin is compared."""
     q, k = rotate_pair(q, k, q_angles, k_angles)
-    mix = mix_by_heads if _is_faster_by_heads(q, k) else F.scaled_dot_product_attention
-    return rearrange(mix(q, k, v), "b heads n c -> b n (heads c)")
+    return rearrange(F.scaled_dot_product_attention(q, k, v), "b heads n c -> b n (heads c)")
 
 
-@torch.compiler.disable  # a loop over fixed buffers: nothing to fuse
-def mix_by_heads(
-    q: Float[Tensor, "b heads n c"], k: Float[Tensor, "b heads m c"], v: Float[Tensor, "b heads m c"]
-) -> Float[Tensor, "b heads n c"]:
-    """Do what `scaled_dot_product_attention` does, a few heads at a time: one per thread. Without gradients."""
-    b, heads, n, c = q.shape
-    step = min(heads, max(2, torch.get_num_threads()))
-    mixed = torch.empty(b, n, heads, c, dtype=q.dtype, device=q.device).transpose(1, 2)  # as it is read afterwards
-    buffer = torch.empty(step, n, k.shape[2], dtype=q.dtype, device=q.device)
-    q = q * c**-0.5
-    for sample in range(b):
-        for first in range(0, heads, step):
-            some = slice(first, min(first + step, heads))
-            scores = torch.bmm(q[sample, some], k[sample, some].mT, out=buffer[: some.stop - first])
-            torch.softmax(scores, dim=-1, out=scores)
-            mixed[sample, some] = scores @ v[sample, some]
+def attend_on_cpu(
+    q: Float[Tensor, "b heads n c"],
+    k: Float[Tensor, "b heads m c"],
+    v: Float[Tensor, "b heads m c"],
+    q_angles: Angles,
+    k_angles: Angles,
+) -> Float[Tensor, "b n d"]:
+    """Do what `attend` does, without gradients."""
+    scale = q.shape[-1] ** -0.5
+    if q.dtype is torch.bfloat16:
+        q, k = turn(q, q_angles, scale), turn(k, k_angles)
+        mixed = torch.stack([_mix(*sample) for sample in zip(q, k, v.contiguous(), strict=True)])
+    else:
+        mixed = F.scaled_dot_product_attention(turn(q, q_angles), turn(k, k_angles), v)
+    return rearrange(mixed, "b heads n c -> b n (heads c)")
+
+
+def turn(x: Float[Tensor, "b heads n c"], angles: Angles, scale: float = 1.0) -> Float[Tensor, "b heads n c"]:
+    """Rotate as `rope.rotate`, and scale: in place in one copy, which lies head by head."""
+    cos, sin = angles
+    signs = sin.new_tensor([-1.0, 1.0, -1.0, 1.0]).repeat_interleave(sin.shape[-1] // 4)
+    wide = x.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+    a, b, c, d = wide.chunk(4, dim=-1)
+    swapped = torch.cat((b, a, d, c), dim=-1)
+    return wide.mul_(cos * scale).addcmul_(swapped, sin * (signs * scale)).to(x.dtype)
+
+
+def _suits_the_twin(q: Tensor, k: Tensor) -> bool:
+    in_the_way = torch.is_grad_enabled() or torch.compiler.is_compiling() or getattr(_twin, "off", False)
+    return q.device.type == "cpu" and q.shape[2] * k.shape[2] >= FEWEST_SCORES and not in_the_way
+
+
+def _mix(
+    q: Float[Tensor, "heads n c"], k: Float[Tensor, "heads m c"], v: Float[Tensor, "heads m c"]
+) -> Float[Tensor, "heads n c"]:
+    """Attention of one sample, some heads at a time; the queries are scaled already."""
+    together = min(len(q), max(HEADS_TOGETHER, torch.get_num_threads()))
+    mixed = torch.empty_like(q)
+    buffer = _buffer(together, q.shape[1], k.shape[1])
+    parts = (tensor.split(together) for tensor in (q, k, v, mixed))
+    for some_q, some_k, some_v, some_mixed in zip(*parts, strict=True):
+        scores = torch.bmm(some_q, some_k.mT, out=buffer[: len(some_q)])
+        torch.bmm(torch.softmax(scores, dim=-1, out=scores), some_v, out=some_mixed)
     return mixed
 
 
-def _is_faster_by_heads(q: Tensor, k: Tensor) -> bool:
-    large = q.shape[2] * k.shape[2] >= FEWEST_SCORES
-    return large and q.device.type == "cpu" and q.dtype is torch.bfloat16 and not torch.is_grad_enabled()
+def _buffer(heads: int, n: int, m: int) -> Float[Tensor, "heads n m"]:
+    """Scratch memory of this thread: the largest block that was ever asked for."""
+    numbers = heads * n * m
+    kept = getattr(_scratch, "scores", None)
+    if kept is None or len(kept) < numbers:
+        kept = _scratch.scores = torch.empty(numbers, dtype=torch.bfloat16)
+    scores: Tensor = kept[:numbers].view(heads, n, m)
+    return scores

@@ -10,14 +10,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cut3r.model.attention import attend
+from cut3r.model.packed import packed_linear
 from cut3r.model.rope import Angles
 
 
 class Linear(nn.Linear):
     """A linear layer that takes any floating type and computes in that of its weights."""
 
+    packed: Tensor | None = None  # the weight, if it is packed: `Cut3r.pack`
+
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x.to(self.weight.dtype))
+        x = x.to(self.weight.dtype)
+        return super().forward(x) if self.packed is None else packed_linear(x, self.packed, self.bias)
+
+    def forward_gelu(self, x: Tensor) -> Tensor:
+        """`forward`, and the exact (erf) GELU after it."""
+        if self.packed is None:
+            return F.gelu(self(x))
+        return packed_linear(x.to(self.weight.dtype), self.packed, self.bias, gelu=True)
 
 
 class Conv2d(nn.Conv2d):
@@ -44,8 +54,15 @@ class LayerNorm(nn.LayerNorm):
         super().__init__(width, eps=1e-6)
 
 
+def add(x: Float[Tensor, "b n d"], change: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+    """Add to the residual stream, which is float32 whatever the type of the change."""
+    if change.dtype is not x.dtype and x.device.type == "cpu":
+        return change.to(x.dtype).add_(x)  # a CPU adds numbers of two types one by one, five times slower
+    return x + change
+
+
 class Mlp(nn.Module):
-    """Two linear layers with the exact (erf) GELU between them."""
+    """Two linear layers with a GELU between them."""
 
     def __init__(self, width: int, hidden: int, out: int | None = None) -> None:
         super().__init__()
@@ -53,7 +70,7 @@ class Mlp(nn.Module):
         self.fc2 = Linear(hidden, width if out is None else out)
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n e"]:
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(self.fc1.forward_gelu(x))
 
 
 class SelfAttention(nn.Module):
@@ -102,8 +119,8 @@ class SelfBlock(nn.Module):
         self.mlp = Mlp(width, mlp_ratio * width)
 
     def forward(self, x: Float[Tensor, "b n d"], angles: Angles | None) -> Float[Tensor, "b n d"]:
-        x = x + self.attn(self.norm1(x), angles)
-        return x + self.mlp(self.norm2(x))
+        x = add(x, self.attn(self.norm1(x), angles))
+        return add(x, self.mlp(self.norm2(x)))
 
 
 class CrossBlock(nn.Module):
@@ -126,9 +143,9 @@ class CrossBlock(nn.Module):
         x_angles: Angles | None = None,
         partner_angles: Angles | None = None,
     ) -> Float[Tensor, "b n d"]:
-        x = x + self.attn(self.norm1(x), x_angles)
-        x = x + self.cross(self.norm2(x), self.norm_partner(partner), x_angles, partner_angles)
-        return x + self.mlp(self.norm3(x))
+        x = add(x, self.attn(self.norm1(x), x_angles))
+        x = add(x, self.cross(self.norm2(x), self.norm_partner(partner), x_angles, partner_angles))
+        return add(x, self.mlp(self.norm3(x)))
 
 
 class ModulatedNorm(nn.Module):
@@ -157,5 +174,5 @@ class ModulatedBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b n d"], by: Float[Tensor, "b 1 d"], angles: Angles | None
     ) -> Float[Tensor, "b n d"]:
-        x = x + self.attn(self.norm1(x, by), angles)
-        return x + self.mlp(self.norm2(x, by))
+        x = add(x, self.attn(self.norm1(x, by), angles))
+        return add(x, self.mlp(self.norm2(x, by)))

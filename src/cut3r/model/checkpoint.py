@@ -31,6 +31,7 @@ from cut3r.model.constructor import config_from_constructor, constructor_from_co
 from cut3r.model.file_kind import REMEDY
 from cut3r.model.network import Cut3r
 from cut3r.model.official_names import official_from_ours, ours_from_official
+from cut3r.model.packed import PackedWeightsError
 from cut3r.model.speed import fastest_dtype
 from cut3r.model.weight_file import WeightFile, describe, read_weight_file
 
@@ -78,10 +79,11 @@ def save(model: Cut3r, path: str | Path) -> None:
     """Write the network in our own format; `load` gives it back with the same numbers.
 
     Raises:
-        ValueError: `path` does not end in .safetensors.
+        ValueError: `path` does not end in .safetensors, or the weights are packed.
     """
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"our own format is safetensors, so {path} must end in .safetensors")
+    _require_weights(model)
     entries = {name: entry.detach().cpu().contiguous() for name, entry in model.state_dict().items()}
     header = {"format": FORMAT, "version": VERSION, "config": config_to_json(model.config)}
     with _replacing(Path(path)) as temporary:
@@ -92,10 +94,11 @@ def export_official(model: Cut3r, path: str | Path) -> None:
     """Write the network under the official names, in float32, as a file that the original code can load.
 
     Raises:
-        ValueError: The configuration has something that official files cannot say.
+        ValueError: The configuration has something that official files cannot say, or the weights are packed.
     """
     from omegaconf import OmegaConf  # what `args` is in the official files; reading them does not need it
 
+    _require_weights(model)
     args = OmegaConf.create({"model": constructor_from_config(model.config)})
     entries = {}
     for name, entry in model.state_dict().items():
@@ -103,6 +106,11 @@ def export_official(model: Cut3r, path: str | Path) -> None:
         entries.update(dict.fromkeys(official_from_ours(name), exported))  # two names, one tensor
     with _replacing(Path(path)) as temporary:
         torch.save({"args": args, "model": entries, "epoch": 0}, temporary)
+
+
+def _require_weights(model: Cut3r) -> None:
+    if model.is_packed:
+        raise PackedWeightsError("the weights are packed and cannot be saved: load the network in float32 for that")
 
 
 def config_to_json(config: ModelConfig) -> str:

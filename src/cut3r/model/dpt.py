@@ -36,7 +36,7 @@ class DptHead(nn.Module):
             Conv2d(features, features // 2, kernel_size=3, padding=1),
             Upsample(),
             Conv2d(features // 2, 128, kernel_size=3, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             Conv2d(128, channels, kernel_size=1),
         )
 
@@ -78,7 +78,7 @@ class ResidualUnit(nn.Module):
         self.conv2 = Conv2d(channels, channels, kernel_size=3, padding=1)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        return x + self.conv2(F.relu(self.conv1(F.relu(x))))
+        return x + self.conv2(F.relu(self.conv1(F.relu(x)), inplace=True))
 
 
 class Upsample(nn.Module):

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from cut3r.model.blocks import MATRIX_LAYERS
+from cut3r.model.blocks import MATRIX_LAYERS, Linear
 from cut3r.model.config import ModelConfig
 from cut3r.model.decoder import Decoder
 from cut3r.model.encoder import Combine, Tokens, ViewEncoder, ViewInput
 from cut3r.model.heads import Heads
 from cut3r.model.initialize import initialize
 from cut3r.model.memory import PoseMemory
+from cut3r.model.packed import PackedWeightsError, can_pack, pack
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.state import StreamState, write_where
 
@@ -55,12 +56,30 @@ class Cut3r(nn.Module):
         Raises:
             ValueError: A type that the network does not run in.
         """
+        if self.is_packed:
+            raise PackedWeightsError("packed weights cannot be converted: load the network again in the other type")
         if dtype not in (torch.float32, torch.bfloat16, torch.float16):
             raise ValueError(f"dtype {dtype} is not supported; use torch.float32, torch.bfloat16 or torch.float16")
         pose_head = set(self.heads.pose.modules())
         for module in self.modules():
             if isinstance(module, MATRIX_LAYERS) and module not in pose_head:
                 module.to(dtype)
+        return self
+
+    @property
+    def is_packed(self) -> bool:
+        return self.memory.key.packed is not None
+
+    def pack(self) -> "Cut3r":
+        """Sort the weights of the matrix products in place: a tenth more speed in bfloat16 on a CPU.
+
+        The network can then run, but not be saved, trained, moved or converted. Of another type, on another device, or
+        where PyTorch cannot do it, nothing happens.
+        """
+        if can_pack() and self.device.type == "cpu" and not self.is_packed:
+            for module in self.modules():
+                if isinstance(module, Linear) and module.weight.dtype is torch.bfloat16:
+                    module.packed = pack(module)
         return self
 
     def initial_state(self, batch_size: int = 1) -> StreamState:
