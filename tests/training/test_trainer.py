@@ -3,14 +3,17 @@ import math
 import pytest
 import torch
 from accelerate import Accelerator
+from torch.utils.flop_counter import FlopCounterMode
 
+from cut3r.model.encoder import ViewInput
+from cut3r.model.prediction import Outputs
 from cut3r.training.config import RunConfig
 from cut3r.training.freeze import Freeze
 from cut3r.training.loss_config import LossConfig
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
 from cut3r.training.monitor import read_log
 from cut3r.training.optim import OptimConfig
-from cut3r.training.precision import Precision
+from cut3r.training.precision import Precision, recompute_blocks
 from cut3r.training.rollout import RolloutConfig
 from cut3r.training.trainer import TooManyBadStepsError, Trainer
 from tests.training.fake_feed import FakeFeed, random_views, small_network, some_samples, weights
@@ -89,11 +92,27 @@ def test_mixed_precision_learns_nearly_the_same(tmp_path, precision):
     assert difference.norm() < 0.1 * change.norm()
 
 
-def test_gradient_checkpointing_learns_the_same(tmp_path):
+@pytest.mark.parametrize("keep_products", [False, True])
+def test_gradient_checkpointing_learns_the_same(tmp_path, keep_products):
+    options = {"gradient_checkpointing": True, "keep_products": keep_products}
     plain = learned(tmp_path / "plain", FakeFeed(length=1))
-    recomputed = learned(tmp_path / "recomputed", FakeFeed(length=1), gradient_checkpointing=True)
+    other = learned(tmp_path / "other", FakeFeed(length=1), **options)
     for name, value in plain.items():
-        torch.testing.assert_close(recomputed[name], value)
+        torch.testing.assert_close(other[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_products_that_are_kept_are_not_computed_again():
+    counts = {}
+    for keep in (None, False, True):
+        model = small_network()
+        if keep is not None:
+            recompute_blocks(model, keep_products=keep)
+        view = ViewInput(image=torch.rand(1, 3, 32, 32))
+        with FlopCounterMode(display=False) as counter:
+            loss = model.rollout([view], outputs=Outputs.all()).predictions[0].points_world.sum()
+            loss.backward()
+        counts[keep] = counter.get_total_flops()
+    assert counts[True] == counts[None] < counts[False]
 
 
 def test_what_is_frozen_stays(tmp_path):

@@ -183,7 +183,7 @@ def _fill_optimizer(trained: Trained, entries: dict[str, dict[str, Tensor]], pat
         places = trained.optimizer.state[parameter]
         for key, value in entries[name].items():
             if key == "step":
-                places[key] = value
+                places[key] = value.to(parameter.device)  # where the fused optimizer wants it
             else:
                 places[key] = torch.zeros_like(parameter)
                 fill(places[key], value)

@@ -98,6 +98,8 @@ class RunConfig:
     """One run: where it writes, how it starts, when it saves, tells and stops.
 
     A run that finds training states in `output_dir` continues from the newest; `resume` names another one.
+    `gradient_checkpointing` forgets activations and computes them again; with `keep_products` only those that are cheap
+    to compute. `compile` compiles the network's blocks, which takes a minute at the first batch of each shape.
     `pretrained` gives a new run its first weights (`encoder_only`: the encoders alone, with their norms). Intervals
     named `..._epochs` may be fractions: 0.1 saves ten times per epoch. `max_minutes` counts this start of the run
     only: it ends with a training state, and the same command goes on from there.
@@ -110,6 +112,8 @@ class RunConfig:
     precision: Precision = Precision.bf16
     sharding: Sharding = Sharding.ddp
     gradient_checkpointing: bool = False
+    keep_products: bool = False
+    compile: bool = False
     cudnn_benchmark: bool = True
     freeze: Freeze = Freeze.none
     train_only: list[str] = field(default_factory=list)

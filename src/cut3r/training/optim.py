@@ -17,7 +17,7 @@ class OptimConfig:
     state, memory slots, place holders) out of the weight decay, as norms and biases are. `ema_decay` keeps an
     exponential average of the weights beside them, which is then validated and exported. An iteration whose loss is
     not finite or above `max_loss`, or whose gradient is not finite, is not learned from; `max_bad_steps` of them in a
-    row end the training.
+    row end the training. `fused` updates all weights in one kernel.
     """
 
     lr: float = 1e-4
@@ -28,6 +28,7 @@ class OptimConfig:
     decay_tokens: bool = True
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = 1e-8
+    fused: bool = True
     encoder_lr_scale: float = 1.0
     clip_norm: float = 1.0
     accumulate: int = 1
@@ -102,7 +103,7 @@ def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
     groups = parameter_groups(model, config)
     if not groups:
         raise ValueError("no parameter is trainable; change `run.freeze` or `run.train_only`")
-    return torch.optim.AdamW(groups, lr=0.0, betas=config.betas, eps=config.eps)
+    return torch.optim.AdamW(groups, lr=0.0, betas=config.betas, eps=config.eps, fused=config.fused)
 
 
 class WeightAverage:

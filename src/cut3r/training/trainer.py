@@ -18,6 +18,7 @@ from torch.nn.utils import clip_grad_norm_
 from cut3r.data.view import View
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Prediction
+from cut3r.model.speed import compile_blocks
 from cut3r.training.checkpoint import Progress, Trained, latest_state, read_state, write_state, write_weights
 from cut3r.training.config import RunConfig
 from cut3r.training.freeze import freeze
@@ -95,7 +96,9 @@ class Trainer:
         freeze(model, run.freeze, run.train_only)
         keep_outputs_float32(model)
         if run.gradient_checkpointing:
-            recompute_blocks(model)
+            recompute_blocks(model, keep_products=run.keep_products)
+        if run.compile:
+            compile_blocks(model)
         self.step = distribute(
             TrainingStep(model, run.precision, detached_inputs=rollout.detached_inputs), accelerator, run.sharding
         )
