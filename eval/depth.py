@@ -1,7 +1,9 @@
 """What single-picture and video depth share: how a set's depth is scored, and what the report draws of it."""
 
+from abc import abstractmethod
 from dataclasses import asdict
 from itertools import pairwise
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -9,18 +11,52 @@ from jaxtyping import Float
 from cut3r.io.images import read_image, resize
 from cut3r.metrics.depth_alignment import DepthAlignment, ScaleShift
 from cut3r.metrics.depth_pairs import DepthPairs
-from cut3r.metrics.depth_scoring import NO_CLIP, DepthScorer, DepthScores, DepthScoring, resize_cubic
-from eval.protocol import Item, Look, Metrics
+from cut3r.metrics.depth_scoring import NO_CLIP, DepthScores, DepthScoring, resize_cubic
+from eval.protocol import EvaluationProtocol, Item, Look, Metrics, Score
 from eval.saved import Predictions
 from eval.sequences.sequence import Sequence
+from eval.system import Wanted
 
 SINTEL_LIMIT_M = 70.0
 LOOK_WIDTH = 256  # pixels, of the maps in the report
 LOOK_FRAMES = 3
+AS_TEXT = ("pre_clip", "post_clip", "alignment")  # JSON knows neither infinity nor members of an Enum
 
 # spec/eval_metrics.md 1, "Settings per data set"; families of sets, long variants included
 MAX_DEPTH = {"sintel": SINTEL_LIMIT_M, "bonn": 70.0}
 POST_CLIP = {"sintel": (NO_CLIP[0], SINTEL_LIMIT_M)}
+
+
+class DepthProtocol(EvaluationProtocol):
+    """Depth of whole pictures, aligned to the truth by some rules; children say what gets an alignment of its own.
+
+    Attributes:
+        default, published: The rules, and those of the published scripts.
+    """
+
+    wanted: ClassVar[Wanted] = Wanted(depth=True, whole_picture=True)
+    weighted: ClassVar[bool] = True
+    default: ClassVar[tuple[DepthAlignment, ...]]
+    published: ClassVar[tuple[DepthAlignment, ...]]
+
+    def __init__(self, dataset: str, alignments: list[DepthAlignment], *, parity: bool = False) -> None:
+        """`alignments` empty takes the protocol's own."""
+        self.alignments = alignments or list(self.published if parity else self.default)
+        self.scoring = scoring(dataset, parity=parity)
+        self.parity = parity
+
+    def settings(self) -> dict[str, Any]:
+        scoring = {name: str(value) if name in AS_TEXT else value for name, value in asdict(self.scoring).items()}
+        return {**scoring, "alignments": [each.value for each in self.alignments]}
+
+    def score(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
+        if len(predictions) != len(sequence):
+            raise ValueError(f"{len(predictions)} predictions for {len(sequence)} frames; expected one each")
+        return self.score_pairs(sequence, predictions)
+
+    @abstractmethod
+    def score_pairs(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
+        """Do what `score` does, for as many predictions as frames."""
 
 
 def scoring(dataset: str, *, parity: bool) -> DepthScoring:
@@ -74,6 +110,3 @@ def depth_look(sequence: Sequence, predictions: Predictions, fit: ScaleShift) ->
             h, w = look[f"true_{number}"].shape
             look[f"image_{number}"] = resize(read_image(sequence.images[number]), (h, w))
     return look
-
-
-__all__ = ["DepthAlignment", "DepthScorer", "depth_look", "errors_by_frame", "item", "scoring"]

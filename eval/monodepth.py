@@ -3,40 +3,26 @@
 Each picture is a stream of its own, aligned to its truth by the ratio of medians. Source: spec/eval_metrics.md 1.
 """
 
-from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from eval.depth import DepthAlignment, DepthScorer, depth_look, item, scoring
-from eval.protocol import EvaluationProtocol, Item, Look, Score
+from cut3r.metrics.depth_alignment import DepthAlignment
+from cut3r.metrics.depth_scoring import DepthScorer
+from eval.depth import DepthProtocol, depth_look, item
+from eval.protocol import Item, Look, Score
 from eval.saved import Predictions
 from eval.sequences.sequence import Sequence
-from eval.system import Wanted
-from eval.video_depth import plain
-
-DEFAULT = (DepthAlignment.median, DepthAlignment.metric)
-PARITY = (DepthAlignment.median,)
 
 
-class MonoDepth(EvaluationProtocol):
+class MonoDepth(DepthProtocol):
     name: ClassVar[str] = "monodepth"
-    wanted: ClassVar[Wanted] = Wanted(depth=True, whole_picture=True)
-    weighted: ClassVar[bool] = True
-
-    def __init__(self, dataset: str, alignments: list[DepthAlignment], *, parity: bool = False) -> None:
-        self.alignments = alignments or list(PARITY if parity else DEFAULT)
-        self.scoring = scoring(dataset, parity=parity)
-        self.parity = parity
-
-    def settings(self) -> dict[str, Any]:
-        return {**plain(asdict(self.scoring)), "alignments": [each.value for each in self.alignments]}
+    default = (DepthAlignment.median, DepthAlignment.metric)
+    published = (DepthAlignment.median,)
 
     def streams(self, sequence: Sequence) -> list[range]:
         return [range(number, number + 1) for number in range(len(sequence))]
 
-    def score(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
+    def score_pairs(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
         assert sequence.read_depth is not None
-        if len(predictions) != len(sequence):
-            raise ValueError(f"{len(predictions)} predictions for {len(sequence)} pictures; expected one each")
         groups: dict[str, list[Item]] = {alignment.value: [] for alignment in self.alignments}
         unknown: list[str] = []
         look: Look = {}

@@ -4,36 +4,23 @@ A whole sequence is one stream and one long list of pixels, aligned to the truth
 Source: spec/eval_metrics.md 1.
 """
 
-from dataclasses import asdict
 from typing import Any, ClassVar
 
-from eval.depth import DepthAlignment, DepthScorer, depth_look, errors_by_frame, item, scoring
-from eval.protocol import EvaluationProtocol, Item, Look, Score
+from cut3r.metrics.depth_alignment import DepthAlignment
+from cut3r.metrics.depth_scoring import DepthScorer
+from eval.depth import DepthProtocol, depth_look, errors_by_frame, item
+from eval.protocol import Item, Look, Score
 from eval.saved import Predictions
 from eval.sequences.sequence import Sequence
-from eval.system import Wanted
-
-DEFAULT = (DepthAlignment.metric, DepthAlignment.scale, DepthAlignment.scale_shift)
-PARITY = (DepthAlignment.metric, DepthAlignment.scale_published, DepthAlignment.scale_shift_published)
 
 
-class VideoDepth(EvaluationProtocol):
+class VideoDepth(DepthProtocol):
     name: ClassVar[str] = "video_depth"
-    wanted: ClassVar[Wanted] = Wanted(depth=True, whole_picture=True)
-    weighted: ClassVar[bool] = True
+    default = (DepthAlignment.metric, DepthAlignment.scale, DepthAlignment.scale_shift)
+    published = (DepthAlignment.metric, DepthAlignment.scale_published, DepthAlignment.scale_shift_published)
 
-    def __init__(self, dataset: str, alignments: list[DepthAlignment], *, parity: bool = False) -> None:
-        self.alignments = alignments or list(PARITY if parity else DEFAULT)
-        self.scoring = scoring(dataset, parity=parity)
-        self.parity = parity
-
-    def settings(self) -> dict[str, Any]:
-        return {**plain(asdict(self.scoring)), "alignments": [each.value for each in self.alignments]}
-
-    def score(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
+    def score_pairs(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
         assert sequence.read_depth is not None
-        if len(predictions) != len(sequence):
-            raise ValueError(f"{len(predictions)} predictions for {len(sequence)} frames; expected one each")
         groups: dict[str, list[Item]] = {}
         notes: dict[str, Any] = {}
         look: Look = {}
@@ -50,13 +37,6 @@ class VideoDepth(EvaluationProtocol):
                 if alignment is self.alignments[0]:
                     look |= depth_look(sequence, predictions, fit)
         return Score(groups, notes), look
-
-
-def plain(settings: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows neither infinity nor members of an Enum."""
-    return {
-        key: str(value) if key in ("pre_clip", "post_clip", "alignment") else value for key, value in settings.items()
-    }
 
 
 def main() -> None:
