@@ -1,7 +1,7 @@
 """The code in README.md and docs/ runs, the commands parse, the links lead somewhere.
 
 Python blocks of a page run in order, in one namespace, in a folder with what the pages name: checkpoints (of a tiny
-random network), a video, photos, a recording with depth. A block that cannot run says why in a comment directly above it:
+random network), a video, photos, a recording with depth. A block that cannot run says why in a comment directly above:
 <!-- not run: needs a webcam -->
 """
 

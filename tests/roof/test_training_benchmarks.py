@@ -22,6 +22,7 @@ from benchmarks.scores import (
     score,
     summary,
 )
+from benchmarks.training_curve import draw, minutes
 from cut3r.data.walks import WalkConfig
 from cut3r.geometry.poses import pose_from_parts
 from cut3r.inference.preprocess import FitConfig, fit
@@ -224,3 +225,31 @@ def test_loader_measures_each_number_of_workers():
         assert row["samples_per_s"] == pytest.approx(1e3 * 2 / row["ms_per_batch"])  # batches of two
         assert row["frames_per_s"] == pytest.approx(row["views"] * row["samples_per_s"])
     assert record["rendering_ms"] > 0
+
+
+def log_line(time: float, kind: str = "train") -> dict:
+    errors = {"abs_rel": 0.2, "translation_m": 0.1, "rotation_deg": 5.0}
+    return {"kind": kind, "time": 1e9 + time, "loss": 1.0, **(errors if kind != "train" else {})}
+
+
+def test_a_pause_between_two_runs_is_not_training():
+    lines = [log_line(time) for time in (0, 20, 50, 70, 7270, 7300)]
+    assert minutes(lines) == pytest.approx([0, 1 / 3, 5 / 6, 7 / 6, 7 / 6, 5 / 3])
+
+
+def test_a_log_without_validation_cannot_be_drawn(tmp_path):
+    with pytest.raises(ValueError, match="2 lines of training and 0 of validation"):
+        draw([log_line(0), log_line(1)], tmp_path / "curve.png")
+    draw([log_line(0), log_line(1, "synthetic")], tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_overfit_tells_when_the_goals_were_reached():
+    shorter = ["optim.epochs=2", "data.samples.synthetic=2", "data.num_views=2"]
+    printed, record = run_benchmark("overfit", *shorter)
+    assert "THE GOALS ARE NOT REACHED" in printed  # nothing is learned in four steps
+    assert record["passed"] is None
+    assert 1 < record["scene_size_m"] < 8  # a room
+    assert [row["step"] for row in record["rows"]] == [2, 4]
+    assert record["rows"][0]["pose_share"] > 0.02
