@@ -207,6 +207,16 @@ def test_our_own_format_gives_the_same_network_back(official, tmp_path):
     assert_holds(again, short_linear())
 
 
+def test_our_own_format_can_be_stored_in_half_the_size(official, tmp_path):
+    model = load(official)
+    save(model, tmp_path / "whole.safetensors")
+    save(model, tmp_path / "half.safetensors", dtype=torch.float16)
+    whole, half = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("whole", "half"))
+    assert half < 0.6 * whole
+    for name, entry in load(tmp_path / "half.safetensors").state_dict().items():
+        assert torch.equal(entry, model.state_dict()[name].half().float()), name
+
+
 def test_our_own_format_keeps_what_official_files_cannot_say(tmp_path):
     config = replace(config_from_constructor(CONSTRUCTOR), ray_direction=RayDirection.direction, head_blocks=1)
     model = Cut3r(config)

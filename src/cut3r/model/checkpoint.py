@@ -75,8 +75,12 @@ def load(
     return model.eval()
 
 
-def save(model: Cut3r, path: str | Path) -> None:
+def save(model: Cut3r, path: str | Path, *, dtype: torch.dtype | None = None) -> None:
     """Write the network in our own format; `load` gives it back with the same numbers.
+
+    Args:
+        dtype: What the numbers are stored as, such as torch.float16 for half the size, and rounded to; `load` converts
+            them back. None keeps them as they are.
 
     Raises:
         ValueError: `path` does not end in .safetensors, or the weights are packed.
@@ -84,7 +88,7 @@ def save(model: Cut3r, path: str | Path) -> None:
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"our own format is safetensors, so {path} must end in .safetensors")
     _require_weights(model)
-    entries = {name: entry.detach().cpu().contiguous() for name, entry in model.state_dict().items()}
+    entries = {name: entry.detach().to("cpu", dtype).contiguous() for name, entry in model.state_dict().items()}
     header = {"format": FORMAT, "version": VERSION, "config": config_to_json(model.config)}
     with _replacing(Path(path)) as temporary:
         save_file(entries, temporary, metadata=header)
