@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from cut3r.io.machine import SLEEPY_THREADS
+
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.inference.meter import Meter
     from cut3r.inference.reconstruction import Reconstruction
@@ -86,7 +88,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see docs/quickstart.md, "On a CPU"; torch is not loaded yet
+    os.environ.update(SLEEPY_THREADS | os.environ)  # torch is not loaded yet
     try:
         return run(args)
     except KeyboardInterrupt:

@@ -22,7 +22,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the demo does
+from cut3r.io.machine import SLEEPY_THREADS
+
+os.environ.update(SLEEPY_THREADS | os.environ)  # as the demo does
 
 import torch
 from flops import gflop_per_frame

@@ -2,6 +2,6 @@
 
 import os
 
-# Threads that wait for each other by spinning take the processor from those they wait for, as soon as any other program
-# runs: eight times slower, measured. It must be said before torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from cut3r.io.machine import SLEEPY_THREADS
+
+os.environ.update(SLEEPY_THREADS | os.environ)
