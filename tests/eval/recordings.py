@@ -44,7 +44,8 @@ class Oracle:
         distort: Callable[[FramePrediction], FramePrediction] = lambda prediction: prediction,
         name: str = "oracle",
     ) -> None:
-        self.by_picture = {self._key(s, n): (s, n) for s in sequences for n in range(len(s))}
+        self.only = sequences[0] if len(sequences) == 1 else None
+        self.by_picture = {self._key(s, n): s for s in sequences for n in range(len(s))}
         self.views = MultiViewReconstruction(ReconOptions([ReconAlignment.published]), size=size)
         self.distort, self.name = distort, name
         self.seen: list[str] = []
@@ -76,7 +77,7 @@ class Oracle:
         )
 
     def _sequence_of(self, rgb: np.ndarray) -> Sequence:
-        return self.by_picture[rgb.tobytes()][0]
+        return self.only or self.by_picture[rgb.tobytes()]
 
     def _key(self, sequence: Sequence, number: int) -> bytes:
         return read_image(sequence.images[number]).tobytes()
