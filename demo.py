@@ -1,7 +1,7 @@
 """Turn footage into a metric 3D reconstruction: video, webcam or photos in; points, cameras and depth out.
 
+python demo.py                                                  the example clip, with the bundled tiny network
 python demo.py --model_path 512-dpt --seq_path kitchen.mp4      your footage, with the official weights
-python demo.py --model_path 512-dpt                             the example clip that comes with the project
 """
 
 import argparse
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # imported when needed: --help answers at once
 logger = logging.getLogger("demo")
 
 FAILED, WRONG_ARGUMENTS, NO_INPUT, INTERRUPTED = 1, 2, 3, 130
-TINY = "the bundled tiny network, which knows synthetic rooms only (--model_path 512-dpt is for real footage)"
+TINY = "the bundled tiny network: rough depth of synthetic rooms, cameras that hardly move (real footage: 512-dpt)"
 DTYPES = ("auto", "fp32", "tf32", "bf16")
 LOOKAHEAD = 8  # frames of a file that are read before they are needed; a camera's would be late
 BUNDLED_CLIP = Path(__file__).parent / "assets" / "example.mp4"
@@ -77,13 +77,20 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="FILE",
         help="scene.ply, scene.glb, traj.tum, ...; repeat",
     )
-    add("--vis_threshold", type=float, default=1.5, help="show and save points above this confidence")
+    add(
+        "--vis_threshold",
+        type=float,
+        help="show and save points above this confidence (default: 1.5; with the tiny network, which is never sure, 0)",
+    )
     add("--voxel-size", type=float, default=0.01, metavar="M", help="metres between saved points")
     add("--max-points", type=int, default=1_000_000, metavar="N", help="voxels grow until no more are needed")
     add("--resume", action="store_true", help="go on where a run with the same flags stopped")
     add("--no-viewer", action="store_true", help="no 3D page; the program ends when it is done")
     add("--port", type=int, default=8080, help="of the 3D page (default: %(default)s)")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.vis_threshold is None:
+        args.vis_threshold = 1.5 if args.model_path not in (None, "tiny") else 0.0
+    return args
 
 
 def main(arguments: list[str] | None = None) -> int:
