@@ -45,7 +45,8 @@ class Oracle:
         name: str = "oracle",
     ) -> None:
         self.only = sequences[0] if len(sequences) == 1 else None
-        self.by_picture = {self._key(s, n): s for s in sequences for n in range(len(s))}
+        several = [] if self.only else sequences
+        self.by_picture = {self._key(s, n): s for s in several for n in range(len(s))}
         self.views = MultiViewReconstruction(ReconOptions([ReconAlignment.published]), size=size)
         self.distort, self.name = distort, name
         self.seen: list[str] = []

@@ -83,7 +83,10 @@ def second_view(model, size=(256, 272)):
         return model.rollout(views, outputs=Outputs.all()).predictions[1]
 
 
-@pytest.mark.skipif(not can_pack(), reason="this PyTorch cannot pack weights")
+@pytest.mark.skipif(
+    not can_pack(),
+    reason="SKIPPED LOUDLY: this PyTorch cannot pack weights, the packed path is not verified by this run",
+)
 def test_packed_weights_give_the_same_numbers():
     plain, packed = make_tiny("dpt").to_dtype(torch.bfloat16), make_tiny("dpt").to_dtype(torch.bfloat16).pack()
     assert packed.is_packed
@@ -94,7 +97,10 @@ def test_packed_weights_give_the_same_numbers():
         assert (found - truth).abs().mean() < 1.3 * (expected - truth).abs().mean() + 1e-6, name
 
 
-@pytest.mark.skipif(not can_pack(), reason="this PyTorch cannot pack weights")
+@pytest.mark.skipif(
+    not can_pack(),
+    reason="SKIPPED LOUDLY: this PyTorch cannot pack weights, the packed path is not verified by this run",
+)
 def test_a_packed_network_takes_no_more_memory_and_refuses_what_it_cannot_do(tmp_path):
     model = make_tiny("linear").to_dtype(torch.bfloat16).pack()
     assert model.encoder.image.blocks[0].mlp.fc1.weight.is_meta
