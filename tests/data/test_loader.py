@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from cut3r.data.loader import Loader, LoaderConfig, collate, load, plan_epoch, plan_in_order
+from cut3r.data.loader import Loader, LoaderConfig, load, plan_epoch, plan_in_order
 from cut3r.data.mixture import Mixture, Part
 from tests.data.toy_dataset import Toy, Walker
 
@@ -170,15 +170,6 @@ def test_validation_takes_every_sample_once_in_order():
     ]
     assert [views[0].image.shape[0] for views in batches] == [4, 4, 1]
     assert {views[0].size for views in batches} == {SIZES[0]}
-
-
-def test_collate_stacks_each_view_over_the_samples():
-    toy = Walker()
-    views = collate([toy[0], toy[1]])
-    assert len(views) == 4
-    assert views[1].image.shape == (2, 3, 24, 32) and views[1].has_image.shape == (2,)
-    assert torch.equal(views[1].depth[1], toy[1][1].depth)
-    assert views[1].label == ["Toy/scene0/1", "Toy/scene0/2"]
 
 
 def test_an_epoch_without_a_whole_batch_is_an_error():

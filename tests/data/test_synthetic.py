@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from cut3r.data.synthetic import SyntheticRooms, plan_walk, synthetic_walk
+from cut3r.data.textures import pyramids
 from cut3r.data.walks import WalkConfig
 
 CONFIG = WalkConfig(size=(48, 64), frames=5, moving=1)
@@ -74,3 +75,11 @@ def test_samples_are_metric_and_seen_everywhere():
 def test_frames_are_rendered_at_a_size_that_covers_all_sizes():
     dataset = rooms(sizes=[(32, 64), (48, 48)])
     assert dataset.read(dataset.scenes[0], "00000").size == (48, 64)
+
+
+def test_patterns_are_drawn_before_workers_are_forked():
+    pyramids.cache_clear()
+    rooms()
+    before = pyramids.cache_info().misses
+    pyramids(torch.device("cpu"))
+    assert pyramids.cache_info().misses == before

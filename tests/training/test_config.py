@@ -210,7 +210,7 @@ def test_every_recipe_is_accepted_and_explains_itself(load_recipe, name):
     assert (CONFIGS / f"{name}.yaml").read_text().startswith("# ")
 
 
-@pytest.mark.parametrize("name", ["smoke", "overfit", "tiny"])
+@pytest.mark.parametrize("name", ["smoke", "overfit", "tiny", "tiny_longer"])
 def test_the_small_recipes_need_no_files(load_recipe, name):
     config = load_recipe(name)
     assert set(config.data.samples) == {SYNTHETIC}

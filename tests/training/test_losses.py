@@ -22,6 +22,7 @@ LOSSES = {
     "median": ReconstructionLoss(LossConfig(normalization=Normalization.median)),
     "root": ReconstructionLoss(LossConfig(normalization=Normalization.root_distance)),
     "per_sample": ReconstructionLoss(LossConfig(mean_per_sample=True)),
+    "relative": ReconstructionLoss(LossConfig(relative=True)),
     "validation": ValidationLoss(),
 }
 
@@ -57,7 +58,7 @@ def exact(views):
     return answers
 
 
-@pytest.mark.parametrize("name", ["plain", "by_kind", "median", "root"])
+@pytest.mark.parametrize("name", ["plain", "by_kind", "median", "root", "relative"])
 @settings(max_examples=5)
 @given(seed=seeds, factor=st.floats(0.2, 5.0))
 def test_the_scale_of_a_prediction_is_free_where_the_dataset_has_none(name, seed, factor):
@@ -75,7 +76,7 @@ def test_the_scale_of_a_prediction_counts_on_metric_samples():
     torch.testing.assert_close(free(views, blown_up(predictions, 3.0)).total, free(views, predictions).total)
 
 
-@pytest.mark.parametrize("name", ["plain", "by_kind", "validation"])
+@pytest.mark.parametrize("name", ["plain", "by_kind", "validation", "relative"])
 @settings(max_examples=5)
 @given(seed=seeds)
 def test_the_world_of_the_dataset_does_not_matter(name, seed):
@@ -100,6 +101,29 @@ def test_a_perfect_prediction_has_no_error(name):
     details = LOSSES[name](views, exact(views)).details
     errors = {key: value for key, value in details.items() if not key.startswith(("weighted", "pixels"))}
     assert max(errors.values()) < 1e-5
+
+
+def test_relative_errors_are_shares_of_the_distance():
+    views, _ = random_batch(metric=torch.tensor([True, True]))
+    answers = exact(views)
+    enlarged = [replace(answer, points_cam=1.1 * answer.points_cam) for answer in answers]
+    details = LOSSES["relative"](views, enlarged).details
+    for number in range(1, len(views) + 1):  # a tenth, wherever the points are
+        torch.testing.assert_close(details[f"points_cam/{number}"], torch.tensor(0.1))
+    moved = [replace(answer, points_world=answer.points_world + torch.tensor([0.0, 0.0, 0.3])) for answer in answers]
+    distances = [
+        torch.linalg.vector_norm(transform(invert(view.world_from_cam), view.points), dim=-1)[view.valid]
+        for view in views
+    ]
+    details = LOSSES["relative"](views, moved).details
+    for number, distance in enumerate(distances, 1):  # also in the world: of the distance from the view's own camera
+        torch.testing.assert_close(details[f"points_world/{number}"], (0.3 / distance).mean(), rtol=1e-3, atol=1e-4)
+
+
+def test_validation_measures_in_metres_what_was_trained_in_shares():
+    views, predictions = random_batch(metric=torch.tensor([True, True]))
+    relative, plain = (ValidationLoss.like(LossConfig(relative=relative)) for relative in (True, False))
+    assert relative(views, predictions).total == plain(views, predictions).total
 
 
 def test_a_chunk_is_compared_in_the_frame_of_the_sequence():

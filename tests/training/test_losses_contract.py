@@ -95,6 +95,8 @@ def test_views_and_predictions_must_belong_together():
         ({"cam_weight": 0.0, "world_weight": 0.0, "pose_weight": 0.0, "rgb_weight": 0.0}, "nothing would be learned"),
         ({"cam_weight": 0.0, "world_weight": 0.0}, "takes its unit from the points"),
         ({"cam_weight": 0.0, "scale_from_cam": True}, "scale_from_cam needs points_cam"),
+        ({"relative": True, "inner": PointLoss.by_kind}, "relative divides by the distance"),
+        ({"relative": True, "cam_weight": 0.0}, "needs points_cam as they are"),
         (
             {"cam_weight": 0.0, "world_weight": 0.0, "pose_weight": 0.0, "normalization": Normalization.median},
             "median needs points",

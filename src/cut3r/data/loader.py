@@ -5,16 +5,17 @@ middle of an epoch by asking for the next batch. Source: common.md C11, training
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from cut3r.data.dataset import Request
 from cut3r.data.mixture import SampleSource, seeded
+from cut3r.data.packing import PackedBatch, pack
 from cut3r.data.view import View
 
 
@@ -105,21 +106,8 @@ def load(source: SampleSource, plan: Sequence[list[Request]], num_workers: int) 
         source,  # type: ignore[arg-type]  # indexed by requests instead of integers
         batch_sampler=plan,
         num_workers=num_workers,
-        collate_fn=collate,
+        collate_fn=partial(pack, shared=num_workers > 0),
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator(),  # its own, because starting the workers draws a number
     )
-    return iter(loader)
-
-
-def collate(samples: list[list[View]]) -> list[View]:
-    """Turn B samples of V views into V views of B samples."""
-    return [_stack(views) for views in zip(*samples, strict=True)]
-
-
-def _stack(views: tuple[View, ...]) -> View:
-    columns = {field.name: [getattr(view, field.name) for view in views] for field in fields(View)}
-    stacked: dict[str, Any] = {
-        name: torch.stack(values) if isinstance(values[0], Tensor) else values for name, values in columns.items()
-    }
-    return View(**stacked)
+    return map(PackedBatch.unpack, loader)

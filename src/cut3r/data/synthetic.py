@@ -18,6 +18,7 @@ from cut3r.data.frame_cache import FrameCache
 from cut3r.data.rooms import Room, make_room
 from cut3r.data.sampling import SamplingPolicy, Scene
 from cut3r.data.shading import render
+from cut3r.data.textures import pyramids
 from cut3r.data.view import RawFrame
 from cut3r.data.walks import WalkConfig, make_walk
 
@@ -98,6 +99,7 @@ class SyntheticRooms(MultiViewDataset):
         self.walks = scenes
         self.walk = replace(walk, size=(max(h for h, _ in sizes), max(w for _, w in sizes)))
         self._last: tuple[str, Plan] | None = None  # frames of a sample come one after the other
+        pyramids(torch.device("cpu"))  # the patterns, drawn here once and not in every worker of every epoch
         super().__init__(None, sizes=sizes, **options)
         self._cache = None if cache is None else FrameCache(cache, f"{RENDERER}: {self.seed} {self.walk}")
 

@@ -46,7 +46,7 @@ class RawFrame:
 
 @dataclass(frozen=True)
 class View:
-    """One view of a training sample; after collate, of b samples of equal size.
+    """One view of a training sample; after packing, of b samples of equal size.
 
     The leading axes `*b` are absent in a sample. `image` is RGB in [-1, 1]. `points` are in the world of the sample:
     the dataset's, moved so that view 0 stands at its origin (its axes stay the dataset's). Points are finite

@@ -37,6 +37,7 @@ class LossConfig:
     alpha: float = 0.2  # at a fixed error, alpha / error is the best confidence
     sky_value: float = 2.0  # error of every sky pixel, which lowers the confidence there; 0 ignores the sky
     mean_per_sample: bool = False  # every sample counts alike, however few valid pixels it has
+    relative: bool = False  # errors as shares of the distance to the camera, which AbsRel judges (MoGe, 2410.19115)
 
     normalization: Normalization = Normalization.average_distance
     metric_keeps_scale: bool = True  # False: metric samples, too, may be predicted at any scale
@@ -57,6 +58,11 @@ class LossConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}; give a positive number, or null for no limit")
         if not (self.cam_weight or self.world_weight or self.pose_weight or self.rgb_weight):
             raise ValueError("all weights of the loss are 0, so nothing would be learned; set one of them")
+        if self.relative and (self.inner is not PointLoss.plain or not self.cam_weight):
+            raise ValueError(
+                "relative divides by the distance to the camera, so it needs points_cam as they are; "
+                "set inner to plain and cam_weight above 0, or relative to false"
+            )
         self._require_points_for_scale()
 
     def _require_points_for_scale(self) -> None:

@@ -188,7 +188,8 @@ def _bend(distance: Float[Tensor, "v b h w"], normalization: Normalization) -> F
 
 def _divide(supervision: Supervision, units: Units, pose_units: Units) -> Supervision:
     points = {frame: _divide_points(pair, units) for frame, pair in supervision.points.items()}
-    if "cam" in points:
+    # On the host, where looking costs nothing, the directions are computed only where someone asks for them.
+    if "cam" in points and (supervision.camera_only.device.type != "cpu" or supervision.camera_only.any()):
         cam = points["cam"]
         directions = supervision.camera_only.view(1, -1, 1, 1, 1)
         points["cam"] = replace(

@@ -9,6 +9,8 @@ from cut3r.training.loss_config import LossConfig, PointLoss
 from cut3r.training.normalization import median_center_and_distance
 from cut3r.training.supervision import PointPair, Supervision
 
+NEAREST = 0.05  # in units of the sample: nearer points do not count more than points there
+
 
 def counted_pixels(supervision: Supervision, config: LossConfig) -> Bool[Tensor, "v b h w"]:
     """Mark the pixels that have an error: the valid ones, and the sky if it has one."""
@@ -16,7 +18,10 @@ def counted_pixels(supervision: Supervision, config: LossConfig) -> Bool[Tensor,
 
 
 def point_errors(pair: PointPair, supervision: Supervision, config: LossConfig) -> Float[Tensor, "v b h w"]:
-    """Measure the distance from each predicted point to its target: constant in the sky, 0 where nothing is known."""
+    """Measure the distance from each predicted point to its target: constant in the sky, 0 where nothing is known.
+
+    With `relative` as a share of the distance from the target to its own camera, in either frame.
+    """
     if config.inner is PointLoss.by_kind:
         # Parity: sky pixels, whose target means nothing, take part in the statistics (quirk L13)
         known = counted_pixels(supervision, config) if config.parity else supervision.valid
@@ -29,6 +34,9 @@ def point_errors(pair: PointPair, supervision: Supervision, config: LossConfig) 
     else:
         target, predicted = pair.target, pair.predicted
     errors = distance(predicted, target, supervision.valid)
+    if config.relative:
+        seen = torch.where(supervision.valid.unsqueeze(-1), supervision.points["cam"].target, 1.0)
+        errors = errors / vector_norm(seen, dim=-1).clamp_min(NEAREST)
     return torch.where(supervision.sky, config.sky_value, errors) if config.sky_value > 0 else errors
 
 
