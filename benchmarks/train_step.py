@@ -119,7 +119,7 @@ def main() -> None:
     record = {"benchmark": "train_step", "recipe": args.recipe, "changes": args.changes}
     record |= {"steps": args.steps, "warmup": args.warmup, "batch_size": loader.batch_size}
     record |= {"num_workers": loader.num_workers, "precision": config.run.precision.value}
-    finish(f"train_step-{args.recipe}", record | {"rows": rows, "environment": machine}, args.out)
+    finish(f"train-step-{args.recipe}", record | {"rows": rows, "environment": machine}, args.out)
 
 
 def measure(config: TrainConfig, stage: CurriculumStage, steps: int, warmup: int) -> dict[str, Any]:
