@@ -210,11 +210,17 @@ def test_every_recipe_is_accepted_and_explains_itself(load_recipe, name):
     assert (CONFIGS / f"{name}.yaml").read_text().startswith("# ")
 
 
-@pytest.mark.parametrize("name", ["smoke", "overfit", "tiny", "tiny_longer"])
+@pytest.mark.parametrize("name", ["smoke", "overfit", "tiny"])
 def test_the_small_recipes_need_no_files(load_recipe, name):
     config = load_recipe(name)
     assert set(config.data.samples) == {SYNTHETIC}
     assert config.run.pretrained is None
+
+
+def test_the_second_part_of_tiny_goes_on_from_the_first(load_recipe):
+    first, second = load_recipe("tiny"), load_recipe("tiny_longer")
+    assert second.run.pretrained == first.run.output_dir / "checkpoints" / "final.safetensors"
+    assert second.model == first.model and second.run.output_dir != first.run.output_dir
 
 
 def test_the_tiny_network_is_small_enough_to_ship(load_recipe):

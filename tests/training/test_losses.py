@@ -6,11 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.linalg import vector_norm
 
 from cut3r.geometry.poses import encoding_from_pose, invert, pose_from_encoding, transform
 from cut3r.training.loss_config import LossConfig, Normalization, PointLoss
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
 from cut3r.training.normalization import Units, normalize
+from cut3r.training.point_losses import NEAREST
 from cut3r.training.supervision import supervise
 from tests.training.loss_cases import change, gradients, random_batch
 
@@ -118,6 +120,22 @@ def test_relative_errors_are_shares_of_the_distance():
     details = LOSSES["relative"](views, moved).details
     for number, distance in enumerate(distances, 1):  # also in the world: of the distance from the view's own camera
         torch.testing.assert_close(details[f"points_world/{number}"], (0.3 / distance).mean(), rtol=1e-3, atol=1e-4)
+
+
+def test_relative_errors_of_points_at_the_camera_are_finite():
+    views, predictions = random_batch(metric=torch.tensor([True, True]))
+    centre = views[0].world_from_cam[:, None, None, :3, 3]
+    points = torch.cat((centre.expand(-1, -1, views[0].size[1], -1), views[0].points[:, 1:]), dim=1)  # the first row
+    everywhere = torch.ones_like(views[0].valid)
+    views[0] = replace(views[0], points=points, valid=everywhere, sky=~everywhere)
+    result = LOSSES["relative"](views, predictions)
+    assert all(torch.isfinite(value).all() for value in gradients(result, predictions).values())
+    in_metres = ReconstructionLoss(LossConfig(relative=True, ground_truth_scale=True))  # so NEAREST is in metres
+    answer = exact(views)[0]
+    off = replace(answer, points_cam=answer.points_cam + torch.tensor([0.0, 0.0, 0.3]))
+    expected = 0.3 / vector_norm(answer.points_cam, dim=-1).clamp_min(NEAREST)
+    torch.testing.assert_close(in_metres(views[:1], [off]).details["points_cam/1"], expected.mean())
+    assert expected.max() == 0.3 / NEAREST
 
 
 def test_validation_measures_in_metres_what_was_trained_in_shares():

@@ -30,6 +30,7 @@ class Slot:
         return self.offset + prod(self.shape) * self.dtype.itemsize
 
     def of(self, memory: UInt8[Tensor, "bytes"]) -> Tensor:
+        """Look at this part of the memory as the tensor that it is; nothing is copied."""
         return memory[self.offset : self.end].view(self.dtype).view(self.shape)
 
 
@@ -53,7 +54,16 @@ class PackedBatch:
 
 
 def pack(samples: Sequence[Sequence[View]], *, shared: bool) -> PackedBatch:
-    """Stack B samples of V views, in memory that another process can read if `shared`."""
+    """Stack B samples of V views: tensors `...` of a sample become `b ...`, one after the other in memory.
+
+    Args:
+        samples: With the same number of views each, and equal shapes in the views of a number.
+        shared: In memory that another process can read.
+
+    Raises:
+        ValueError: The samples have different numbers of views.
+        RuntimeError: Shapes differ.
+    """
     by_view = list(zip(*samples, strict=True))
     slots: list[dict[str, Slot]] = []
     end = 0
@@ -73,5 +83,6 @@ def pack(samples: Sequence[Sequence[View]], *, shared: bool) -> PackedBatch:
 
 
 def tensors(view: View) -> dict[str, Tensor]:
+    """Give a view's fields without its label."""
     values = {field.name: getattr(view, field.name) for field in fields(view)}
     return {name: value for name, value in values.items() if isinstance(value, Tensor)}

@@ -83,10 +83,6 @@ class View:
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "View":
         return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
-    def pin_memory(self) -> "View":
-        """Copy to page-locked memory; torch's DataLoader calls this by name."""
-        return self.map(lambda tensor: tensor.pin_memory())
-
     def map(self, change: Callable[[Tensor], Tensor]) -> "View":
         """Apply one change to every tensor."""
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
