@@ -74,10 +74,11 @@ def test_the_twin_is_taken_where_it_pays(monkeypatch):
     assert taken
 
 
-def second_view(model, size=(256, 272)):
+def second_view(model, size=(256, 272), samples=1):
     """What a network says about the second of two views; large enough for the fast paths."""
     views = [
-        ViewInput(image=torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(s)) * 2 - 1) for s in (0, 1)
+        ViewInput(image=torch.rand(samples, 3, *size, generator=torch.Generator().manual_seed(s)) * 2 - 1)
+        for s in (0, 1)
     ]
     with torch.inference_mode():
         return model.rollout(views, outputs=Outputs.all()).predictions[1]
@@ -90,8 +91,8 @@ def second_view(model, size=(256, 272)):
 def test_packed_weights_give_the_same_numbers():
     plain, packed = make_tiny("dpt").to_dtype(torch.bfloat16), make_tiny("dpt").to_dtype(torch.bfloat16).pack()
     assert packed.is_packed
-    ours, theirs = second_view(packed), second_view(plain)
-    exact = second_view(make_tiny("dpt"))
+    # Several samples, because seven numbers of a single pose say nothing about the size of rounding errors
+    ours, theirs, exact = (second_view(model, samples=8) for model in (packed, plain, make_tiny("dpt")))
     for name in ("points_cam", "points_world", "rgb", "pose_encoding"):
         found, expected, truth = (getattr(each, name) for each in (ours, theirs, exact))
         assert (found - truth).abs().mean() < 1.3 * (expected - truth).abs().mean() + 1e-6, name
