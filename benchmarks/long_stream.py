@@ -25,10 +25,10 @@ import torch
 from networks import random_network, tiny
 from report import add_out_flag, environment, finish, table
 
+from cut3r.files.atomic import atomic_path
 from cut3r.inference.frame_folder import FrameFolder
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.session import Session
-from cut3r.io.atomic import atomic_path
 from cut3r.io.frames import Frame
 
 CHECKPOINTS = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)

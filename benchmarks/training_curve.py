@@ -14,7 +14,7 @@ from typing import Any
 
 import matplotlib
 
-from cut3r.io.atomic import atomic_path
+from cut3r.files.atomic import atomic_path
 from cut3r.training.monitor import read_log
 
 matplotlib.use("agg")

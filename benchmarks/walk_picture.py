@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from scores import Guess, Truth
 
-from cut3r.io.atomic import atomic_path
+from cut3r.files.atomic import atomic_path
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt

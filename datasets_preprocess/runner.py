@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from cut3r.data.layout import LAYOUTS, Layout, write_json, write_npz, write_png16
-from cut3r.io.atomic import atomic_path
+from cut3r.files.atomic import atomic_path
 from cut3r.io.images import write_image
 
 logger = logging.getLogger(__name__)

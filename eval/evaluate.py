@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cut3r.io.atomic import atomic_path
+from cut3r.files.atomic import atomic_path
 from cut3r.io.frames import Frame
 from cut3r.io.machine import commit, cpu_name, now
 from eval.protocol import EvaluationProtocol, NotScoredError, Score, summarize

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 
+from cut3r.files.atomic import atomic_path
 from cut3r.geometry.poses import matrix_from_quaternion, quaternion_from_matrix
-from cut3r.io.atomic import atomic_path
 from eval.evaluate import EvaluationRun
 from eval.protocol import Score
 from eval.saved import MissingPredictionsError

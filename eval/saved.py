@@ -23,7 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float
 
-from cut3r.io.atomic import atomic_path
+from cut3r.files.atomic import atomic_path
 from cut3r.io.trajectory import read_tum
 from eval.system import FramePrediction
 

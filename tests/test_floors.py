@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "cut3r"
-FLOORS = [{"geometry"}, {"io", "metrics", "model"}, {"data", "inference"}, {"training", "alignment", "viewer"}]
+FLOORS = [{"files", "geometry"}, {"io", "metrics", "model"}, {"data", "inference"}, {"training", "alignment", "viewer"}]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {
     "hydra": ("train.py", "eval/runner.py", "benchmarks/recipes.py"),

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from cut3r.io.atomic import atomic_path
+from cut3r.files.atomic import atomic_path
 from eval.report.formats import as_csv, as_latex, as_markdown
 from eval.report.page import Report, make_report
 from eval.report.runs import RunError, read_runs

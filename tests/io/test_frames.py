@@ -331,3 +331,35 @@ def test_a_sequential_read_gives_opencvs_own_pixels(footage):
     capture = cv2.VideoCapture(str(footage / "running.mp4"))
     for frame in open_frames(footage / "running.mp4", FrameOptions(end=3)):
         assert np.array_equal(frame.rgb[..., ::-1], capture.read()[1])
+
+
+def test_a_frame_that_the_caller_cannot_use_counts_as_unreadable(tmp_path):
+    """A banner of 640x10 among photos ended the run, with and without skip_bad."""
+
+    def check(frame: Frame) -> None:
+        if frame.rgb.shape[0] < 16:
+            raise ValueError(f"{frame.name} is too narrow")
+
+    for number, h in enumerate((48, 10, 48)):
+        write_image(tmp_path / f"{number}.png", np.full((h, 64, 3), number, np.uint8))
+    with pytest.raises(ValueError, match=r"1\.png is too narrow; to go on without such frames use --skip-bad"):
+        list(open_frames(tmp_path, check=check))
+    stream = open_frames(tmp_path, FrameOptions(skip_bad=True), check=check)
+    assert [frame.name for frame in stream] == ["0.png", "2.png"]
+    assert stream.skipped == ["1.png: 1.png is too narrow"]
+    resumed = open_frames(tmp_path, FrameOptions(skip_bad=True), check=check, skip=1)
+    assert [frame.name for frame in resumed] == ["2.png"]
+
+
+def test_the_fingerprint_changes_with_the_files(tmp_path):
+    for name in ("b.png", "c.png"):
+        write_image(tmp_path / name, np.zeros((48, 64, 3), np.uint8))
+    first = open_frames(tmp_path).fingerprint
+    assert open_frames(tmp_path).fingerprint == first
+    write_image(tmp_path / "a.png", np.zeros((48, 64, 3), np.uint8))
+    grown = open_frames(tmp_path).fingerprint
+    write_image(tmp_path / "a.png", np.zeros((48, 96, 3), np.uint8))
+    rewritten = open_frames(tmp_path).fingerprint
+    (tmp_path / "a.png").unlink()
+    assert len({first, grown, rewritten}) == 3
+    assert open_frames(tmp_path).fingerprint == first

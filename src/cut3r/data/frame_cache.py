@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cut3r.data.view import RawFrame
-from cut3r.io.atomic import atomic_path
+from cut3r.files.atomic import atomic_path
 
 logger = logging.getLogger(__name__)
 

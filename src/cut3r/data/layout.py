@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt16
 from PIL import Image
 
-from cut3r.io.atomic import atomic_path
+from cut3r.files.atomic import atomic_path
 
 
 @dataclass(frozen=True)

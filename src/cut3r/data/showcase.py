@@ -18,8 +18,8 @@ from torch import Tensor
 from cut3r.data.shading import render
 from cut3r.data.synthetic import Plan, plan_walk, quantize
 from cut3r.data.walks import WalkConfig
+from cut3r.files.atomic import atomic_path
 from cut3r.geometry.cameras import resize_intrinsics
-from cut3r.io.atomic import atomic_path
 from cut3r.io.images import write_image
 
 GALLERY_SEED, GALLERY_TILE, GALLERY_ROWS, GALLERY_COLUMNS = 2024, (168, 224), 4, 6

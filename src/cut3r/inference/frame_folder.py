@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
+from cut3r.files.atomic import atomic_path
 from cut3r.inference.result import FrameResult
-from cut3r.io.atomic import atomic_path
 from cut3r.io.depth import read_depth, write_depth
 from cut3r.io.images import read_image, write_image
 

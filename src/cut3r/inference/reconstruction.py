@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Shaped, UInt8
 
+from cut3r.files.atomic import atomic_path
 from cut3r.inference.bounded_points import POINT, Reservoir, VoxelGrid
 from cut3r.inference.result import FrameResult
-from cut3r.io.atomic import atomic_path
 from cut3r.io.glb import write_glb
 from cut3r.io.ply import write_ply
 from cut3r.io.point_cloud import PointCloud

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from cut3r.files.atomic import atomic_path
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.session import Session
-from cut3r.io.atomic import atomic_path
 
 MOST_OF_THE_TIME = 0.05  # the share of a run that saving may take
 SELDOM_S = 10.0  # and it need not happen more often than this

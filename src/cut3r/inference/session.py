@@ -18,6 +18,7 @@ from jaxtyping import Float, UInt8
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cut3r.files.atomic import atomic_path
 from cut3r.geometry.cameras import image_center, pinhole, ray_map
 from cut3r.geometry.focal import estimate_focal
 from cut3r.inference.ahead import Ahead
@@ -25,7 +26,6 @@ from cut3r.inference.engine import Arrival, Encoded, Engine
 from cut3r.inference.preprocess import FitConfig, PixelMap, fit, to_tensor
 from cut3r.inference.result import FrameResult, PointSource, QueryResult
 from cut3r.inference.snapshot import Snapshot, pack, read_session_file, unpack
-from cut3r.io.atomic import atomic_path
 from cut3r.io.frames import Frame
 from cut3r.model.config import RayDirection
 from cut3r.model.encoder import ViewInput

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image
 
-from cut3r.io.atomic import atomic_path
+from cut3r.files.atomic import atomic_path
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@
 A stream is consumed once and holds one frame at a time; to see the frames again, call `open_frames` again.
 """
 
+import hashlib
 import logging
 import math
 import sys
@@ -50,6 +51,8 @@ class FrameStream:
         live: A webcam or network stream: no known end, and opening it again gives other frames.
         description: One line for people.
         skipped: Names and reasons of the unreadable frames so far (only with `FrameOptions.skip_bad`).
+        fingerprint: Changes when the files behind the stream do (their names, order, sizes or times), so that a run can
+            tell whether it goes on with what it began; None when live.
     """
 
     def __init__(
@@ -60,12 +63,14 @@ class FrameStream:
         expected: int | None,
         skipped: list[str],
         live: bool = False,
+        files: Sequence[Path] = (),
         release: Callable[[], None] = lambda: None,
     ) -> None:
         self.description = description
         self.expected = expected
         self.live = live
         self.skipped = skipped
+        self.fingerprint = None if live else fingerprint(files)
         self._frames = frames
         self._release = release
 
@@ -94,7 +99,11 @@ class FrameStream:
 
 
 def open_frames(
-    source: str | Path | Sequence[str | Path], options: FrameOptions | None = None, *, skip: int = 0
+    source: str | Path | Sequence[str | Path],
+    options: FrameOptions | None = None,
+    *,
+    skip: int = 0,
+    check: Callable[[Frame], None] | None = None,
 ) -> FrameStream:
     """Open a source of frames; nothing is decoded until the first frame is asked for.
 
@@ -105,6 +114,8 @@ def open_frames(
         options: Selection and decoding; all frames in natural order by default.
         skip: Leave out the first so many frames that would otherwise be given, to resume a run. Cheap: photos are not
             decoded and frames of a video not converted, except with skip_bad, where it must be known which ones count.
+        check: Raises ValueError for a frame that cannot be used, such as one that is too narrow; it then counts as
+            unreadable.
 
     Raises:
         FileNotFoundError: No such file or folder, or a pattern without a match.
@@ -113,6 +124,7 @@ def open_frames(
             end of a video.
     """
     options = options or FrameOptions()
+    bad = _BadFrames(options.skip_bad, check)
     if skip < 0:
         raise ValueError(f"skip is {skip}, expected 0 or more frames")
     if not isinstance(source, (str, Path)) and len(source) == 1:
@@ -120,11 +132,24 @@ def open_frames(
     if isinstance(source, str) and is_stream(source):
         if skip:
             raise ValueError(f"{public_name(source)} is live and cannot be resumed; start a new run")
-        return _capture_stream(open_stream(source), options, skip)
+        return _capture_stream(open_stream(source), options, skip, bad)
     found = find_images(source, options)
     if isinstance(found, Path):
-        return _capture_stream(SequentialCapture(found), options, skip)
-    return _photo_stream(found, options, skip)
+        return _capture_stream(SequentialCapture(found), options, skip, bad, files=[found])
+    return _photo_stream(found, options, skip, bad)
+
+
+def fingerprint(files: Sequence[Path]) -> str:
+    """Tell lists of files apart by names, order, sizes and times of change; a file that is missing counts as such."""
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            facts = file.stat()
+            record = f"{file.name!r} {facts.st_size} {facts.st_mtime_ns}\n"
+        except OSError:
+            record = f"{file.name!r} missing\n"
+        digest.update(record.encode(errors="surrogatepass"))
+    return digest.hexdigest()
 
 
 @dataclass
@@ -132,7 +157,17 @@ class _BadFrames:
     """Counts unreadable frames where that is allowed."""
 
     allowed: bool
+    check: Callable[[Frame], None] | None
     skipped: list[str] = field(default_factory=list)
+
+    def accepts(self, frame: Frame) -> bool:
+        try:
+            if self.check is not None:
+                self.check(frame)
+        except ValueError as error:
+            self.report(frame.name, str(error))
+            return False
+        return True
 
     def report(self, name: str, reason: str) -> None:
         if not self.allowed:
@@ -141,7 +176,7 @@ class _BadFrames:
         logger.warning("skipped unreadable frame %d: %s", len(self.skipped), reason)
 
 
-def _photo_stream(paths: list[Path], options: FrameOptions, skip: int) -> FrameStream:
+def _photo_stream(paths: list[Path], options: FrameOptions, skip: int, bad: _BadFrames) -> FrameStream:
     if options.fps is not None:
         raise ValueError(
             "fps selects by time stamps, which photos do not have; use --every N or --max-frames N instead"
@@ -152,12 +187,12 @@ def _photo_stream(paths: list[Path], options: FrameOptions, skip: int) -> FrameS
         raise ValueError(f"the selection starts at frame {options.start}, but there are only {len(paths)} photos")
     if options.max_frames is not None:
         chosen = [chosen[position] for position in spread(len(chosen), options.max_frames)]
-    bad = _BadFrames(options.skip_bad)
     return FrameStream(
         _photos([(index, paths[index]) for index in chosen], options, skip, bad),
         f"{len(chosen)} of {len(paths)} photos from {paths[0].parent}",
         expected=max(len(chosen) - skip, 0),
         skipped=bad.skipped,
+        files=[paths[index] for index in chosen],
     )
 
 
@@ -170,21 +205,26 @@ def _photos(photos: list[tuple[int, Path]], options: FrameOptions, skip: int, ba
         except (UnreadableImageError, OSError) as error:
             bad.report(path.name, str(error))
             continue
+        frame = Frame(rgb, index, None, path.name)
+        if not bad.accepts(frame):
+            continue
         if skip:
             skip -= 1
             continue
-        yield Frame(rgb, index, None, path.name)
+        yield frame
 
 
-def _capture_stream(capture: Capture, options: FrameOptions, skip: int) -> FrameStream:
+def _capture_stream(
+    capture: Capture, options: FrameOptions, skip: int, bad: _BadFrames, files: Sequence[Path] = ()
+) -> FrameStream:
     expected = _expected(capture, options)
-    bad = _BadFrames(options.skip_bad)
     return FrameStream(
         _captured(capture, options, skip, bad),
         capture.description,
         expected=None if expected is None else max(expected - skip, 0),
         live=capture.live,
         skipped=bad.skipped,
+        files=files,
         release=capture.close,
     )
 
@@ -199,10 +239,11 @@ def _captured(capture: Capture, options: FrameOptions, skip: int, bad: _BadFrame
             skip -= 1
         elif (rgb := capture.retrieve()) is None:
             bad.report(name, f"frame {stamp.index} of {capture.name} cannot be decoded")
-        elif skip:
-            skip -= 1
-        else:
-            yield Frame(rgb, stamp.index, stamp.time_s, name)
+        elif bad.accepts(frame := Frame(rgb, stamp.index, stamp.time_s, name)):
+            if skip:
+                skip -= 1
+            else:
+                yield frame
 
 
 def _select(capture: Capture, options: FrameOptions) -> Iterator[Stamp]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from cut3r.io.atomic import atomic_path
+from cut3r.files.atomic import atomic_path
 from cut3r.io.point_cloud import PointCloud
 
 GLTF_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])

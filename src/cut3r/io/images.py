@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from cut3r.io.atomic import atomic_path
+from cut3r.files.atomic import atomic_path
 
 WHITE = (255, 255, 255)
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})  # need the optional package pillow-heif

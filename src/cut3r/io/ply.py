@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from cut3r.io.atomic import atomic_path
+from cut3r.files.atomic import atomic_path
 from cut3r.io.point_cloud import PointCloud
 
 COORDINATES, CHANNELS = ["x", "y", "z"], ["red", "green", "blue"]

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 
+from cut3r.files.atomic import atomic_path
 from cut3r.geometry.poses import matrix_from_quaternion, quaternion_from_matrix
-from cut3r.io.atomic import atomic_path
 
 WXYZ_FROM_XYZW = [3, 0, 1, 2]
 XYZW_FROM_WXYZ = [1, 2, 3, 0]

@@ -6,9 +6,7 @@ its place in the network, and each place its entry.
 """
 
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
@@ -17,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from cut3r.files.atomic import atomic_path
 from cut3r.model import zoo
 from cut3r.model.config import (
     DecoderConfig,
@@ -90,7 +89,7 @@ def save(model: Cut3r, path: str | Path, *, dtype: torch.dtype | None = None) ->
     _require_weights(model)
     entries = {name: entry.detach().to("cpu", dtype).contiguous() for name, entry in model.state_dict().items()}
     header = {"format": FORMAT, "version": VERSION, "config": config_to_json(model.config)}
-    with _replacing(Path(path)) as temporary:
+    with atomic_path(path) as temporary:
         save_file(entries, temporary, metadata=header)
 
 
@@ -108,7 +107,7 @@ def export_official(model: Cut3r, path: str | Path) -> None:
     for name, entry in model.state_dict().items():
         exported = entry.detach().cpu().float()
         entries.update(dict.fromkeys(official_from_ours(name), exported))  # two names, one tensor
-    with _replacing(Path(path)) as temporary:
+    with atomic_path(path) as temporary:
         torch.save({"args": args, "model": entries, "epoch": 0}, temporary)
 
 
@@ -243,15 +242,3 @@ def _check_fit(
             f"{path} does not fit the network that it describes: of {len(places)} parameters {', '.join(found)}; "
             f"it may be damaged or changed by another program; {REMEDY}"
         )
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Yield a temporary path that takes the place of `target` if all goes well: never half a file."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor
 
-from cut3r.io.atomic import atomic_path
+from cut3r.files.atomic import atomic_path
 from cut3r.model.checkpoint import config_to_json, export_official, save
 from cut3r.model.network import Cut3r
 from cut3r.training.optim import WeightAverage

@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from cut3r.io.atomic import atomic_path
+from cut3r.files.atomic import atomic_path
 
 
 def test_the_file_appears_under_its_name(tmp_path):
@@ -46,3 +46,14 @@ def test_the_file_has_the_permissions_of_an_ordinary_new_file(tmp_path):
     with atomic_path(tmp_path / "atomic") as temporary:
         temporary.write_text("")
     assert stat.S_IMODE((tmp_path / "atomic").stat().st_mode) == stat.S_IMODE((tmp_path / "ordinary").stat().st_mode)
+
+
+def test_a_library_that_makes_private_files_does_not_decide_who_may_read(tmp_path):
+    """safetensors writes 0600 whatever the umask says: colleagues and containers could not read such weights."""
+    before = os.umask(0o022)
+    try:
+        with atomic_path(tmp_path / "weights") as temporary:
+            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "weights").stat().st_mode) == 0o644
