@@ -28,7 +28,7 @@ os.environ.update(SLEEPY_THREADS | os.environ)  # as the demo does
 
 import torch
 from flops import gflop_per_frame
-from jaxtyping import Float
+from jaxtyping import UInt8
 from networks import CONFIGS, HEADS, random_network
 from report import add_out_flag, environment, finish, table
 from streams import frames_per_second
@@ -54,12 +54,12 @@ class Moment:
     """A stream after its first frame, with the next one at hand, and what it should give (plain, float32)."""
 
     state: StreamState
-    image: Float[Tensor, "1 3 h w"]
+    image: UInt8[Tensor, "1 h w 3"]
     expected: Prediction
 
     @property
     def size(self) -> tuple[int, int]:
-        return (self.image.shape[2], self.image.shape[3])
+        return (self.image.shape[1], self.image.shape[2])
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -167,7 +167,7 @@ def products(dtype: str) -> Any:
 @torch.inference_mode()
 def prepare(network: Cut3r, size: tuple[int, int]) -> Moment:
     """Show a plain float32 network one picture of noise and remember what it makes of the next."""
-    first, second = (torch.rand(1, 3, *size) * 2 - 1 for _ in range(2))
+    first, second = (torch.randint(0, 256, (1, *size, 3), dtype=torch.uint8) for _ in range(2))
     engine = Engine(network, graphs=False)
     with plain_attention():
         (encoded,) = engine.encode(first)
@@ -178,11 +178,11 @@ def prepare(network: Cut3r, size: tuple[int, int]) -> Moment:
 def next_frame(engine: Engine, moment: Moment, outputs: Outputs) -> Prediction:
     """Do what a session does for a frame between its picture and its result."""
     (encoded,) = engine.encode(moment.image)
-    arrival, _ = engine.step(moment.state, encoded, outputs, update=True, measure=nothing)
-    return arrival.wait()[0]
+    pending, _ = engine.step(moment.state, encoded, outputs, update=True, measure=nothing)
+    return pending.wait()[0]
 
 
-def nothing(prediction: Prediction) -> Tensor:
+def nothing(_prediction: Prediction, _mask: Tensor | None) -> Tensor:
     return torch.zeros(())
 
 

@@ -111,3 +111,11 @@ def test_recorded_focal_lengths_within_limits(recorded, method):
 def test_recorded_focal_lengths_at_odd_sizes(recorded, method):
     focal = estimate_focal(recorded["pts"][:2, :47, :63], principal_point=(31.0, 23.0), method=method)
     relatively_close(focal, recorded[f"{method.value}_odd47x63"])
+
+
+def test_a_confidence_that_overflowed_is_only_a_trusted_pixel():
+    """exp() of a large number is infinite; the focal length became nan, and the run used a guess."""
+    points = unproject(torch.rand(24, 32) + 1, pinhole((24, 32), 40.0))
+    weights = torch.ones(24, 32)
+    weights[3, 4] = torch.inf
+    torch.testing.assert_close(estimate_focal(points, weights=weights), torch.tensor(40.0), atol=1e-3, rtol=0)

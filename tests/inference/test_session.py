@@ -14,9 +14,11 @@ from torch import Tensor
 
 from cut3r.geometry.cameras import pinhole
 from cut3r.geometry.poses import transform
+from cut3r.inference.preprocess import FitConfig, FitMode
 from cut3r.inference.result import FrameResult, PointSource
 from cut3r.inference.session import Session
 from cut3r.io.frames import Frame
+from cut3r.model import heads
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
 
@@ -284,3 +286,70 @@ def test_a_query_from_another_thread_waits_for_the_frame(tiny_linear, monkeypatc
     for thread in asking:
         thread.join()
     assert at_once == [False] * 6
+
+
+def test_a_picture_may_be_pushed_as_it_is(tiny_linear):
+    rgb = frame(0).rgb
+    assert_same(Session(tiny_linear).push(rgb), Session(tiny_linear).push(frame(0)))
+
+
+@pytest.mark.parametrize(
+    ("picture", "what"),
+    [
+        (np.zeros((48, 64), np.uint8), r"uint8 \(48, 64\)"),
+        (np.zeros((48, 64, 4), np.uint8), r"uint8 \(48, 64, 4\)"),
+        (np.zeros((48, 64, 3), np.float32), r"float32 \(48, 64, 3\)"),
+        (np.zeros((0, 64, 3), np.uint8), r"uint8 \(0, 64, 3\)"),
+        ("picture.png", "str"),
+    ],
+)
+def test_a_frame_says_what_is_wrong_with_its_picture(picture, what):
+    made = object.__new__(Frame)  # in tests, the check of annotations would come first
+    for name, value in {"rgb": picture, "index": 3, "time_s": None, "name": "clip#3"}.items():
+        object.__setattr__(made, name, value)
+    with pytest.raises(ValueError, match=rf"the picture of clip#3 is {what}, expected .* shape \(h, w, 3\)"):
+        made.__post_init__()
+
+
+def test_a_pose_that_is_not_finite_makes_its_frame_invalid_and_is_said_once(tiny_linear, monkeypatch, caplog):
+    session = Session(tiny_linear)
+    monkeypatch.setattr(heads, "pose_from_encoding", lambda encoding: torch.full((1, 4, 4), torch.nan))
+    results = push_all(session, range(3))
+    assert not any(result.valid.any() for result in results)
+    assert session.not_finite == 3
+    assert caplog.text.count("its pose is not finite") == 1
+
+
+def test_points_that_are_not_finite_are_invalid_and_said_once(tiny_linear, monkeypatch, caplog):
+    plain = Session(tiny_linear).push(frame(0)).valid
+    to_points = heads.to_points
+
+    def overflowing(raw: Tensor) -> Tensor:
+        points = to_points(raw)
+        points[:, :2, :3] = torch.inf
+        return points
+
+    monkeypatch.setattr(heads, "to_points", overflowing)
+    session = Session(tiny_linear)
+    results = push_all(session, range(2))
+    assert not results[0].valid[:2, :3].any()
+    assert torch.equal(results[0].valid[2:], plain[2:])
+    assert session.not_finite == 2
+    assert caplog.text.count("6 of its points are not finite") == 1
+
+
+@pytest.mark.parametrize(("mode", "votes"), [(FitMode.pad, 40 * 64), (FitMode.crop, 32 * 64)])
+def test_padding_has_no_say_in_the_focal_length(tiny_linear, monkeypatch, mode, votes):
+    """At size 224, padding is 44 % of the network's picture of a wide frame."""
+    weights = []
+
+    def watched(points_cam: Tensor, **options: Tensor) -> Tensor:
+        weights.append(options["weights"])
+        return torch.tensor(60.0)
+
+    monkeypatch.setattr("cut3r.inference.session.estimate_focal", watched)
+    monkeypatch.setattr(heads, "to_confidence", lambda raw: torch.full_like(raw, 2.0))
+    result = Session(tiny_linear, fit=FitConfig(64, mode)).push(frame(0, (40, 64)))
+    inside = result.pixel_map.inside()
+    assert int(inside.sum()) == votes
+    assert torch.equal(weights[0] > 0, inside)

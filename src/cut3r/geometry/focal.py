@@ -15,6 +15,7 @@ from cut3r.geometry.cameras import image_center, pixel_grid
 
 WEISZFELD_ITERATIONS = 10
 MIN_USABLE_FRACTION = 0.01
+MOST_TRUST = 1e6  # confidences grow like exp() and may overflow; beside an infinite weight the others would not count
 
 
 class FocalMethod(Enum):
@@ -36,9 +37,10 @@ def estimate_focal(
     Args:
         principal_point: (x, y) in pixels; the middle of the image by default. Parity: the original's demos use
             (w // 2, h // 2), half a pixel off (quirk Q22).
-        weights: Trust in each pixel, for example confidence - 1. Pixels without positive weight, with z <= 0 or without
-            a finite point do not count; where less than 1 % of a map's pixels remain, all its pixels count equally.
-            Parity: without weights they always do, sky and points behind the camera included (quirk Q21).
+        weights: Trust in each pixel, for example confidence - 1; beyond 1e6 it counts as 1e6. Pixels without positive
+            weight, with z <= 0 or without a finite point do not count; where less than 1 % of a map's pixels remain,
+            all its pixels count equally. Parity: without weights they always do, sky and points behind the camera
+            included (quirk Q21).
         min_focal: Lower limit, in units of the focal length that sees 60 degrees across the longer side.
         max_focal: Upper limit, in the same unit.
     """
@@ -62,7 +64,7 @@ def _usable(
 ) -> Float[Tensor, "*batch h w"]:
     usable = (weights > 0) & (points_cam[..., 2] > 0) & points_cam.isfinite().all(dim=-1)
     enough = usable.to(weights.dtype).mean(dim=(-2, -1), keepdim=True) >= MIN_USABLE_FRACTION
-    return torch.where(enough, torch.where(usable, weights, 0.0), 1.0)
+    return torch.where(enough, torch.where(usable, weights.clamp_max(MOST_TRUST), 0.0), 1.0)
 
 
 def _weiszfeld(

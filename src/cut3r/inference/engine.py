@@ -4,38 +4,38 @@ Encoding a frame needs nothing of the frames before it, so on a GPU the encoder 
 to come are encoded, several at once, while the decoder is busy with the present one.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from cut3r.inference.replay import Recorder, Replay, Tensors, cuda_recorder
+from cut3r.inference.preprocess import normalize
+from cut3r.inference.replay import CudaRecorder, Recorder, Recordings, Tensors
 from cut3r.model.encoder import Tokens, ViewInput
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.state import StreamState
 
-MOST_RECORDINGS = 8  # of each kind; a stream of more sizes records again and again
 NAMES = tuple(field.name for field in fields(Prediction))
 
-Measure = Callable[[Prediction], Tensor]
+# One tensor computed from a prediction, on its device, and from a mask of pixels where there is one.
+Measure = Callable[[Prediction, Tensor | None], Tensor]
 
 
-class Arrival:
+class PendingPrediction:
     """A prediction, and what was measured of it, on their way to the host. `wait` gives them, in float32."""
 
-    def __init__(self, prediction: Prediction, measured: Tensor) -> None:
+    def __init__(self, prediction: Prediction, measured: Tensor, device: torch.device) -> None:
         self._tensors = [getattr(prediction, name) for name in NAMES] + [measured]
         self._arrived: torch.cuda.Event | None = None
-        if measured.is_cuda:
+        if device.type == "cuda":
             self._tensors = [None if tensor is None else _start_copy(tensor) for tensor in self._tensors]
             self._arrived = torch.cuda.Event()
-            self._arrived.record()
+            self._arrived.record(torch.cuda.current_stream(device))
 
     def wait(self) -> tuple[Prediction, Tensor]:
         if self._arrived is not None:
@@ -56,96 +56,104 @@ class Encoded:
 
 
 class Engine:
-    """Runs a network for one session.
+    """Runs a network for one session, or for several one after the other: recordings are made once.
 
     Args:
-        graphs: Record and replay; by default on CUDA devices.
-        record: How; for tests, which have no GPU.
+        record: How to record each kind of work (the encoder's and the step's); by default CUDA graphs on CUDA devices,
+            and nothing elsewhere.
+        graphs: False records nothing.
+        asynchronous: Whether work is only started by a call and done later, as on a GPU; for tests, which have none.
+
+    Attributes:
+        lock: Held by whoever uses the network: two forward passes at once take twice the memory.
     """
 
-    def __init__(self, model: Cut3r, *, graphs: bool | None = None, record: Recorder | None = None) -> None:
+    def __init__(
+        self,
+        model: Cut3r,
+        *,
+        graphs: bool | None = None,
+        record: Callable[[], Recorder] | None = None,
+        asynchronous: bool | None = None,
+    ) -> None:
         self.model = model
+        self.lock = threading.Lock()
         self.on_gpu = model.device.type == "cuda"
-        self.graphs = self.on_gpu if graphs is None else graphs
-        self._record_encoder = record or cuda_recorder()
-        self._record_step = record or cuda_recorder()
-        self._encoders: OrderedDict[Any, Replay] = OrderedDict()
-        self._steps: OrderedDict[Any, Replay] = OrderedDict()
-        self._encoding = torch.cuda.Stream(model.device) if self.on_gpu else None
+        self.asynchronous = self.on_gpu if asynchronous is None else asynchronous
+        graphs = self.on_gpu if graphs is None else graphs
+        record = record or (lambda: CudaRecorder(model.device))
+        with self.on_device():
+            self._encoders = Recordings(record() if graphs else None)
+            self._steps = Recordings(record() if graphs else None)
+            self._encoding = torch.cuda.Stream(model.device) if self.on_gpu else None
+
+    @contextmanager
+    def on_device(self) -> Iterator[None]:
+        """Make the model's GPU the current one: streams, events and graphs belong to the current device."""
+        if not self.on_gpu:
+            yield
+            return
+        with torch.cuda.device(self.model.device):
+            yield
 
     @torch.inference_mode()
-    def encode(self, images: Float[Tensor, "k 3 h w"]) -> list[Encoded]:
+    def encode(self, images: UInt8[Tensor, "k h w 3"]) -> list[Encoded]:
         """Encode k frames at once; on a GPU this returns at once, and `step` waits where it must.
 
         Args:
             images: On the host.
         """
-        patch = self.model.config.patch_size
-        grid = (images.shape[2] // patch, images.shape[3] // patch)
-        with self._encoder_stream():
-            on_device = _to_device(images, self.model.device)
-            (features,) = self._run(
-                self._encoders,
-                (images.shape, images.dtype),
-                lambda pixels: (self.model.encode(ViewInput(image=pixels)).features,),
-                self._record_encoder,
-                on_device,
-            )
+        model, patch = self.model, self.model.config.patch_size
+        grid = (images.shape[1] // patch, images.shape[2] // patch)
+
+        def run(pixels: Tensor) -> Tensors:
+            return (model.encode(ViewInput(image=normalize(pixels))).features,)
+
+        with self.on_device(), torch.cuda.stream(self._encoding):  # a stream of None changes nothing
+            (features,) = self._encoders.run("encode", run, _to_device(images, model.device))
             ready = torch.cuda.Event() if self._encoding is not None else None
             if ready is not None:
-                ready.record()
+                ready.record(self._encoding)
         return [Encoded(Tokens(some, grid), ready) for some in features.split(1)]
 
     @torch.inference_mode()
     def step(
-        self, state: StreamState, encoded: Encoded, outputs: Outputs, *, update: bool, measure: Measure
-    ) -> tuple[Arrival, StreamState]:
+        self,
+        state: StreamState,
+        encoded: Encoded,
+        outputs: Outputs,
+        *,
+        update: bool,
+        measure: Measure,
+        mask: Bool[Tensor, "h w"] | None = None,
+    ) -> tuple[PendingPrediction, StreamState]:
         """Do one frame's step; on a GPU this returns before it is done.
 
         Args:
-            measure: Computes one tensor from the prediction, on its device.
+            measure: Computes one tensor from the prediction and the mask, on their device. The same function each time:
+                recordings are told apart by it.
+            mask: On the host.
         """
-        tokens, names = encoded.tokens, _names(outputs)
-        if encoded.ready is not None:
-            present = torch.cuda.current_stream(self.model.device)
-            present.wait_event(encoded.ready)
-            tokens.features.record_stream(present)
+        model, grid, names = self.model, encoded.tokens.grid, _names(outputs)
 
-        def run(features: Tensor, state_tokens: Tensor, memory: Tensor, is_new: Tensor) -> Tensors:
+        def run(features: Tensor, state_tokens: Tensor, memory: Tensor, is_new: Tensor, *masks: Tensor) -> Tensors:
             before = StreamState(state_tokens, memory, is_new)
-            prediction, after = self.model.step(before, _picture(update), Tokens(features, tokens.grid), outputs)
+            prediction, after = model.step(before, _picture(update), Tokens(features, grid), outputs)
             shown = (getattr(prediction, name) for name in names)
-            return (*shown, measure(prediction), after.tokens, after.memory, after.is_new)
+            measured = measure(prediction, masks[0] if masks else None)
+            return (*shown, measured, after.tokens, after.memory, after.is_new)
 
-        key = (tokens.grid, outputs, update)
-        values = self._run(
-            self._steps, key, run, self._record_step, tokens.features, state.tokens, state.memory, state.is_new
-        )
-        *shown, measured, state_tokens, memory, is_new = values
-        prediction = Prediction(**dict(zip(names, shown, strict=True)))
-        return Arrival(prediction, measured), StreamState(state_tokens, memory, is_new)
-
-    def _run(
-        self,
-        recordings: OrderedDict[Any, Replay],
-        key: Any,
-        function: Callable[..., Tensors],
-        record: Recorder,
-        *inputs: Tensor,
-    ) -> Tensors:
-        if not self.graphs:
-            return function(*inputs)
-        if key not in recordings:
-            recordings[key] = Replay(function, record)
-            if len(recordings) > MOST_RECORDINGS:
-                recordings.popitem(last=False)
-        recordings.move_to_end(key)
-        return recordings[key](*inputs)
-
-    def _encoder_stream(self) -> AbstractContextManager[Any]:
-        if self._encoding is None:
-            return nullcontext()
-        return torch.cuda.stream(self._encoding)
+        with self.on_device():
+            if encoded.ready is not None:
+                present = torch.cuda.current_stream(model.device)
+                present.wait_event(encoded.ready)
+                encoded.tokens.features.record_stream(present)
+            masks = () if mask is None else (_to_device(mask, model.device),)
+            inputs = (encoded.tokens.features, state.tokens, state.memory, state.is_new, *masks)
+            values = self._steps.run((grid, outputs, update, measure), run, *inputs)
+            *shown, measured, state_tokens, memory, is_new = values
+            prediction = Prediction(**dict(zip(names, shown, strict=True)))
+            return PendingPrediction(prediction, measured, model.device), StreamState(state_tokens, memory, is_new)
 
 
 def _names(outputs: Outputs) -> list[str]:

@@ -119,7 +119,12 @@ def fit(
 
 def to_tensor(image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 h w"]:
     """Bytes to the network's range, [-1, 1]."""
-    return torch.tensor(image).permute(2, 0, 1)[None].contiguous().float().div(255).sub(0.5).div(0.5)
+    return normalize(torch.tensor(image)[None])
+
+
+def normalize(images: UInt8[Tensor, "*batch h w 3"]) -> Float[Tensor, "*batch 3 h w"]:
+    """Bytes to the network's range, [-1, 1], on their device."""
+    return images.movedim(-1, -3).contiguous().float().div(255).sub(0.5).div(0.5)
 
 
 def _crop(rgb: np.ndarray, config: FitConfig, name: str) -> tuple[np.ndarray, PixelMap]:

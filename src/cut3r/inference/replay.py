@@ -2,18 +2,90 @@
 
 A network step on a fast GPU is limited by how fast Python can launch its kernels. A graph remembers them, with the
 addresses of all tensors; so inputs are copied into fixed places before a replay, and outputs out of them after it.
+
+What a recording reads must live as long as the recording does, and nobody else may write to it:
+- tables that the function takes from a cache are kept by the recording (`keep_tables`);
+- cuBLAS keeps scratch memory per stream, so each recorder has streams of its own for warm-up and capture;
+- destroying a graph frees the scratch memory of its stream under the others that were captured there (PyTorch issue
+  193402), so all recordings of a recorder are dropped together, after the device has finished.
 """
 
-from collections.abc import Callable
-from typing import Any
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 
 import torch
 from torch import Tensor
 
+from cut3r.model.concurrent import second_stream
+from cut3r.model.rope import keep_tables
+
 Tensors = tuple[Tensor, ...]
-Recorder = Callable[[Callable[[], Tensors]], tuple[Callable[[], None], Tensors]]
 
 WARMUP = 3  # runs before the recording: libraries choose algorithms, caches fill
+RECORD_AT_USE = 3  # a shape that comes once or twice is not worth a recording
+MOST_RECORDINGS = 8  # alive at a time
+MOST_COUNTED = 256  # shapes whose uses are counted
+
+_one_capture_at_a_time = threading.Lock()  # PyTorch allows no more in a process
+
+
+class Recorder(ABC):
+    """Makes recordings of functions without arguments, of which it gives the replay and the outputs."""
+
+    @abstractmethod
+    def record(self, run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]: ...
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Get ready for all recordings to be dropped, together."""
+
+
+class CudaRecorder(Recorder):
+    """Records CUDA graphs that share their memory, so they must be replayed on one stream."""
+
+    def __init__(self, device: torch.device, *, check_liveness: bool = False) -> None:
+        self._device = device
+        self._check_liveness = check_liveness  # slow; for tests
+        self._stream, self._beside = torch.cuda.Stream(device), torch.cuda.Stream(device)
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def record(self, run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]:
+        with _one_capture_at_a_time, torch.cuda.device(self._device), second_stream(self._beside):
+            self._stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._stream):
+                for _ in range(WARMUP):
+                    run()
+            torch.cuda.current_stream().wait_stream(self._stream)
+            graph = torch.cuda.CUDAGraph()
+            liveness = {"check_input_liveness": True} if self._check_liveness else {}
+            # thread_local: another thread (the page of the viewer, say) may use the device meanwhile
+            with torch.cuda.graph(
+                graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local", **liveness
+            ):
+                outputs = run()
+        return graph.replay, outputs
+
+    def forget(self) -> None:
+        torch.cuda.synchronize(self._device)
+        self._pool = torch.cuda.graph_pool_handle()  # the old one ends with its last graph
+
+
+class EagerRecorder(Recorder):
+    """Records without a graph, on any device: each replay runs the function and puts the outputs where they were."""
+
+    def record(self, run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]:
+        outputs = run()
+
+        def replay() -> None:
+            for place, value in zip(outputs, run(), strict=True):
+                place.copy_(value)
+
+        return replay, outputs
+
+    def forget(self) -> None:
+        """Do nothing: its recordings share nothing."""
 
 
 class Replay:
@@ -21,55 +93,62 @@ class Replay:
 
     What it computes may depend on nothing else, and it may not ask the device for a value. The result of a call is
     the caller's: later calls do not touch it.
-
-    Args:
-        record: Makes a recording of a function without arguments, of which it gives the replay and the outputs.
     """
 
-    def __init__(self, function: Callable[..., Tensors], record: Recorder) -> None:
-        self._function = function
-        self._record = record
-        self._inputs: Tensors = ()
-        self._outputs: Tensors = ()
-        self._replay: Callable[[], None] | None = None
+    def __init__(self, function: Callable[..., Tensors], recorder: Recorder, inputs: Tensors) -> None:
+        places = tuple(value.clone() for value in inputs)
+        with keep_tables() as self._tables:  # read by the recording whenever it is replayed
+            self._replay, self._outputs = recorder.record(lambda: function(*places))
+        self._places = places
 
     def __call__(self, *inputs: Tensor) -> Tensors:
-        if self._replay is None:
-            self._inputs = tuple(value.clone() for value in inputs)
-            self._replay, self._outputs = self._record(lambda: self._function(*self._inputs))
-        for place, value in zip(self._inputs, inputs, strict=True):
+        for place, value in zip(self._places, inputs, strict=True):
             assert (place.shape, place.dtype) == (value.shape, value.dtype), "recorded for other inputs"
             place.copy_(value, non_blocking=True)
         self._replay()
         return tuple(output.clone() for output in self._outputs)
 
 
-def cuda_recorder() -> Recorder:
-    """Give a recorder whose graphs share their memory, so they must be replayed on one stream."""
-    pool: list[Any] = []
+class Recordings:
+    """Runs functions, and records those that come back with inputs of the same shapes and types.
 
-    def record(run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]:
-        pool[:] = pool or [torch.cuda.graph_pool_handle()]
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARMUP):
-                run()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool[0]):
-            outputs = run()
-        return graph.replay, outputs
+    Args:
+        recorder: None records nothing.
+    """
 
-    return record
+    def __init__(self, recorder: Recorder | None) -> None:
+        self._recorder = recorder
+        self._replays: dict[Hashable, Replay] = {}
+        self._uses: OrderedDict[Hashable, int] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._replays)
 
-def eager_recorder(run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]:
-    """Record without a graph, on any device: each replay runs the function and puts the outputs where they were."""
-    outputs = run()
+    def run(self, key: Hashable, function: Callable[..., Tensors], *inputs: Tensor) -> Tensors:
+        """Give `function(*inputs)`.
 
-    def replay() -> None:
-        for place, value in zip(outputs, run(), strict=True):
-            place.copy_(value)
+        Args:
+            key: Everything beside the inputs that the function depends on.
+        """
+        if self._recorder is None:
+            return function(*inputs)
+        key = (key, tuple((value.shape, value.dtype) for value in inputs))
+        if key not in self._replays:
+            if self._count(key) < RECORD_AT_USE:
+                return function(*inputs)
+            if len(self._replays) == MOST_RECORDINGS:
+                self.drop()
+            self._replays[key] = Replay(function, self._recorder, inputs)
+        return self._replays[key](*inputs)
 
-    return replay, outputs
+    def drop(self) -> None:
+        """Forget all recordings, together; shapes that go on coming are recorded again."""
+        if self._recorder is not None:
+            self._recorder.forget()
+        self._replays.clear()
+
+    def _count(self, key: Hashable) -> int:
+        self._uses[key] = uses = self._uses.pop(key, 0) + 1
+        if len(self._uses) > MOST_COUNTED:
+            self._uses.popitem(last=False)
+        return uses

@@ -26,7 +26,7 @@ def revisit(
         open_again: Opens the footage, leaving out the first so many frames; called once per pass.
         freeze: Let only the first pass change the state. The last pass then sees each frame against the same knowledge,
             and their order does not matter.
-        lookahead: Frames of the last pass that are read ahead, as in `Session.stream`.
+        lookahead: Frames that are read ahead, as in `Session.stream`.
         done: Results that an interrupted run has already given; the session is where that run stopped.
         on_absorbed: Told the pass (from 0) and the frame after each frame of the earlier passes.
 
@@ -37,8 +37,7 @@ def revisit(
         raise ValueError(f"passes is {passes}, expected at least 1")
     earlier = 0 if done else passes - 1
     for number in range(min(earlier, 1) if freeze else earlier):  # a frozen pass changes nothing, so it can be left out
-        for frame in open_again(0):
-            session.absorb(frame)
+        for frame in session.absorb_stream(open_again(0), lookahead=lookahead):
             if on_absorbed is not None:
                 on_absorbed(number, frame)
     yield from session.stream(open_again(done), lookahead=lookahead, update=passes == 1 or not freeze)

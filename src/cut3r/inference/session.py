@@ -6,24 +6,25 @@ frame.
 
 import logging
 import statistics
-import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from safetensors.torch import save_file
 from torch import Tensor
 
 from cut3r.files.atomic import atomic_path
 from cut3r.geometry.cameras import image_center, pinhole, ray_map
 from cut3r.geometry.focal import estimate_focal
-from cut3r.inference.ahead import Ahead
-from cut3r.inference.engine import Arrival, Encoded, Engine
-from cut3r.inference.preprocess import FitConfig, PixelMap, fit, to_tensor
+from cut3r.inference.engine import Encoded, Engine, PendingPrediction
+from cut3r.inference.prefetch import Prefetch
+from cut3r.inference.preprocess import FitConfig, PixelMap, fit
 from cut3r.inference.result import FrameResult, PointSource, QueryResult
 from cut3r.inference.snapshot import Snapshot, pack, read_session_file, unpack
 from cut3r.io.frames import Frame
@@ -35,10 +36,12 @@ from cut3r.model.state import StreamState
 
 logger = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
 FOCAL_WINDOW = 101  # frames that vote for a shared focal length
 FOCAL_RANGE = (0.05, 50.0)  # longer sides of the image; no lens is outside
 UNKNOWN_FOCAL = 0.866  # longer sides of the image: sees 60 degrees
-IN_FLIGHT = 1  # steps that run ahead of the result that is waited for
+IN_FLIGHT = 1  # steps that a GPU works on beyond the one whose result is waited for
 ENCODED_TOGETHER = 4  # frames; on a GPU, a single one does not fill it
 
 
@@ -49,6 +52,7 @@ class _Prepared:
     frame: Frame
     image: UInt8[np.ndarray, "h w 3"]
     pixel_map: PixelMap
+    inside: Bool[Tensor, "h w"]  # False in padding
 
 
 @dataclass(frozen=True)
@@ -56,22 +60,31 @@ class _Launched:
     """A frame whose step has been started."""
 
     prepared: _Prepared
-    arrival: Arrival
+    encoded: Encoded
+    pending: PendingPrediction
     after: StreamState
+
+
+Launch = Callable[[_Prepared, Encoded, StreamState], _Launched]
 
 
 class Session:
     """One stream through one network.
 
     Args:
-        outputs: Heads to run for each frame; camera points and the pose are always among them. fit: How frames are
-        brought to a size of the network; by default the size that it was trained at. source: Which of the two point
-        maps becomes the world points. `PointSource.world` runs the world head. shared_focal: Give each frame the
-        median focal length of the last 101 frames instead of its own, which jitters. For
-            footage from one camera without zoom.
-        parity: Compute intrinsics exactly as the original's demo: from all pixels, with the principal point (w // 2,
-        h // 2).
-        engine: How frames go through the network; by default the fastest way that the device knows.
+        outputs: Heads to run for each frame; camera points and the pose are always among them.
+        fit: How frames are brought to a size of the network; by default the size that it was trained at.
+        source: Which of the two point maps becomes the world points. `PointSource.world` runs the world head.
+        shared_focal: Give each frame the median focal length of the last 101 frames instead of its own, which jitters.
+            For footage from one camera without zoom.
+        parity: Compute intrinsics exactly as the original's demo: from all pixels, with the principal point
+            (w // 2, h // 2).
+        engine: How frames go through the network; by default the fastest way that the device knows. Sessions of one
+            network may share it.
+
+    Attributes:
+        not_finite: How many frames had a pose or points that are not finite (nan or infinite) so far. In a frame whose
+            pose is not finite, no pixel is valid.
     """
 
     def __init__(
@@ -92,30 +105,35 @@ class Session:
         self.source = source
         self.shared_focal = shared_focal
         self.parity = parity
+        self.not_finite = 0
         self._engine = engine or Engine(model)
-        self._network = threading.Lock()
         self._warn_about_size()
         self._now = self._start()
 
-    def push(self, frame: Frame, *, update: bool = True) -> FrameResult:
+    def push(self, frame: Frame | UInt8[np.ndarray, "h w 3"], *, update: bool = True) -> FrameResult:
         """Reconstruct the next frame of the stream.
 
         Args:
+            frame: Or just its picture, upright sRGB.
             update: Let the frame change the state. Without, it is only compared with what the session knows, and can be
                 pushed at any time: to localise a picture, or to see a frame again with the knowledge of later ones.
 
         Raises:
             ValueError: The frame's shape cannot be brought to a size of the network.
+            TypeError: Neither a frame nor an array of bytes `h w 3`.
         """
-        prepared = self._prepare(frame)
-        return self._finish(self._launch(prepared, self._encode([prepared])[0], self._now.state, update=update))
+        prepared = self._prepare(self._as_frame(frame))
+        return self._finish(self._launcher(update)(prepared, self._encode([prepared])[0], self._now.state))
 
     def stream(self, frames: Iterable[Frame], *, lookahead: int = 8, update: bool = True) -> Iterator[FrameResult]:
         """Reconstruct frames one after the other, as `push` does, but read up to `lookahead` frames ahead.
 
         Reading and resizing happen in another thread. On a GPU the coming frames are encoded together while the present
         one is decoded, and results travel back while the next step runs. For footage that lies on a disk; with a live
-        source, frames that wait are delay. The session stands at the last result given: stop, save or query any time.
+        source, frames that wait are delay.
+
+        The session stands at the last result given: stop, save, query, reset, restore, push or absorb between two
+        results, and the next one comes from there. What was read and encoded ahead is kept.
 
         Args:
             lookahead: 0 reads nothing ahead.
@@ -128,25 +146,22 @@ class Session:
             for frame in frames:
                 yield self.push(frame, update=update)
             return
-        state = self._now.state
-        launched: deque[_Launched] = deque()
-        with Ahead(frames, self._prepare, most=lookahead) as prepared:
-            for each, encoded in self._encoded(iter(prepared)):
-                launched.append(self._launch(each, encoded, state, update=update))
-                state = launched[-1].after
-                if len(launched) > IN_FLIGHT:
-                    yield self._finish(launched.popleft())
-            while launched:
-                yield self._finish(launched.popleft())
-            prepared.check()
+        yield from self._pipeline(frames, lookahead, self._launcher(update), self._finish)
 
     def absorb(self, frame: Frame) -> None:
         """Let a frame change the state without computing its result: a third of the work less, for passes nobody
         looks at."""
-        (encoded,) = self._encode([self._prepare(frame)])
-        with self._network:
-            _, state = self._engine.step(self._now.state, encoded, Outputs.none(), update=True, measure=_nothing)
-        self._now = replace(self._now, state=state)
+        prepared = self._prepare(frame)
+        self._finish_absorbed(self._launch_absorbed(prepared, self._encode([prepared])[0], self._now.state))
+
+    def absorb_stream(self, frames: Iterable[Frame], *, lookahead: int = 8) -> Iterator[Frame]:
+        """Absorb frames one after the other, read and encoded ahead as in `stream`; gives each when it is absorbed."""
+        if lookahead == 0:
+            for frame in frames:
+                self.absorb(frame)
+                yield frame
+            return
+        yield from self._pipeline(frames, lookahead, self._launch_absorbed, self._finish_absorbed)
 
     def query(
         self,
@@ -164,17 +179,18 @@ class Session:
         Raises:
             ValueError: The session has seen no frame yet, or the size does not fit the network.
         """
-        if bool(self._now.state.is_new.any()):
-            raise ValueError("a query needs a scene, and this session has seen no frame yet; push a frame first")
         size = size or default_size(self.model)
         world_from_cam, intrinsics = world_from_cam.detach().float().cpu(), intrinsics.detach().float().cpu()
         include_translation = self.model.config.ray_direction is RayDirection.point_at_unit_depth
         rays = ray_map(world_from_cam, intrinsics, size, include_translation=include_translation)
-        view = ViewInput(ray_map=rays[None].to(self.model.device))
-        with self._network, torch.inference_mode():
-            tokens = self.model.encode(view)
-            prediction, _ = self.model.step(self._now.state, view, tokens, replace(self.outputs, rgb=True))
-        return QueryResult(prediction.to("cpu", torch.float32), world_from_cam, intrinsics)
+        # All work on the device under the lock: another thread may be recording the device's work.
+        with self._engine.lock, self._engine.on_device(), torch.inference_mode():
+            state = self._now.state
+            if bool(state.is_new.any()):
+                raise ValueError("a query needs a scene, and this session has seen no frame yet; push a frame first")
+            view = ViewInput(ray_map=rays[None].to(self.model.device))
+            prediction, _ = self.model.step(state, view, self.model.encode(view), replace(self.outputs, rgb=True))
+            return QueryResult(prediction.to("cpu", torch.float32), world_from_cam, intrinsics)
 
     def reset(self) -> None:
         """Forget the stream. The next frame starts a new world, and a new chunk."""
@@ -225,17 +241,24 @@ class Session:
     def _start(self) -> Snapshot:
         return Snapshot(self.model.initial_state(1))
 
+    def _as_frame(self, frame: Frame | UInt8[np.ndarray, "h w 3"]) -> Frame:
+        if isinstance(frame, np.ndarray):
+            return Frame(frame, self.frames_seen, None, f"picture {self.frames_seen}")
+        if not isinstance(frame, Frame):
+            raise TypeError(f"expected a Frame or an array of bytes h w 3, not {type(frame).__name__}; read it first")
+        return frame
+
     def _prepare(self, frame: Frame) -> _Prepared:
         image, pixel_map = fit(frame.rgb, self.fit, name=frame.name)
-        return _Prepared(frame, image, pixel_map)
+        return _Prepared(frame, image, pixel_map, pixel_map.inside())
 
     def _encode(self, prepared: Sequence[_Prepared]) -> list[Encoded]:
-        with self._network:
-            return self._engine.encode(torch.cat([to_tensor(each.image) for each in prepared]))
+        with self._engine.lock:
+            return self._engine.encode(torch.stack([torch.tensor(each.image) for each in prepared]))
 
     def _encoded(self, prepared: Iterator[_Prepared]) -> Iterator[tuple[_Prepared, Encoded]]:
         """Encode in blocks of frames of equal size; on a GPU each block before the one in front of it is decoded."""
-        most, early = (ENCODED_TOGETHER, 1) if self._engine.on_gpu else (1, 0)
+        most, early = (ENCODED_TOGETHER, 1) if self._engine.asynchronous else (1, 0)
         waiting: deque[tuple[list[_Prepared], list[Encoded]]] = deque()
         for block in _blocks(prepared, most):
             waiting.append((block, self._encode(block)))
@@ -244,19 +267,62 @@ class Session:
         for rest in waiting:
             yield from zip(*rest, strict=True)
 
-    def _launch(self, prepared: _Prepared, encoded: Encoded, before: StreamState, *, update: bool) -> _Launched:
-        with self._network:  # a query from another thread waits: two forward passes at once take twice the memory
-            arrival, after = self._engine.step(
-                before, encoded, self.outputs, update=update, measure=self._measure_focal
-            )
-        return _Launched(prepared, arrival, after)
+    def _pipeline(
+        self, frames: Iterable[Frame], lookahead: int, launch: Launch, finish: Callable[[_Launched], Result]
+    ) -> Iterator[Result]:
+        """Give `finish(launch(...))` for each frame; on a GPU the next steps are launched before one is finished."""
+        most = IN_FLIGHT if self._engine.asynchronous else 0
+        launched: deque[_Launched] = deque()
+        with Prefetch(frames, lambda frame: self._prepare(self._as_frame(frame)), most=lookahead) as prepared:
+            for each in chain(self._encoded(iter(prepared)), [None]):  # None: there are no more
+                if each is not None:
+                    launched.append(launch(*each, launched[-1].after if launched else self._now.state))
+                while len(launched) > (0 if each is None else most):
+                    result = finish(launched.popleft())
+                    given = self._now
+                    yield result
+                    if self._now is not given:  # the caller reset, restored, pushed or absorbed meanwhile
+                        launched = self._launch_again(launched, launch)
+            prepared.check()
+
+    def _launch_again(self, launched: Iterable[_Launched], launch: Launch) -> deque[_Launched]:
+        """Repeat steps from where the session stands now."""
+        again: deque[_Launched] = deque()
+        for each in launched:
+            again.append(launch(each.prepared, each.encoded, again[-1].after if again else self._now.state))
+        return again
+
+    def _launcher(self, update: bool) -> Launch:
+        measure = _focal_as_original if self.parity else _focal_of_trusted
+
+        def launch(prepared: _Prepared, encoded: Encoded, before: StreamState) -> _Launched:
+            mask = None if self.parity or bool(prepared.inside.all()) else prepared.inside
+            with self._engine.lock:
+                pending, after = self._engine.step(
+                    before, encoded, self.outputs, update=update, measure=measure, mask=mask
+                )
+            return _Launched(prepared, encoded, pending, after)
+
+        return launch
+
+    def _launch_absorbed(self, prepared: _Prepared, encoded: Encoded, before: StreamState) -> _Launched:
+        with self._engine.lock:
+            pending, after = self._engine.step(before, encoded, Outputs.none(), update=True, measure=_nothing)
+        return _Launched(prepared, encoded, pending, after)
+
+    def _finish_absorbed(self, launched: _Launched) -> Frame:
+        launched.pending.wait()
+        self._now = replace(self._now, state=launched.after)
+        return launched.prepared.frame
 
     def _finish(self, launched: _Launched) -> FrameResult:
-        prediction, focal = launched.arrival.wait()
+        prediction, focal = launched.pending.wait()
         prepared, now = launched.prepared, self._now
-        assert prediction.points_cam is not None
+        assert prediction.points_cam is not None and prediction.world_from_cam is not None
         points = prediction.points_cam[0]
-        valid = (points[..., 2] > 0) & points.isfinite().all(dim=-1) & prepared.pixel_map.inside()
+        finite, pose_is_finite = points.isfinite().all(dim=-1), bool(prediction.world_from_cam.isfinite().all())
+        self._count_not_finite(prepared.frame, finite, pose_is_finite=pose_is_finite)
+        valid = (points[..., 2] > 0) & finite & prepared.inside & pose_is_finite
         intrinsics, focals = self._intrinsics(points.shape[:2], float(focal))
         self._now = Snapshot(launched.after, now.number + 1, now.chunk, focals)
         return FrameResult(
@@ -271,14 +337,18 @@ class Session:
             source=self.source,
         )
 
-    def _measure_focal(self, prediction: Prediction) -> Tensor:
-        """The focal length of a frame's own points, in pixels: on the device, which is faster than the host."""
-        assert prediction.points_cam is not None and prediction.conf_cam is not None
-        points, conf = prediction.points_cam[0].float(), prediction.conf_cam[0].float()
-        if self.parity:
-            h, w = conf.shape
-            return estimate_focal(points, principal_point=(float(w // 2), float(h // 2)))
-        return estimate_focal(points, weights=conf - 1)
+    def _count_not_finite(self, frame: Frame, finite: Bool[Tensor, "h w"], *, pose_is_finite: bool) -> None:
+        if pose_is_finite and bool(finite.all()):
+            return
+        self.not_finite += 1
+        if self.not_finite == 1:
+            logger.warning(
+                "frame %d (%s): %s not finite (nan or infinite); such poses and points are marked as not valid, and "
+                "later frames that have some are only counted",
+                self._now.number,
+                frame.name,
+                f"{int((~finite).sum())} of its points are" if pose_is_finite else "its pose is",
+            )
 
     def _intrinsics(self, size: Sequence[int], focal: float) -> tuple[Float[Tensor, "3 3"], tuple[float, ...]]:
         """The frame's camera in network pixels, and the votes for a shared focal length, in longer image sides."""
@@ -308,8 +378,24 @@ class Session:
             )
 
 
-def _nothing(prediction: Prediction) -> Tensor:
+def _nothing(_prediction: Prediction, _mask: Tensor | None) -> Tensor:
     return torch.zeros(())
+
+
+def _focal_of_trusted(prediction: Prediction, mask: Tensor | None) -> Tensor:
+    """The focal length of a frame's own points, in pixels: on the device, which is faster than the host."""
+    assert prediction.points_cam is not None and prediction.conf_cam is not None
+    trust = prediction.conf_cam[0].float() - 1
+    return estimate_focal(
+        prediction.points_cam[0].float(), weights=trust if mask is None else trust.masked_fill(~mask, 0.0)
+    )
+
+
+def _focal_as_original(prediction: Prediction, _mask: Tensor | None) -> Tensor:
+    assert prediction.points_cam is not None
+    points = prediction.points_cam[0].float()
+    h, w = points.shape[:2]
+    return estimate_focal(points, principal_point=(float(w // 2), float(h // 2)))
 
 
 def _blocks(prepared: Iterator[_Prepared], most: int) -> Iterator[list[_Prepared]]:

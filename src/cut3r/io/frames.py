@@ -42,6 +42,21 @@ class Frame:
     time_s: float | None
     name: str
 
+    def __post_init__(self) -> None:
+        rgb = self.rgb
+        if (
+            not isinstance(rgb, np.ndarray)
+            or rgb.dtype != np.uint8
+            or rgb.ndim != 3
+            or rgb.shape[2] != 3
+            or not rgb.size
+        ):
+            what = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
+            raise ValueError(
+                f"the picture of {self.name} is {what}, expected a NumPy array of bytes (uint8) of shape (h, w, 3); "
+                "convert grey, RGBA and float pictures first (cut3r.io.images.read_image does)"
+            )
+
 
 class FrameStream:
     """An iterator over frames that decodes each one when it is asked for, and nothing ahead.

@@ -4,27 +4,36 @@ A GPU works on several small kernels at once if they come on different streams. 
 would hardly overlap; recorded into a CUDA graph they do.
 """
 
-from collections.abc import Callable
-from functools import lru_cache
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
+_offered = threading.local()
+
+
+@contextmanager
+def second_stream(stream: torch.cuda.Stream) -> Iterator[None]:
+    """Let `concurrently` use this stream beside the current one, in this thread. It must belong to the caller alone:
+    libraries keep scratch memory per stream, and two recordings must not share it."""
+    _offered.stream = stream
+    try:
+        yield
+    finally:
+        _offered.stream = None
+
 
 def concurrently(first: Callable[[], Tensor], second: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
-    """Compute both; at the same time while a CUDA graph is being recorded."""
-    if not (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()):
+    """Compute both; at the same time where a second stream is offered."""
+    beside: torch.cuda.Stream | None = getattr(_offered, "stream", None)
+    if beside is None:
         return first(), second()
-    here = torch.cuda.current_stream()
-    beside = _second_stream(here.device)
+    here = torch.cuda.current_stream(beside.device)
     beside.wait_stream(here)  # fork
     with torch.cuda.stream(beside):
         other = second()
     one = first()
     here.wait_stream(beside)  # join
     return one, other
-
-
-@lru_cache(maxsize=8)
-def _second_stream(device: torch.device) -> torch.cuda.Stream:
-    return torch.cuda.Stream(device)

@@ -11,6 +11,9 @@ Source: RoFormer (arXiv 2104.09864), extended to two axes.
 """
 
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
@@ -21,6 +24,8 @@ from croco.curope import rope_2d
 
 Angles = tuple[Tensor, Tensor]  # cos and sin, each [b or 1, 1, n, head_dim], float32
 KERNEL_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+_keeping = threading.local()
 
 
 def rope_angles(positions: Int[Tensor, "b n 2"], head_dim: int, base: float = 100.0) -> Angles:
@@ -66,7 +71,6 @@ def rotate_pair_plain(
     )
 
 
-@lru_cache(maxsize=64)  # bounded: a stream may change its image size as often as it likes
 def grid_angles(
     grid: tuple[int, int], head_dim: int, base: float, device: torch.device, *, pose_token: bool = False
 ) -> Angles:
@@ -74,6 +78,38 @@ def grid_angles(
 
     With `pose_token`, the angles of a token at (-1, -1) stand in front.
     """
+    return _kept(_grid_angles(grid, head_dim, base, device, pose_token))
+
+
+def state_angles(tokens: int, layout: str, head_dim: int, base: float, device: torch.device) -> Angles | None:
+    """Angles of the state tokens; None when they have no positions."""
+    angles = _state_angles(tokens, layout, head_dim, base, device)
+    return None if angles is None else _kept(angles)
+
+
+@contextmanager
+def keep_tables() -> Iterator[list[Angles]]:
+    """List the tables that this thread takes from the caches meanwhile.
+
+    The caches are bounded and forget. Whoever records device work keeps the list as long as the recording: a replay
+    runs no Python, and would read tables whose memory has become something else.
+    """
+    before, _keeping.tables = getattr(_keeping, "tables", None), []
+    try:
+        yield _keeping.tables
+    finally:
+        _keeping.tables = before
+
+
+def _kept(angles: Angles) -> Angles:
+    tables: list[Angles] | None = getattr(_keeping, "tables", None)
+    if tables is not None:
+        tables.append(angles)
+    return angles
+
+
+@lru_cache(maxsize=64)  # bounded: a stream may change its image size as often as it likes
+def _grid_angles(grid: tuple[int, int], head_dim: int, base: float, device: torch.device, pose_token: bool) -> Angles:
     with torch.inference_mode(False):  # the cache outlives the call, and training must be able to use what is in it
         rows, columns = (torch.arange(side, device=device) for side in grid)
         positions = torch.cartesian_prod(rows, columns)
@@ -83,8 +119,7 @@ def grid_angles(
 
 
 @lru_cache(maxsize=16)
-def state_angles(tokens: int, layout: str, head_dim: int, base: float, device: torch.device) -> Angles | None:
-    """Angles of the state tokens; None when they have no positions."""
+def _state_angles(tokens: int, layout: str, head_dim: int, base: float, device: torch.device) -> Angles | None:
     with torch.inference_mode(False):
         positions = state_positions(tokens, layout)
         return None if positions is None else rope_angles(positions[None].to(device), head_dim, base)
