@@ -14,10 +14,9 @@ from cut3r.inference.replay import (
     MOST_RECORDINGS,
     RECORD_AT_USE,
     CudaRecorder,
-    EagerRecorder,
-    Recorder,
     Recordings,
     Replay,
+    eager_recorder,
 )
 from cut3r.inference.session import Session
 from cut3r.model import rope
@@ -25,13 +24,13 @@ from cut3r.model.prediction import Outputs
 from tests.inference.test_stream import assert_same, frame, frames_of_two_sizes
 
 
-class SilentRecorder(Recorder):
+class SilentRecorder:
     """Like a CUDA graph, it runs no Python when it is replayed."""
 
     def __init__(self):
         self.recorded, self.forgotten = 0, 0
 
-    def record(self, run):
+    def __call__(self, run):
         self.recorded += 1
         return (lambda: None), run()
 
@@ -44,7 +43,7 @@ def double(x):
 
 
 def test_a_replay_leaves_the_results_of_earlier_calls_alone():
-    replay = Replay(double, EagerRecorder(), (torch.ones(3),))
+    replay = Replay(double, eager_recorder, (torch.ones(3),))
     (first,) = replay(torch.ones(3))
     (second,) = replay(torch.full((3,), 5.0))
     assert first.tolist() == [2, 2, 2]
@@ -55,23 +54,23 @@ def test_only_shapes_that_come_back_are_recorded():
     recorder = SilentRecorder()
     recordings = Recordings(recorder)
     for use in range(1, 6):
-        recordings.run("twice", double, torch.ones(3))
+        recordings.run(("twice",), double, torch.ones(3))
         assert recorder.recorded == (use >= RECORD_AT_USE)
-    recordings.run("twice", double, torch.ones(4))
-    recordings.run("twice", double, torch.ones(3, dtype=torch.float64))
+    recordings.run(("twice",), double, torch.ones(4))
+    recordings.run(("twice",), double, torch.ones(3, dtype=torch.float64))
     assert recorder.recorded == 1
 
 
 def test_recordings_are_dropped_all_together_and_the_device_is_waited_for_first():
     """Destroying one graph frees scratch memory that the others of its stream go on using."""
-    recorder, recordings = SilentRecorder(), None
-    recordings = Recordings(recorder)
+    recorder = SilentRecorder()
+    recordings = Recordings(recorder, recorder.forget)
     for size in range(1, MOST_RECORDINGS + 1):
         for _ in range(RECORD_AT_USE):
-            recordings.run("twice", double, torch.ones(size))
+            recordings.run(("twice",), double, torch.ones(size))
     assert (len(recordings), recorder.forgotten) == (MOST_RECORDINGS, 0)
     for _ in range(RECORD_AT_USE):
-        recordings.run("twice", double, torch.ones(99))
+        recordings.run(("twice",), double, torch.ones(99))
     assert (len(recordings), recorder.forgotten) == (1, 1)
 
 
@@ -88,7 +87,7 @@ def test_the_tables_of_a_recording_live_as_long_as_it_does(tiny_linear, monkeypa
     rope._grid_angles.cache_clear()
     session = Session(
         tiny_linear,
-        engine=Engine(tiny_linear, graphs=True, record=SilentRecorder),
+        engine=Engine(tiny_linear, graphs=True, record=SilentRecorder()),
         fit=FitConfig(256, allow_square=True),
     )
     for number in range(RECORD_AT_USE):
@@ -111,7 +110,7 @@ def test_a_session_ends_without_the_garbage_collector(tiny_linear):
     gc.disable()
     try:
         for graphs in (False, True):
-            session = Session(tiny_linear, engine=Engine(tiny_linear, graphs=graphs, record=EagerRecorder))
+            session = Session(tiny_linear, engine=Engine(tiny_linear, graphs=graphs, record=eager_recorder))
             for number in range(RECORD_AT_USE):
                 session.push(frame(number))
             parts = weakref.ref(session), weakref.ref(session._engine)
@@ -186,8 +185,8 @@ def test_dropping_recordings_and_sessions_leaves_the_others_right(tiny_linear):
 @pytest.mark.gpu
 def test_nothing_that_a_graph_reads_is_freed(tiny_linear):
     model = tiny_linear.to("cuda")
-    recorder = lambda: CudaRecorder(model.device, check_liveness=True)  # noqa: E731
-    session = Session(model, engine=Engine(model, record=recorder), fit=FitConfig(256, allow_square=True))
+    engine = Engine(model, record=CudaRecorder(model.device, check_liveness=True))
+    session = Session(model, engine=engine, fit=FitConfig(256, allow_square=True))
     for number in range(RECORD_AT_USE):
         session.push(frame(number, (256, 256)))
     rope._grid_angles.cache_clear()

@@ -12,7 +12,7 @@ from cut3r.geometry.cameras import pinhole
 from cut3r.inference import prefetch
 from cut3r.inference.engine import Engine
 from cut3r.inference.prefetch import Prefetch
-from cut3r.inference.replay import EagerRecorder
+from cut3r.inference.replay import eager_recorder
 from cut3r.inference.session import Session
 from cut3r.io.frames import Frame
 from cut3r.model.prediction import Outputs
@@ -29,7 +29,7 @@ def frames_of_two_sizes() -> list[Frame]:
 
 def recording(model, **options) -> Session:
     """A session whose engine records, replays and works ahead, as on a GPU, but without graphs."""
-    return Session(model, engine=Engine(model, graphs=True, record=EagerRecorder, asynchronous=True), **options)
+    return Session(model, engine=Engine(model, graphs=True, record=eager_recorder, asynchronous=True), **options)
 
 
 def assert_same(a, b, *, exactly: bool = True):

@@ -59,9 +59,8 @@ class Engine:
     """Runs a network for one session, or for several one after the other: recordings are made once.
 
     Args:
-        record: How to record each kind of work (the encoder's and the step's); by default CUDA graphs on CUDA devices,
-            and nothing elsewhere.
-        graphs: False records nothing.
+        graphs: Record and replay; by default on CUDA devices.
+        record: How; by default as CUDA graphs.
         asynchronous: Whether work is only started by a call and done later, as on a GPU; for tests, which have none.
 
     Attributes:
@@ -73,7 +72,7 @@ class Engine:
         model: Cut3r,
         *,
         graphs: bool | None = None,
-        record: Callable[[], Recorder] | None = None,
+        record: Recorder | None = None,
         asynchronous: bool | None = None,
     ) -> None:
         self.model = model
@@ -81,10 +80,9 @@ class Engine:
         self.on_gpu = model.device.type == "cuda"
         self.asynchronous = self.on_gpu if asynchronous is None else asynchronous
         graphs = self.on_gpu if graphs is None else graphs
-        record = record or (lambda: CudaRecorder(model.device))
         with self.on_device():
-            self._encoders = Recordings(record() if graphs else None)
-            self._steps = Recordings(record() if graphs else None)
+            self._encoders = _recordings(model.device, record) if graphs else Recordings(None)
+            self._steps = _recordings(model.device, record) if graphs else Recordings(None)
             self._encoding = torch.cuda.Stream(model.device) if self.on_gpu else None
 
     @contextmanager
@@ -110,7 +108,7 @@ class Engine:
             return (model.encode(ViewInput(image=normalize(pixels))).features,)
 
         with self.on_device(), torch.cuda.stream(self._encoding):  # a stream of None changes nothing
-            (features,) = self._encoders.run("encode", run, _to_device(images, model.device))
+            (features,) = self._encoders.run((grid,), run, _to_device(images, model.device))
             ready = torch.cuda.Event() if self._encoding is not None else None
             if ready is not None:
                 ready.record(self._encoding)
@@ -154,6 +152,14 @@ class Engine:
             *shown, measured, state_tokens, memory, is_new = values
             prediction = Prediction(**dict(zip(names, shown, strict=True)))
             return PendingPrediction(prediction, measured, model.device), StreamState(state_tokens, memory, is_new)
+
+
+def _recordings(device: torch.device, record: Recorder | None) -> Recordings:
+    """The encoder's or the step's: they are replayed on two streams at once, so nothing may be shared between them."""
+    if record is not None:
+        return Recordings(record)
+    recorder = CudaRecorder(device)
+    return Recordings(recorder, recorder.forget)
 
 
 def _names(outputs: Outputs) -> list[str]:

@@ -11,9 +11,8 @@ What a recording reads must live as long as the recording does, and nobody else 
 """
 
 import threading
-from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 
 import torch
 from torch import Tensor
@@ -22,6 +21,8 @@ from cut3r.model.concurrent import second_stream
 from cut3r.model.rope import keep_tables
 
 Tensors = tuple[Tensor, ...]
+# Makes a recording of a function without arguments, of which it gives the replay and the outputs.
+Recorder = Callable[[Callable[[], Tensors]], tuple[Callable[[], None], Tensors]]
 
 WARMUP = 3  # runs before the recording: libraries choose algorithms, caches fill
 RECORD_AT_USE = 3  # a shape that comes once or twice is not worth a recording
@@ -31,18 +32,7 @@ MOST_COUNTED = 256  # shapes whose uses are counted
 _one_capture_at_a_time = threading.Lock()  # PyTorch allows no more in a process
 
 
-class Recorder(ABC):
-    """Makes recordings of functions without arguments, of which it gives the replay and the outputs."""
-
-    @abstractmethod
-    def record(self, run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]: ...
-
-    @abstractmethod
-    def forget(self) -> None:
-        """Get ready for all recordings to be dropped, together."""
-
-
-class CudaRecorder(Recorder):
+class CudaRecorder:
     """Records CUDA graphs that share their memory, so they must be replayed on one stream."""
 
     def __init__(self, device: torch.device, *, check_liveness: bool = False) -> None:
@@ -51,7 +41,7 @@ class CudaRecorder(Recorder):
         self._stream, self._beside = torch.cuda.Stream(device), torch.cuda.Stream(device)
         self._pool = torch.cuda.graph_pool_handle()
 
-    def record(self, run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]:
+    def __call__(self, run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]:
         with _one_capture_at_a_time, torch.cuda.device(self._device), second_stream(self._beside):
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):
@@ -68,24 +58,20 @@ class CudaRecorder(Recorder):
         return graph.replay, outputs
 
     def forget(self) -> None:
+        """Get ready for all recordings to be dropped, together."""
         torch.cuda.synchronize(self._device)
         self._pool = torch.cuda.graph_pool_handle()  # the old one ends with its last graph
 
 
-class EagerRecorder(Recorder):
-    """Records without a graph, on any device: each replay runs the function and puts the outputs where they were."""
+def eager_recorder(run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]:
+    """Record without a graph, on any device: each replay runs the function and puts the outputs where they were."""
+    outputs = run()
 
-    def record(self, run: Callable[[], Tensors]) -> tuple[Callable[[], None], Tensors]:
-        outputs = run()
+    def replay() -> None:
+        for place, value in zip(outputs, run(), strict=True):
+            place.copy_(value)
 
-        def replay() -> None:
-            for place, value in zip(outputs, run(), strict=True):
-                place.copy_(value)
-
-        return replay, outputs
-
-    def forget(self) -> None:
-        """Do nothing: its recordings share nothing."""
+    return replay, outputs
 
 
 class Replay:
@@ -95,10 +81,10 @@ class Replay:
     the caller's: later calls do not touch it.
     """
 
-    def __init__(self, function: Callable[..., Tensors], recorder: Recorder, inputs: Tensors) -> None:
+    def __init__(self, function: Callable[..., Tensors], record: Recorder, inputs: Tensors) -> None:
         places = tuple(value.clone() for value in inputs)
         with keep_tables() as self._tables:  # read by the recording whenever it is replayed
-            self._replay, self._outputs = recorder.record(lambda: function(*places))
+            self._replay, self._outputs = record(lambda: function(*places))
         self._places = places
 
     def __call__(self, *inputs: Tensor) -> Tensors:
@@ -113,41 +99,45 @@ class Recordings:
     """Runs functions, and records those that come back with inputs of the same shapes and types.
 
     Args:
-        recorder: None records nothing.
+        record: None records nothing.
+        forget: Called before all recordings are dropped.
     """
 
-    def __init__(self, recorder: Recorder | None) -> None:
-        self._recorder = recorder
-        self._replays: dict[Hashable, Replay] = {}
-        self._uses: OrderedDict[Hashable, int] = OrderedDict()
+    def __init__(self, record: Recorder | None, forget: Callable[[], None] = lambda: None) -> None:
+        self._record = record
+        self._forget = forget
+        self._replays: dict[tuple[Hashable, ...], Replay] = {}
+        self._uses: OrderedDict[tuple[Hashable, ...], int] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._replays)
 
-    def run(self, key: Hashable, function: Callable[..., Tensors], *inputs: Tensor) -> Tensors:
+    def __iter__(self) -> Iterator[tuple[Hashable, ...]]:
+        return iter(self._replays)
+
+    def run(self, key: tuple[Hashable, ...], function: Callable[..., Tensors], *inputs: Tensor) -> Tensors:
         """Give `function(*inputs)`.
 
         Args:
             key: Everything beside the inputs that the function depends on.
         """
-        if self._recorder is None:
+        if self._record is None:
             return function(*inputs)
-        key = (key, tuple((value.shape, value.dtype) for value in inputs))
+        key = (*key, tuple((value.shape, value.dtype) for value in inputs))
         if key not in self._replays:
             if self._count(key) < RECORD_AT_USE:
                 return function(*inputs)
             if len(self._replays) == MOST_RECORDINGS:
                 self.drop()
-            self._replays[key] = Replay(function, self._recorder, inputs)
+            self._replays[key] = Replay(function, self._record, inputs)
         return self._replays[key](*inputs)
 
     def drop(self) -> None:
         """Forget all recordings, together; shapes that go on coming are recorded again."""
-        if self._recorder is not None:
-            self._recorder.forget()
+        self._forget()
         self._replays.clear()
 
-    def _count(self, key: Hashable) -> int:
+    def _count(self, key: tuple[Hashable, ...]) -> int:
         self._uses[key] = uses = self._uses.pop(key, 0) + 1
         if len(self._uses) > MOST_COUNTED:
             self._uses.popitem(last=False)

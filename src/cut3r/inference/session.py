@@ -9,6 +9,7 @@ import statistics
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -123,7 +124,7 @@ class Session:
             TypeError: Neither a frame nor an array of bytes `h w 3`.
         """
         prepared = self._prepare(self._as_frame(frame))
-        return self._finish(self._launcher(update)(prepared, self._encode([prepared])[0], self._now.state))
+        return self._finish(self._launch(prepared, self._encode([prepared])[0], self._now.state, update=update))
 
     def stream(self, frames: Iterable[Frame], *, lookahead: int = 8, update: bool = True) -> Iterator[FrameResult]:
         """Reconstruct frames one after the other, as `push` does, but read up to `lookahead` frames ahead.
@@ -146,7 +147,7 @@ class Session:
             for frame in frames:
                 yield self.push(frame, update=update)
             return
-        yield from self._pipeline(frames, lookahead, self._launcher(update), self._finish)
+        yield from self._pipeline(frames, lookahead, partial(self._launch, update=update), self._finish)
 
     def absorb(self, frame: Frame) -> None:
         """Let a frame change the state without computing its result: a third of the work less, for passes nobody
@@ -292,18 +293,12 @@ class Session:
             again.append(launch(each.prepared, each.encoded, again[-1].after if again else self._now.state))
         return again
 
-    def _launcher(self, update: bool) -> Launch:
+    def _launch(self, prepared: _Prepared, encoded: Encoded, before: StreamState, *, update: bool) -> _Launched:
         measure = _focal_as_original if self.parity else _focal_of_trusted
-
-        def launch(prepared: _Prepared, encoded: Encoded, before: StreamState) -> _Launched:
-            mask = None if self.parity or bool(prepared.inside.all()) else prepared.inside
-            with self._engine.lock:
-                pending, after = self._engine.step(
-                    before, encoded, self.outputs, update=update, measure=measure, mask=mask
-                )
-            return _Launched(prepared, encoded, pending, after)
-
-        return launch
+        mask = None if self.parity or bool(prepared.inside.all()) else prepared.inside
+        with self._engine.lock:
+            pending, after = self._engine.step(before, encoded, self.outputs, update=update, measure=measure, mask=mask)
+        return _Launched(prepared, encoded, pending, after)
 
     def _launch_absorbed(self, prepared: _Prepared, encoded: Encoded, before: StreamState) -> _Launched:
         with self._engine.lock:
@@ -399,13 +394,16 @@ def _focal_as_original(prediction: Prediction, _mask: Tensor | None) -> Tensor:
 
 
 def _blocks(prepared: Iterator[_Prepared], most: int) -> Iterator[list[_Prepared]]:
-    """Successive frames of one size, at most so many together."""
+    """Successive frames of one size, at most so many together; a full block does not wait for the next frame."""
     block: list[_Prepared] = []
     for each in prepared:
-        if block and (len(block) == most or block[0].image.shape != each.image.shape):
+        if block and block[0].image.shape != each.image.shape:
             yield block
             block = []
         block.append(each)
+        if len(block) == most:
+            yield block
+            block = []
     if block:
         yield block
 
