@@ -64,8 +64,8 @@ def read_tum(path: str | os.PathLike[str]) -> tuple[Float64[np.ndarray, "v 4 4"]
 def write_kitti(path: str | os.PathLike[str], world_from_cams: Float[np.ndarray, "v 4 4"]) -> None:
     """Write a KITTI trajectory, atomically: the upper three rows of each matrix, row by row. It has no time stamps.
 
-    So no line can be left out: a camera that is not finite gets the matrix of the one before (the first ones that of
-    the first finite one), and a warning counts them.
+    So no line can be left out: a camera that is not finite gets the matrix of the one before (at the start, that of the
+    first finite one; without any, the identity), and a warning counts them.
     """
     finite = _finite(world_from_cams)
     if not finite.all():
