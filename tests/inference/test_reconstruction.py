@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -184,10 +186,17 @@ def test_the_depth_of_the_camera_decides_about_the_points_of_the_world_head():
     assert len(scene) == 4 * 8
 
 
-@pytest.mark.parametrize("edges", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("edges", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_step_of_depth_is_positive(edges):
     with pytest.raises(ValueError, match=r"edges is .* None to keep all"):
         Reconstruction(edges=edges)
+
+
+def test_a_lost_camera_gives_no_points_of_the_world_head_either():
+    result = replace(lost_result(0), source=PointSource.world, valid=torch.ones(SIZE, dtype=torch.bool))
+    scene = Reconstruction(voxel_size=FINE)
+    scene.add(result)
+    assert len(scene) == 0
 
 
 def with_lost_cameras() -> Reconstruction:

@@ -3,6 +3,7 @@ import socket
 import pytest
 
 from cut3r.viewer.address import check_host, page_url, url_for_others
+from cut3r.viewer.app import Viewer
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,26 @@ def test_a_machine_without_a_network_is_known_by_its_name(monkeypatch):
 def test_an_address_of_this_machine_is_accepted():
     check_host("127.0.0.1")
     check_host("0.0.0.0")
+
+
+def test_the_page_is_for_this_machine_alone_unless_opened(caplog):
+    viewer = Viewer(port=0)
+    try:
+        assert viewer._server.get_host() == "127.0.0.1"
+        assert viewer.url == f"http://127.0.0.1:{viewer._server.get_port()}"
+        assert "can watch" not in caplog.text
+    finally:
+        viewer.close()
+
+
+def test_an_open_page_says_where_others_find_it(caplog):
+    viewer = Viewer(port=0, host="0.0.0.0")
+    viewer.close()
+    assert viewer.url.startswith("http://localhost:")
+    assert f":{viewer._server.get_port()}" in caplog.text.split("can watch at http://")[1]
+
+
+@pytest.mark.parametrize("host", ["", "192.0.2.77", "no host.invalid"])
+def test_an_address_of_another_machine_is_refused_at_once(host):
+    with pytest.raises(ValueError, match=f"cannot listen at '{host}'"):
+        Viewer(port=0, host=host)

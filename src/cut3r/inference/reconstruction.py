@@ -49,7 +49,7 @@ class Reconstruction:
     ) -> None:
         if stride < 1:
             raise ValueError(f"stride is {stride}; give 1 to take every pixel, 2 for every second row and column, ...")
-        if edges is not None and not edges > 0:
+        if edges is not None and not 0 < edges < np.inf:
             raise ValueError(
                 f"edges is {edges}; give a positive share of the depth such as {EDGES}, or None to keep all"
             )
@@ -67,7 +67,7 @@ class Reconstruction:
         every = (slice(None, None, self.stride), slice(None, None, self.stride))
         points, confidence = result.points_world[every].numpy(), result.confidence[every].numpy()
         chosen = result.on_surfaces(self.edges)[every].numpy() & (confidence > self.confidence)
-        chosen &= np.isfinite(points).all(axis=-1) & np.isfinite(confidence)
+        chosen &= np.isfinite(points).all(axis=-1) & np.isfinite(confidence) & result.camera_is_finite
         records = np.empty(int(chosen.sum()), POINT)
         records["point"], records["confidence"] = points[chosen], confidence[chosen]
         records["color"], records["frame"] = result.image[every][chosen], result.number

@@ -31,5 +31,5 @@ class ViewerConfig:
         for name, minimum in least.items():
             if not getattr(self, name) >= minimum:
                 raise ValueError(f"{name} is {getattr(self, name)}, but the viewer needs at least {minimum}; raise it")
-        if self.edges is not None and not self.edges > 0:
+        if self.edges is not None and not 0 < self.edges < float("inf"):
             raise ValueError(f"edges is {self.edges}; give a positive share of the depth such as {EDGES}, or None")
