@@ -1,4 +1,4 @@
-"""Thinning, depth edges, normals and nearest neighbours."""
+"""Depth edges and nearest neighbours."""
 
 import math
 
@@ -7,9 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cut3r.geometry.cameras import pinhole, unproject
-from cut3r.geometry.points import depth_edges, nearest_neighbors, normals_from_points, voxel_thin
-from cut3r.geometry.poses import pose_from_encoding, rotate, transform
+from cut3r.geometry.cameras import camera_rays, pinhole
+from cut3r.geometry.points import depth_edges, nearest_neighbors
 
 seeds = st.integers(0, 2**31)
 
@@ -19,67 +18,52 @@ def random_cloud(seed, count):
     return torch.randn(count, 3, generator=generator), torch.randint(0, 5, (count,), generator=generator).float()
 
 
-@given(seed=seeds, count=st.integers(0, 200), voxel_size=st.sampled_from([0.1, 1.0, 5.0]))
-def test_thinning_keeps_the_best_point_of_each_voxel(seed, count, voxel_size):
-    points, confidence = random_cloud(seed, count)
-    best = {}
-    for index, (cell, value) in enumerate(
-        zip((points / voxel_size).floor().tolist(), confidence.tolist(), strict=True)
-    ):
-        if value > best.get(tuple(cell), (-1, -math.inf))[1]:
-            best[tuple(cell)] = (index, value)
-    assert voxel_thin(points, confidence, voxel_size).tolist() == sorted(index for index, _ in best.values())
-
-
-@given(seed=seeds)
-def test_thinning_twice_is_thinning_once(seed):
-    points, confidence = random_cloud(seed, 100)
-    kept = voxel_thin(points, confidence, 0.5)
-    assert voxel_thin(points[kept], confidence[kept], 0.5).tolist() == list(range(len(kept)))
-
-
-def test_a_stray_point_far_away_does_not_merge_voxels():
-    points = torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1e15, -1e15, 1e15], [0.0, 1.0, 0.0]])
-    assert voxel_thin(points, torch.ones(4), 0.001).tolist() == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize("voxel_size", [0.0, -1.0, math.nan])
-def test_a_voxel_without_size_is_refused(voxel_size):
-    with pytest.raises(ValueError, match="positive edge length"):
-        voxel_thin(torch.zeros(1, 3), torch.ones(1), voxel_size)
-
-
 def test_both_sides_of_a_depth_jump_are_marked():
     depth = torch.ones(3, 6)
     depth[:, 3:] = 2.0
-    assert depth_edges(depth).tolist() == [[False, False, True, True, False, False]] * 3
-    assert torch.equal(depth_edges(depth.mT), depth_edges(depth).mT)
+    assert depth_edges(depth, 0.05).tolist() == [[False, False, True, True, False, False]] * 3
+    assert torch.equal(depth_edges(depth.mT, 0.05), depth_edges(depth, 0.05).mT)
 
 
 @pytest.mark.parametrize(("step", "is_edge"), [(1.04, False), (1.06, True)])
 def test_the_jump_is_relative(step, is_edge):
-    assert depth_edges(torch.tensor([[100.0, 100.0 * step]])).tolist() == [[is_edge, is_edge]]
+    assert depth_edges(torch.tensor([[100.0, 100.0 * step]]), 0.05).tolist() == [[is_edge, is_edge]]
+
+
+def plane(angle_deg: float, size: tuple[int, int]) -> torch.Tensor:
+    """The depth of a floor whose normal is this far from the optical axis; 0 above its horizon."""
+    angle = math.radians(angle_deg)
+    depth = 1.5 / (
+        camera_rays(pinhole(size, 0.86 * size[1]), size) @ torch.tensor([0, math.sin(angle), math.cos(angle)])
+    )
+    return depth.where(depth > 0, 0)
+
+
+@pytest.mark.parametrize("size", [(384, 512), (96, 128)])
+@pytest.mark.parametrize("angle_deg", [0.0, 60.0, 80.0, 88.0])
+def test_a_plane_has_no_edges_however_steep(size, angle_deg):
+    depth = plane(angle_deg, size)
+    generator = torch.Generator().manual_seed(0)
+    noisy = depth * (1 + 1e-4 * torch.randn(size, generator=generator))
+    assert (depth_edges(depth, 0.03) & (depth > 0)).sum() < 0.05 * (depth > 0).sum()
+    assert (depth_edges(noisy, 0.03) & (depth > 0)).sum() < 0.05 * (depth > 0).sum()
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_pixels_between_a_near_and_a_far_surface_are_marked(width):
+    ramp = torch.linspace(2, 4, width + 2)[1:-1]
+    depth = torch.cat((torch.full((10,), 2.0), ramp, torch.full((10,), 4.0))).expand(5, -1)
+    assert depth_edges(depth, 0.03)[:, 10 : 10 + width].all()
+    assert depth_edges(depth, 0.03).sum() == 5 * (width + 2)
+
+
+def test_a_jump_beside_missing_depth_is_an_edge():
+    assert depth_edges(torch.tensor([[0.0, 1.0, 2.0, 0.0]]), 0.05).tolist() == [[False, True, True, False]]
 
 
 @pytest.mark.parametrize("missing", [0.0, -1.0, math.nan, math.inf])
 def test_a_missing_depth_is_no_edge(missing):
-    assert not depth_edges(torch.tensor([[1.0, missing, 1.0]])).any()
-
-
-@given(seed=seeds)
-def test_the_normals_of_a_plane_face_the_camera_and_turn_with_the_points(seed):
-    generator = torch.Generator().manual_seed(seed)
-    normal = torch.nn.functional.normalize(torch.randn(3, generator=generator).double() * 0.3 - torch.eye(3)[2], dim=0)
-    rays = unproject(torch.ones(5, 7, dtype=torch.float64), pinhole((5, 7), torch.tensor(50.0, dtype=torch.float64)))
-    points = rays * (-2.0 / (rays @ normal)).unsqueeze(-1)  # the plane normal . x = -2
-    torch.testing.assert_close(normals_from_points(points), normal.expand(5, 7, 3))
-    a_from_b = pose_from_encoding(torch.randn(7, generator=generator).double())
-    turned = normals_from_points(transform(a_from_b, points))
-    torch.testing.assert_close(turned, rotate(a_from_b, normals_from_points(points)))
-
-
-def test_points_that_span_no_plane_have_no_normal():
-    assert not normals_from_points(torch.zeros(2, 3, 4, 3)).any()
+    assert not depth_edges(torch.tensor([[1.0, missing, 1.0]]), 0.05).any()
 
 
 @given(seed=seeds)

@@ -14,6 +14,8 @@ from cut3r.geometry.poses import (
     encode_pose,
     encoding_from_pose,
     invert,
+    is_rigid,
+    is_rotation,
     matrix_from_quaternion,
     multiply,
     pose_from_encoding,
@@ -202,3 +204,43 @@ def test_recorded_wrong_inverse_is_behind_the_parity_option(recorded):
     pose = recorded["posehead/pose"]
     close(encode_pose(pose, parity=True), recorded["posehead/inverse"])
     close(encode_pose(pose)[:, :3], recorded["posehead/raw"][:, :3])
+
+
+@given(seed=seeds, batch=batches)
+def test_rigid_motions_are_recognised(seed, batch):
+    pose = pose_from_encoding(random_encoding(seed, batch))
+    assert is_rigid(pose).shape == batch
+    assert is_rigid(pose).all()
+    assert is_rigid(pose.float()).all()
+
+
+def spoiled(row, column, value):
+    pose = torch.eye(4, dtype=torch.float64)
+    pose[row, column] = value
+    return pose
+
+
+@pytest.mark.parametrize(
+    "pose",
+    [
+        torch.zeros(4, 4),
+        -torch.eye(4),
+        spoiled(0, 0, -1.0),  # a mirror
+        spoiled(0, 0, 1.01),  # stretched
+        spoiled(0, 1, 0.01),  # sheared
+        spoiled(0, 0, math.nan),
+        spoiled(1, 3, math.inf),  # a place that is none
+        spoiled(3, 0, 0.5),  # a perspective
+        spoiled(3, 3, 0.0),
+        torch.full((4, 4), math.nan),
+    ],
+)
+def test_what_is_no_rotation_and_translation_is_not_rigid(pose):
+    assert not is_rigid(pose)
+
+
+def test_the_zero_quaternion_and_numbers_that_are_not_finite_are_no_rotation():
+    quaternions = torch.tensor(
+        [[0.5, 0.5, 0.5, 0.5], [0, 0, 0, 0], [math.nan, 0, 0, 1], [math.inf, 0, 0, 0], [0, 0, 2, 0]]
+    )
+    assert is_rotation(quaternions).tolist() == [True, False, False, False, True]

@@ -1,45 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from cut3r.geometry.cameras import pinhole
 from cut3r.geometry.poses import transform
-from cut3r.inference.preprocess import PixelMap
-from cut3r.inference.reconstruction import CAMERA, Reconstruction
-from cut3r.inference.result import FrameResult, PointSource
-from cut3r.io.frames import Frame
+from cut3r.inference.cameras import CAMERA
+from cut3r.inference.reconstruction import Reconstruction
+from cut3r.inference.result import PointSource
 from cut3r.io.glb import read_glb
 from cut3r.io.ply import read_ply
 from cut3r.io.trajectory import read_kitti, read_tum
-from cut3r.model.prediction import Prediction
+from tests.inference.results import SIZE, filled, lost_result, make_result
 
-SIZE = (6, 8)
-PIXEL_MAP = PixelMap(original_size=(14, 20), image_size=SIZE, scale=(0.5, 0.5), offset=(1.0, 0.5))
 FINE = 1e-4  # metres: every pixel gets a voxel of its own
-
-
-def make_result(number: int, *, source: PointSource = PointSource.self) -> FrameResult:
-    """A frame whose points are all valid, with confidences from 1 to 5, seen from 10 m beside the origin."""
-    generator = torch.Generator().manual_seed(number)
-    world_from_cam = torch.tensor([[0.0, -1, 0, 10], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-    prediction = Prediction(
-        points_cam=torch.rand((1, *SIZE, 3), generator=generator) + 0.5,
-        conf_cam=1 + 4 * torch.rand((1, *SIZE), generator=generator),
-        points_world=torch.rand((1, *SIZE, 3), generator=generator) - 20,
-        conf_world=torch.full((1, *SIZE), 3.0),
-        world_from_cam=world_from_cam[None],
-    )
-    image = np.random.default_rng(number).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
-    frame = Frame(np.zeros((14, 20, 3), np.uint8), index=10 * number, time_s=number / 4, name=f"{number}.jpg")
-    valid = torch.ones(SIZE, dtype=torch.bool)
-    return FrameResult(frame, number, image, prediction, pinhole(SIZE, 9.0), PIXEL_MAP, valid, chunk=2, source=source)
-
-
-def filled(count: int, **options: object) -> Reconstruction:
-    scene = Reconstruction(**options)  # type: ignore[arg-type]
-    for number in range(count):
-        scene.add(make_result(number))
-    return scene
 
 
 def rows(points: np.ndarray) -> np.ndarray:
@@ -111,13 +85,13 @@ def test_two_hundred_frames_leave_no_more_than_the_maximum(voxel_size):
     assert len(scene.cameras) == 200
 
 
-def test_only_the_cameras_grow_by_168_bytes_per_frame():
+def test_only_the_cameras_grow_by_169_bytes_per_frame():
     scene, sizes = Reconstruction(voxel_size=None, max_points=40), []
     for number in range(30):
         scene.add(make_result(number))
         sizes.append(sum(values.nbytes for name, values in scene.state_arrays().items() if name[-4:] != "name"))
-    assert CAMERA.itemsize == 168
-    assert abs((sizes[29] - sizes[9]) / 20 - 168) < 10  # the settings are text, whose numbers grow by digits
+    assert CAMERA.itemsize == 169
+    assert abs((sizes[29] - sizes[9]) / 20 - 169) < 10  # the settings are text, whose numbers grow by digits
 
 
 def test_a_full_cloud_says_that_its_voxels_grew():
@@ -190,3 +164,75 @@ def test_an_unknown_suffix_lists_the_known_ones(tmp_path):
 def test_a_stride_below_one_is_refused():
     with pytest.raises(ValueError, match="stride is 0"):
         Reconstruction(stride=0)
+
+
+def test_flying_pixels_are_left_out_unless_asked_for():
+    result = make_result(0)
+    assert result.prediction.points_cam is not None
+    result.prediction.points_cam[0, ..., 2] = torch.tensor([1.0, 1, 1, 1, 4, 16, 16, 16])
+    for options, columns in (({}, [0, 1, 2, 6, 7]), ({"edges": None}, range(8)), ({"edges": 1.0}, range(8))):
+        scene = Reconstruction(voxel_size=FINE, confidence=1.0, **options)
+        scene.add(result)
+        expected = result.points_world[:, list(columns)].reshape(-1, 3).numpy()
+        np.testing.assert_array_equal(rows(scene.points), rows(expected))
+
+
+def test_the_depth_of_the_camera_decides_about_the_points_of_the_world_head():
+    result = make_result(0, source=PointSource.world)
+    assert result.prediction.points_cam is not None
+    result.prediction.points_cam[0, 3:, :, 2] *= 10
+    scene = Reconstruction(voxel_size=FINE)
+    scene.add(result)
+    assert len(scene) == 4 * 8
+
+
+@pytest.mark.parametrize("edges", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_step_of_depth_is_positive(edges):
+    with pytest.raises(ValueError, match=r"edges is .* None to keep all"):
+        Reconstruction(edges=edges)
+
+
+def test_a_lost_camera_gives_no_points_of_the_world_head_either():
+    result = replace(lost_result(0), source=PointSource.world, valid=torch.ones(SIZE, dtype=torch.bool))
+    scene = Reconstruction(voxel_size=FINE)
+    scene.add(result)
+    assert len(scene) == 0
+
+
+def with_lost_cameras() -> Reconstruction:
+    scene = Reconstruction(voxel_size=FINE, confidence=1.0)
+    for result in (lost_result(0), make_result(1), lost_result(2), make_result(3)):
+        scene.add(result)
+    return scene
+
+
+def test_a_camera_that_is_not_finite_keeps_its_place_and_is_counted():
+    cameras = with_lost_cameras().cameras
+    assert cameras.finite.tolist() == [False, True, False, True]
+    assert np.isnan(cameras.world_from_cam[[0, 2]]).all()
+    assert cameras.indices.tolist() == [0, 10, 20, 30]
+    assert with_lost_cameras().summary().endswith("; 2 of the cameras are not finite")
+
+
+def test_no_file_holds_a_number_that_is_not_finite(tmp_path):
+    scene = with_lost_cameras()
+    for suffix in (".ply", ".glb", ".tum", ".kitti", ".npz"):
+        scene.save(tmp_path / f"scene{suffix}")
+    assert np.isfinite(read_ply(tmp_path / "scene.ply").points).all()
+    assert len(read_glb(tmp_path / "scene.glb").frusta) == 2
+    assert read_tum(tmp_path / "scene.tum")[1].tolist() == [0.25, 0.75]
+    assert len(read_kitti(tmp_path / "scene.kitti")) == 4
+    with np.load(tmp_path / "scene.npz") as arrays:
+        assert all(np.isfinite(arrays[name]).all() for name in arrays.files if arrays[name].dtype.kind == "f")
+        restored = Reconstruction.from_state_arrays(dict(arrays))
+    np.testing.assert_array_equal(restored.cameras.world_from_cam, scene.cameras.world_from_cam)
+
+
+def test_a_confidence_that_overflowed_is_no_point():
+    result = make_result(0)
+    assert result.prediction.conf_cam is not None
+    result.prediction.conf_cam[0, 0, 0] = torch.inf
+    scene = Reconstruction(voxel_size=FINE, confidence=1.0)
+    scene.add(result)
+    assert np.isfinite(scene.confidences).all()
+    assert len(scene) == 47

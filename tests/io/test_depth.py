@@ -12,11 +12,16 @@ def random_depth(seed: int = 0, farthest_m: float = 65.5) -> np.ndarray:
     return np.random.default_rng(seed).uniform(0, farthest_m, (6, 9)).astype(np.float32)
 
 
-def test_npy_keeps_every_value_even_invalid_ones(tmp_path):
+def test_npy_keeps_every_finite_value_even_negative_ones(tmp_path):
     depth = random_depth()
-    depth[0, :4] = 0, -1, np.nan, np.inf
+    depth[0, :2] = 0, -1
     write_depth(tmp_path / "depth.npy", depth)
     np.testing.assert_array_equal(read_depth(tmp_path / "depth.npy"), depth)
+
+
+def test_npy_writes_zero_where_depth_is_not_finite(tmp_path):
+    write_depth(tmp_path / "depth.npy", np.array([[np.nan, np.inf, -np.inf, 2]], np.float32))
+    assert read_depth(tmp_path / "depth.npy").tolist() == [[0, 0, 0, 2]]
 
 
 @given(seed=st.integers(0, 2**31))

@@ -65,6 +65,16 @@ def test_files_of_others_with_another_order_and_more_properties_are_read(tmp_pat
     assert_same(read_ply(tmp_path / "other.ply"), cloud)
 
 
+def test_points_that_are_not_finite_are_left_out(tmp_path, caplog):
+    cloud = random_cloud(5)
+    cloud.points[1, 2], cloud.points[3, 0], cloud.confidence[4] = np.nan, np.inf, np.inf
+    write_ply(tmp_path / "cloud.ply", cloud)
+    read = read_ply(tmp_path / "cloud.ply")
+    np.testing.assert_array_equal(read.points, cloud.points[[0, 2]])
+    np.testing.assert_array_equal(read.frame, cloud.frame[[0, 2]])
+    assert f"3 of 5 points are not finite and were left out of {tmp_path / 'cloud.ply'}" in caplog.text
+
+
 VERTEX = "element vertex 1\nproperty float x\nproperty float y\nproperty float z\n"
 FLOAT_COLOURS = "property float red\nproperty float green\nproperty float blue\n"
 

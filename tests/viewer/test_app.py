@@ -1,10 +1,13 @@
 """The viewer without a browser: it draws while frames arrive, stays bounded, and never holds up the stream."""
 
+import itertools
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
+import torch
 
 from cut3r.viewer.app import Viewer
 from cut3r.viewer.config import ViewerConfig
@@ -139,10 +142,60 @@ def test_a_redraw_without_a_change_sends_nothing(viewer, room, wait_until):
     assert buffer.message_counter == sent
 
 
+def test_a_new_frame_leaves_the_older_ones_alone(small_room, wait_until):
+    """The colours of time once depended on the newest frame, so each one sent all the others again (finding M2)."""
+    viewer = Viewer(port=0, options=ViewerConfig(points_per_frame=50, thumbnail_side=8))
+    for number in range(50):
+        viewer.add(small_room.result(number, of=60))
+    wait_until(lambda: viewer.status.frames == 50)
+    time.sleep(0.3)
+    before = viewer._server._websock_server._broadcast_buffer.message_counter
+    viewer.add(small_room.result(50, of=60))
+    wait_until(lambda: viewer.status.frames == 51)
+    time.sleep(0.3)
+    assert viewer._server._websock_server._broadcast_buffer.message_counter - before < 30
+    viewer.close()
+
+
+def test_the_page_is_redrawn_ten_times_a_second_at_most_while_frames_arrive(viewer, room, monkeypatch, wait_until):
+    drawn: list[float] = []
+    draw = viewer._scene.draw
+    monkeypatch.setattr(viewer._scene, "draw", lambda *a, **k: [drawn.append(time.monotonic()), draw(*a, **k)][1])
+    for number in range(20):
+        viewer.add(room.result(number))
+        time.sleep(0.03)
+    wait_until(lambda: viewer.status.frames == 20)
+    assert min(after - before for before, after in itertools.pairwise(drawn)) > 0.09
+
+
+def lost(result):
+    prediction = replace(result.prediction, world_from_cam=result.prediction.world_from_cam * torch.nan)
+    return replace(result, prediction=prediction, valid=torch.zeros_like(result.valid))
+
+
+def test_a_frame_whose_camera_is_not_finite_is_left_out_and_said(viewer, room, wait_until):
+    for result in (lost(room.result(0)), room.result(1), lost(room.result(2)), room.result(3)):
+        viewer.add(result)
+    wait_until(lambda: viewer.status.frames == 4 and viewer.status.points == 2 * 96 * 128)
+    assert viewer.status.lost == 2
+    assert "2 of them left out: their camera is not finite" in viewer.status.text()
+    assert len(viewer._store.snapshot()[0]) == 2
+
+
+@pytest.mark.parametrize(("edges", "rows"), [(None, 96), (0.03, 94)])
+def test_flying_pixels_are_hidden_unless_asked_for(room, wait_until, edges, rows):
+    result = room.result(0)
+    result.prediction.points_cam[0, 48:] *= 5  # a step of depth between two rows of pixels
+    viewer = Viewer(port=0, options=ViewerConfig(edges=edges))
+    viewer.add(result)
+    wait_until(lambda: viewer.status.points == rows * 128)
+    viewer.close()
+
+
 def test_add_does_not_wait_for_a_drawing_thread_that_hangs(viewer, room, monkeypatch):
     drawing, go_on = threading.Event(), threading.Event()
 
-    def hang(*_) -> int:
+    def hang(*_, **__) -> int:
         drawing.set()
         go_on.wait(10)
         return 0

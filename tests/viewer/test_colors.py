@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cut3r.viewer.colors import ColorBy, point_colors, time_color, turbo
+from cut3r.viewer.colors import ColorBy, point_colors, provisional_last, time_color, turbo
 from cut3r.viewer.view import view_from_frame
 
 
@@ -38,6 +38,12 @@ def test_time_runs_from_blue_to_red_and_one_frame_is_enough():
     assert is_blue(time_color(0, 99))
     assert is_red(time_color(99, 99))
     assert time_color(0, 0) == time_color(0, 99)  # quirk Q28: the original divides by zero
+
+
+def test_a_running_stream_changes_its_colours_when_it_has_doubled():
+    guesses = [provisional_last(newest) for newest in range(1000)]
+    assert all(guess > newest for newest, guess in enumerate(guesses))
+    assert sorted(set(guesses)) == [64, 128, 256, 512, 1024]
 
 
 def test_near_is_blue_and_far_is_red(view):

@@ -62,9 +62,20 @@ def test_invalid_pixels_and_points_that_overflow_are_left_out(room):
     result.prediction.points_cam[0, 0, 0] = 1e6
     valid = result.valid.clone()
     valid[1:3] = False
-    view = view_from_frame(replace(result, valid=valid), 0, max_points=10**6, thumbnail_side=32)
+    view = view_from_frame(replace(result, valid=valid), 0, max_points=10**6, thumbnail_side=32, edges=None)
     assert len(view.points_cam) == valid.sum() - 1 == len(view.colors) == len(view.confidence)
     assert np.isfinite(view.points_cam).all()
+
+
+def test_flying_pixels_of_frames_and_queries_are_left_out(room):
+    result, answer = room.result(0), room.query(room.pose(0), pinhole(room.size, 110.0), room.size)
+    for prediction in (result.prediction, answer.prediction):
+        prediction.points_cam[0, 48:] *= 5  # a step of depth between two rows of pixels
+    for view in (
+        view_from_frame(result, 0, max_points=10**6, thumbnail_side=32),
+        view_from_query(answer, 0, max_points=10**6, thumbnail_side=32),
+    ):
+        assert len(view.points_cam) == 94 * 128
 
 
 def test_the_field_of_view_is_vertical(room):

@@ -6,9 +6,11 @@ the network's seven numbers: translation, then a unit quaternion with w >= 0.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import normalize, pad
+
+SHORTEST_QUATERNION = 1e-6  # unit quaternions of files are rounded, but never to this
 
 
 def transform(
@@ -56,6 +58,27 @@ def pose_from_parts(
     pose = pad(torch.cat((rotation, translation.unsqueeze(-1)), dim=-1), (0, 0, 0, 1))
     pose[..., 3, 3] = 1
     return pose
+
+
+def is_rigid(a_from_b: Float[Tensor, "*batch 4 4"], *, tolerance: float = 1e-3) -> Bool[Tensor, "*batch"]:
+    """Say which matrices are a rotation and a translation: finite, orthonormal, no reflection, last row 0 0 0 1.
+
+    Args:
+        tolerance: On the entries of R R^T and of the last row. Files round their numbers; a matrix of zeros, with which
+            some recorders mark lost tracking, is far from it.
+    """
+    rotation, last_row = a_from_b[..., :3, :3], a_from_b[..., 3, :]
+    skewed = (rotation @ rotation.mT - torch.eye(3).to(rotation)).abs().amax(dim=(-2, -1))
+    padded = (last_row - last_row.new_tensor((0, 0, 0, 1))).abs().amax(dim=-1)
+    mirrored = (torch.linalg.cross(rotation[..., 0], rotation[..., 1]) * rotation[..., 2]).sum(dim=-1) <= 0
+    finite = a_from_b.isfinite().flatten(-2).all(dim=-1)
+    return finite & (skewed <= tolerance) & (padded <= tolerance) & ~mirrored
+
+
+def is_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Bool[Tensor, "*batch"]:
+    """Say which quaternions are a rotation: finite, and long enough to have a direction (0 0 0 0 has none)."""
+    length = quaternion.norm(dim=-1)
+    return length.isfinite() & (length > SHORTEST_QUATERNION)
 
 
 def rotation_angle(a: Float[Tensor, "*batch 3 3"], b: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:

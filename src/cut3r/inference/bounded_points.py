@@ -45,6 +45,10 @@ class VoxelGrid:
             raise ValueError(f"max_points is {self.max_points}; a voxel grid needs room for at least {OCTANTS} points")
         self._voxels = self._voxels_of(self.records["point"])[0]
 
+    def is_sound(self) -> bool:
+        """Whether there is at most one point per voxel, in the order of their voxels, as after every `add`."""
+        return bool(self._voxels_of(self.records["point"])[1].all() and (np.diff(self._voxels) > 0).all())
+
     def add(self, records: Shaped[np.ndarray, "p"]) -> None:
         """Let finite points compete for their voxels."""
         voxels, in_range = self._voxels_of(records["point"])
@@ -89,7 +93,8 @@ class VoxelGrid:
 
         In double precision, so that doubling the voxel size merges whole voxels.
         """
-        cells = np.floor(points.astype(np.float64) / self.voxel_size) + HALF_AXIS
+        with np.errstate(over="ignore", invalid="ignore"):  # infinity, and nan of 0 / 0, are out of range
+            cells = np.floor(points.astype(np.float64) / self.voxel_size) + HALF_AXIS
         in_range = np.all((cells >= 0) & (cells < 2 * HALF_AXIS), axis=1)
         x, y, z = np.where(in_range[:, None], cells, 0).astype(np.int64).T
         return (x << (2 * AXIS_BITS)) | (y << AXIS_BITS) | z, in_range

@@ -1,74 +1,41 @@
 """Everything that a stream has shown so far, on the host: a bounded point cloud, and every camera."""
 
-import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Shaped, UInt8
+from jaxtyping import Float32, Int32, Shaped, UInt8
 
 from cut3r.files.atomic import atomic_path
 from cut3r.inference.bounded_points import POINT, Reservoir, VoxelGrid
-from cut3r.inference.result import FrameResult
+from cut3r.inference.cameras import CAMERA, Cameras, camera_record, cameras_of
+from cut3r.inference.result import EDGES, FrameResult
+from cut3r.inference.scene_state import SceneState, pack, unpack
 from cut3r.io.glb import write_glb
 from cut3r.io.ply import write_ply
 from cut3r.io.point_cloud import PointCloud
 from cut3r.io.trajectory import write_kitti, write_tum
-
-CAMERA = np.dtype(
-    [
-        ("world_from_cam", "f4", (4, 4)),
-        ("intrinsics", "f4", (3, 3)),
-        ("image_size", "i4", 2),
-        ("intrinsics_original", "f4", (3, 3)),
-        ("original_size", "i4", 2),
-        ("time_s", "f8"),
-        ("index", "i4"),
-        ("chunk", "i4"),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class Cameras:
-    """One camera per frame of the stream, in its order.
-
-    `intrinsics` are in pixels of the network's images, `intrinsics_original` in pixels of the upright original images;
-    sizes are (h, w). `time_s` is nan where the source has no time stamps. `indices` are places in the source, `names`
-    its file names. Poses are comparable inside one chunk (`chunks` counts the resets).
-    """
-
-    world_from_cam: Float32[np.ndarray, "v 4 4"]
-    intrinsics: Float32[np.ndarray, "v 3 3"]
-    image_sizes: Int32[np.ndarray, "v 2"]
-    intrinsics_original: Float32[np.ndarray, "v 3 3"]
-    original_sizes: Int32[np.ndarray, "v 2"]
-    time_s: Float64[np.ndarray, "v"]
-    indices: Int32[np.ndarray, "v"]
-    chunks: Int32[np.ndarray, "v"]
-    names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.world_from_cam)
 
 
 class Reconstruction:
     """A sink for frame results that stays small however long the stream is.
 
     The cloud never holds more than `max_points` points (24 bytes each, 8 more for its voxel): one per voxel, the most
-    confident, or a uniform sample of all. Only the cameras grow: 168 bytes and a name per frame.
+    confident, or a uniform sample of all. Only the cameras grow: 169 bytes and a name per frame.
 
     Points are placed as each result says (`FrameResult.points_world`: by default camera points moved by the pose). All
-    results must share one world: after `Session.reset`, start a new reconstruction.
+    results must share one world: after `Session.reset`, start a new reconstruction. A frame whose camera is not finite
+    keeps its place among the cameras, but gives no points, and the files of cameras do without it.
 
     Args:
         voxel_size: Edge length in metres; doubles whenever more than `max_points` voxels are occupied. None: sample
             uniformly instead.
         confidence: Points at or below are left out. Confidences are >= 1.
         stride: Take every n-th row and column of each frame.
+        edges: Leave out the flying pixels at steps of depth of at least this share of the depth, see
+            `FrameResult.on_surfaces`. None: keep them.
     """
 
     def __init__(
@@ -78,11 +45,17 @@ class Reconstruction:
         max_points: int = 1_000_000,
         confidence: float = 1.5,
         stride: int = 1,
+        edges: float | None = EDGES,
     ) -> None:
         if stride < 1:
             raise ValueError(f"stride is {stride}; give 1 to take every pixel, 2 for every second row and column, ...")
+        if edges is not None and not 0 < edges < np.inf:
+            raise ValueError(
+                f"edges is {edges}; give a positive share of the depth such as {EDGES}, or None to keep all"
+            )
         self.confidence = confidence
         self.stride = stride
+        self.edges = edges
         self._kept: VoxelGrid | Reservoir = (
             Reservoir(max_points) if voxel_size is None else VoxelGrid(voxel_size, max_points)
         )
@@ -90,15 +63,17 @@ class Reconstruction:
         self._names: list[str] = []
 
     def add(self, result: FrameResult) -> None:
-        """Take in one frame: its camera, and its valid, finite and confident points."""
+        """Take in one frame: its camera, and its valid, finite and confident points that lie on surfaces."""
         every = (slice(None, None, self.stride), slice(None, None, self.stride))
         points, confidence = result.points_world[every].numpy(), result.confidence[every].numpy()
-        chosen = result.valid[every].numpy() & (confidence > self.confidence) & np.isfinite(points).all(axis=-1)
+        chosen = result.on_surfaces(self.edges)[every].numpy() & (confidence > self.confidence)
+        chosen &= np.isfinite(points).all(axis=-1) & np.isfinite(confidence) & result.camera_is_finite
         records = np.empty(int(chosen.sum()), POINT)
         records["point"], records["confidence"] = points[chosen], confidence[chosen]
         records["color"], records["frame"] = result.image[every][chosen], result.number
         self._kept.add(records)
-        self._cameras += _camera_record(result).tobytes()
+        before = np.frombuffer(self._cameras[-CAMERA.itemsize :], CAMERA)
+        self._cameras += camera_record(result, before).tobytes()
         self._names.append(result.frame.name)
 
     def __len__(self) -> int:
@@ -134,31 +109,23 @@ class Reconstruction:
 
     @property
     def cameras(self) -> Cameras:
-        records = self._camera_records()
-        return Cameras(
-            world_from_cam=records["world_from_cam"],
-            intrinsics=records["intrinsics"],
-            image_sizes=records["image_size"],
-            intrinsics_original=records["intrinsics_original"],
-            original_sizes=records["original_size"],
-            time_s=records["time_s"],
-            indices=records["index"],
-            chunks=records["chunk"],
-            names=tuple(self._names),
-        )
+        return cameras_of(self._camera_records(), tuple(self._names))
 
     def cloud(self) -> PointCloud:
         """Copy the points out, ready for the writers."""
         return PointCloud(self.points, self.colors, self.confidences, self.frame_numbers)
 
     def summary(self) -> str:
-        """Say in one line how many points there are and what bounds them."""
-        return f"{len(self):,} points of {len(self._names):,} frames: {self._kept.bound}"
+        """Say in one line how many points there are, what bounds them, and how many cameras were lost."""
+        lost = int((~self._camera_records()["finite"]).sum())
+        cameras = f"; {lost:,} of the cameras are not finite" if lost else ""
+        return f"{len(self):,} points of {len(self._names):,} frames: {self._kept.bound}{cameras}"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the file that the suffix asks for, atomically.
 
         Points: .ply, .glb (with camera frusta). Cameras: .tum, .kitti. Everything: .npz (the arrays of `state_arrays`).
+        Every number in them is finite, but for the time stamps of pictures, which have none.
 
         Raises:
             ValueError: Another suffix.
@@ -167,57 +134,24 @@ class Reconstruction:
 
     def state_arrays(self) -> dict[str, Shaped[np.ndarray, "..."]]:
         """Give everything as plain arrays, for `from_state_arrays`; `numpy.savez` takes them without pickling."""
-        kept, cameras = self._kept, self._camera_records()
-        settings: dict[str, Any] = {"confidence": self.confidence, "stride": self.stride, "max_points": kept.max_points}
-        if isinstance(kept, VoxelGrid):
-            settings |= {"voxel_size": kept.voxel_size, "out_of_range": kept.out_of_range}
-        else:
-            settings |= {"seen": kept.seen, "generator": kept.generator.bit_generator.state}
-        points = {f"points/{name}": kept.records[name].copy() for name in POINT.names or ()}
-        frames = {f"cameras/{name}": cameras[name].copy() for name in CAMERA.names or ()}
-        return (
-            points | frames | {"cameras/name": np.array(self._names, str), "settings": np.array(json.dumps(settings))}
+        return pack(
+            SceneState(self._kept, self._camera_records(), self._names, self.confidence, self.stride, self.edges)
         )
 
     @classmethod
     def from_state_arrays(cls, arrays: dict[str, Shaped[np.ndarray, "..."]]) -> "Reconstruction":
-        """Continue where `state_arrays` was called: later results change the copy exactly as the original."""
-        settings = json.loads(str(arrays["settings"]))
-        scene = cls(confidence=settings["confidence"], stride=settings["stride"])
-        records = _records(POINT, "points", arrays)
-        if "voxel_size" in settings:
-            scene._kept = VoxelGrid(
-                settings["voxel_size"], settings["max_points"], records, out_of_range=settings["out_of_range"]
-            )
-        else:
-            scene._kept = Reservoir(settings["max_points"], records, seen=settings["seen"])
-            scene._kept.generator.bit_generator.state = settings["generator"]
-        scene._cameras = bytearray(_records(CAMERA, "cameras", arrays).tobytes())
-        scene._names = arrays["cameras/name"].tolist()
+        """Continue where `state_arrays` was called: later results change the copy exactly as the original.
+
+        Raises:
+            ValueError: The arrays are not those of a reconstruction.
+        """
+        state = unpack(arrays)
+        scene = cls(confidence=state.confidence, stride=state.stride, edges=state.edges)
+        scene._kept, scene._cameras, scene._names = state.kept, bytearray(state.cameras.tobytes()), state.names
         return scene
 
     def _camera_records(self) -> Shaped[np.ndarray, "v"]:
         return np.frombuffer(bytes(self._cameras), CAMERA)
-
-
-def _camera_record(result: FrameResult) -> np.ndarray:
-    pixel_map, frame = result.pixel_map, result.frame
-    record = np.empty((), CAMERA)
-    record["world_from_cam"], record["intrinsics"] = result.world_from_cam.numpy(), result.intrinsics.numpy()
-    record["image_size"], record["original_size"] = pixel_map.image_size, pixel_map.original_size
-    record["intrinsics_original"] = result.intrinsics_original.numpy()
-    record["time_s"] = np.nan if frame.time_s is None else frame.time_s
-    record["index"], record["chunk"] = frame.index, result.chunk
-    return record
-
-
-def _records(kind: np.dtype, prefix: str, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """Put arrays back together to records."""
-    names = kind.names or ()
-    records = np.empty(len(arrays[f"{prefix}/{names[0]}"]), kind)
-    for name in names:
-        records[name] = arrays[f"{prefix}/{name}"]
-    return records
 
 
 def _save_ply(scene: Reconstruction, path: Path) -> None:

@@ -8,10 +8,14 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
+from cut3r.geometry.points import depth_edges
 from cut3r.geometry.poses import invert, rotation_angle, transform
 from cut3r.inference.preprocess import PixelMap
 from cut3r.io.frames import Frame
 from cut3r.model.prediction import Prediction
+
+EDGES = 0.03  # a step of this share of the depth from one pixel to the next, in an image of ...
+EDGES_SIDE = 512  # ... this longer side; in a smaller one a pixel covers more, and steps are larger in proportion
 
 
 class PointSource(Enum):
@@ -52,6 +56,20 @@ class FrameResult:
     def depth(self) -> Float[Tensor, "h w"]:
         """Metres along the optical axis; not positive where the network failed, so use it with `valid`."""
         return _first(self.prediction.points_cam, "points_cam")[..., 2]
+
+    @property
+    def camera_is_finite(self) -> bool:
+        """Whether pose and intrinsics consist of numbers; a camera that a network lost has nan or infinity in them."""
+        return bool(self.world_from_cam.isfinite().all() and self.intrinsics.isfinite().all())
+
+    def on_surfaces(self, edges: float | None = EDGES) -> Bool[Tensor, "h w"]:
+        """The valid pixels without "flying" ones, which hang between a near and a far surface: see `depth_edges`.
+
+        Args:
+            edges: The smallest step of depth that counts, as a share of the depth, from pixel to pixel of an image
+                whose longer side is 512. None takes all valid pixels.
+        """
+        return _on_surfaces(self.valid, self.depth, edges)
 
     @property
     def points_world(self) -> Float[Tensor, "h w 3"]:
@@ -96,6 +114,11 @@ class QueryResult:
         """Metres along the optical axis."""
         return self._points_cam[..., 2]
 
+    def on_surfaces(self, edges: float | None = EDGES) -> Bool[Tensor, "h w"]:
+        """Pixels with finite points in front of the camera, without flying ones, as in `FrameResult`."""
+        valid = self._points_cam.isfinite().all(dim=-1) & (self.depth > 0)
+        return _on_surfaces(valid, self.depth, edges)
+
     @property
     def points_world(self) -> Float[Tensor, "h w 3"]:
         """The camera's points, moved by the pose that was asked for."""
@@ -125,6 +148,10 @@ class QueryResult:
     def _points_cam(self) -> Float[Tensor, "h w 3"]:
         assert self.prediction.points_cam is not None
         return self.prediction.points_cam[0]
+
+
+def _on_surfaces(valid: Bool[Tensor, "h w"], depth: Float[Tensor, "h w"], edges: float | None) -> Bool[Tensor, "h w"]:
+    return valid if edges is None else valid & ~depth_edges(depth, edges * EDGES_SIDE / max(depth.shape))
 
 
 def _first(value: Tensor | None, output: str) -> Tensor:

@@ -19,8 +19,8 @@ FARTHEST_MM = 65535
 def write_depth(path: str | os.PathLike[str], depth: Float32[np.ndarray, "h w"]) -> None:
     """Write a depth map, atomically, in the format that the suffix names.
 
-    A .npy file holds the values as they are. A .png file holds whole millimetres: what is not a positive number becomes
-    0 (no depth), and so does everything beyond 65.535 m, which is counted in a warning.
+    What is not finite becomes 0, no depth; else a .npy file holds the values as they are. A .png file holds whole
+    millimetres: what is not positive becomes 0, and so does everything beyond 65.535 m, which is counted in a warning.
 
     Raises:
         ValueError: Another suffix, or an array that is not float32 h w.
@@ -29,7 +29,7 @@ def write_depth(path: str | os.PathLike[str], depth: Float32[np.ndarray, "h w"])
     _require_depth(depth, path)
     with atomic_path(path) as temporary:
         if suffix == ".npy":
-            np.save(temporary, depth)
+            np.save(temporary, np.where(np.isfinite(depth), depth, np.float32(0)))
         else:
             Image.fromarray(_to_millimetres(depth, path)).save(temporary)
 

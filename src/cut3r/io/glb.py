@@ -2,11 +2,13 @@
 
 glTF axes are x right, y up, z back. The file keeps the points in the world frame; its root node carries the matrix
 `gltf_from_world`, which turns the first camera's OpenCV axes (y down, z forward) into them, so that the scene opens
-upright and seen from the first camera. Colours are sRGB bytes, as the field writes them; a strict viewer, which takes
-vertex colours as linear, shows them lighter. Source: glTF 2.0 specification, sections 3 and 4.
+upright and seen from the first camera. Vertex colours are linear, as the standard wants them, and floats: 8 bits would
+lose dark levels of sRGB, and 16 bits, which it allows too, come out of trimesh modulo 256. Source: glTF 2.0
+specification, sections 3 and 4; the curve of sRGB is that of IEC 61966-2-1.
 """
 
 import json
+import logging
 import os
 import struct
 from dataclasses import dataclass, field
@@ -16,7 +18,9 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
 from cut3r.files.atomic import atomic_path
-from cut3r.io.point_cloud import PointCloud
+from cut3r.io.point_cloud import PointCloud, without_non_finite
+
+logger = logging.getLogger(__name__)
 
 GLTF_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 MAGIC, JSON_CHUNK, BINARY_CHUNK = 0x46546C67, 0x4E4F534A, 0x004E4942
@@ -26,13 +30,18 @@ DTYPES: dict[int, np.dtype] = {FLOAT: np.dtype("<f4"), UNSIGNED_BYTE: np.dtype("
 WIDTHS = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}
 FRUSTUM_EDGES = np.array([[0, 1], [0, 2], [0, 3], [0, 4], [1, 2], [2, 3], [3, 4], [4, 1]], np.uint32)
 VIRIDIS = np.array([[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]])  # dark = early
+_LEVELS = np.arange(256) / 255
+LINEAR_FROM_SRGB = np.where(  # of each byte, ascending
+    _LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.055) ** 2.4
+).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class GlbScene:
     """What a file of `write_glb` holds. Everything is in the world frame, metres.
 
-    A frustum is the camera centre, then the image corners top left, top right, bottom right, bottom left.
+    A frustum is the camera centre, then the image corners top left, top right, bottom right, bottom left. Cameras that
+    were not finite have none.
     """
 
     cloud: PointCloud
@@ -48,28 +57,38 @@ def write_glb(
     image_sizes: Int[np.ndarray, "v 2"],
     *,
     frustum_depth: float = 0.1,
+    srgb_colors: bool = False,
 ) -> None:
     """Write points and cameras, atomically. Frustum colours run from dark violet (first) to yellow (last).
 
+    Points and cameras that are not finite are left out and counted in a warning.
+
     Args:
-        world_from_cams: In the order of time. The first one (none: the world itself) decides how the scene is turned.
+        world_from_cams: In the order of time. The first finite one (none: the world itself) decides how the scene is
+            turned.
         intrinsics: In pixels of images of `image_sizes`, (h, w).
         frustum_depth: Distance in metres from a camera's centre to its drawn image plane.
+        srgb_colors: Write the colours as sRGB bytes, for programs that take vertex colours as they are. Those that
+            follow the standard show them too light: a grey of 128 as 188.
     """
+    cloud = without_non_finite(cloud, path)
+    finite = np.isfinite(world_from_cams).all(axis=(1, 2)) & np.isfinite(intrinsics).all(axis=(1, 2))
+    if not finite.all():
+        logger.warning("%d of %d cameras are not finite and were left out of %s", (~finite).sum(), len(finite), path)
+    world_from_cams = world_from_cams[finite]
     first = world_from_cams[0].astype(np.float64) if len(world_from_cams) else np.eye(4)
-    content = _Content(GLTF_FROM_OPENCV @ np.linalg.inv(first))
+    content = _Content(GLTF_FROM_OPENCV @ np.linalg.inv(first), srgb_colors)
     content.add("points", POINTS, cloud.points, cloud.colors)
-    corners = frusta(world_from_cams, intrinsics, image_sizes, frustum_depth)
+    corners = frusta(world_from_cams, intrinsics[finite], image_sizes[finite], frustum_depth)
     edges = FRUSTUM_EDGES + 5 * np.arange(len(corners), dtype=np.uint32)[:, None, None]
-    content.add(
-        "cameras", LINES, corners.reshape(-1, 3), np.repeat(_gradient(len(corners)), 5, axis=0), edges.reshape(-1)
-    )
+    colors = _gradient(len(finite))[finite]
+    content.add("cameras", LINES, corners.reshape(-1, 3), np.repeat(colors, 5, axis=0), edges.reshape(-1))
     with atomic_path(path) as temporary:
         temporary.write_bytes(content.to_bytes())
 
 
 def read_glb(path: str | os.PathLike[str]) -> GlbScene:
-    """Read a file of `write_glb`.
+    """Read a file of `write_glb`, with either kind of colours.
 
     Raises:
         ValueError: Not a GLB file, or the GLB file of another program.
@@ -114,6 +133,7 @@ class _Content:
     """A glTF document under construction: a root node with one child per mesh, and the buffer that the meshes share."""
 
     gltf_from_world: np.ndarray
+    srgb_colors: bool
     binary: bytearray = field(default_factory=bytearray)
     views: list[dict[str, Any]] = field(default_factory=list)
     accessors: list[dict[str, Any]] = field(default_factory=list)
@@ -125,23 +145,24 @@ class _Content:
     ) -> None:
         if len(positions) == 0:
             return  # glTF has no empty meshes
-        opaque = np.full((len(colors), 1), 255, np.uint8)
-        attributes = {
-            "POSITION": self._accessor(positions, FLOAT, "VEC3"),
-            "COLOR_0": self._accessor(np.concatenate([colors, opaque], axis=1), UNSIGNED_BYTE, "VEC4"),
-        }
+        attributes = {"POSITION": self._accessor(positions, FLOAT, "VEC3"), "COLOR_0": self._colors(colors)}
         self.accessors[attributes["POSITION"]] |= {"min": positions.min(0).tolist(), "max": positions.max(0).tolist()}
-        self.accessors[attributes["COLOR_0"]]["normalized"] = True
         primitive: dict[str, Any] = {"attributes": attributes, "mode": mode}
         if indices is not None:
             primitive["indices"] = self._accessor(indices, UNSIGNED_INT, "SCALAR")
         self.meshes.append({"name": name, "primitives": [primitive]})
         self.names.append(name)
 
+    def _colors(self, colors: np.ndarray) -> int:
+        if not self.srgb_colors:
+            return self._accessor(LINEAR_FROM_SRGB[colors], FLOAT, "VEC3")
+        opaque = np.full((len(colors), 1), 255, np.uint8)  # a fourth byte: stays aligned
+        index = self._accessor(np.concatenate([colors, opaque], axis=1), UNSIGNED_BYTE, "VEC4")
+        self.accessors[index]["normalized"] = True
+        return index
+
     def _accessor(self, values: np.ndarray, component: int, kind: str) -> int:
-        content = np.ascontiguousarray(
-            values, DTYPES[component]
-        ).tobytes()  # always a multiple of 4 bytes: stays aligned
+        content = np.ascontiguousarray(values, DTYPES[component]).tobytes()  # a multiple of 4 bytes: stays aligned
         target = 34963 if kind == "SCALAR" else 34962  # element array buffer, array buffer
         self.views.append({"buffer": 0, "byteOffset": len(self.binary), "byteLength": len(content), "target": target})
         view = len(self.views) - 1
@@ -184,6 +205,8 @@ def _mesh_of(
         return np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8)
     attributes = document["meshes"][nodes[name]["mesh"]]["primitives"][0]["attributes"]
     positions, colors = (_values(document, binary, attributes[key]) for key in ("POSITION", "COLOR_0"))
+    if colors.dtype == np.float32:
+        colors = np.searchsorted(LINEAR_FROM_SRGB, colors).astype(np.uint8)
     return positions, colors[:, :3].copy()
 
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from cut3r.files.atomic import atomic_path
-from cut3r.io.point_cloud import PointCloud
+from cut3r.io.point_cloud import PointCloud, without_non_finite
 
 COORDINATES, CHANNELS = ["x", "y", "z"], ["red", "green", "blue"]
 BYTE_ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": "="}
@@ -34,8 +34,8 @@ WRITTEN_NAMES = {"<f4": "float", "|u1": "uchar", "<i4": "int"}  # the oldest typ
 
 
 def write_ply(path: str | os.PathLike[str], cloud: PointCloud) -> None:
-    """Write a cloud, atomically."""
-    vertices = _vertices(cloud)
+    """Write a cloud, atomically. Points that are not finite are left out and counted in a warning."""
+    vertices = _vertices(without_non_finite(cloud, path))
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(_header_of(vertices).encode("ascii"))
         file.write(vertices.tobytes())

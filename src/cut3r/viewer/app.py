@@ -13,6 +13,7 @@ from collections import deque
 import viser
 
 from cut3r.inference.result import FrameResult
+from cut3r.viewer.address import check_host, page_url, url_for_others
 from cut3r.viewer.config import ViewerConfig
 from cut3r.viewer.look import Look
 from cut3r.viewer.navigation import Navigator
@@ -24,7 +25,9 @@ from cut3r.viewer.view import ShownView, view_from_frame
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_REDRAW_SECONDS = 1 / 60  # one redraw serves all changes meanwhile
+# One redraw serves all changes meanwhile. While frames arrive it takes time from the inference, whose thread waits for
+# the interpreter lock.
+REDRAW_SECONDS_RUNNING, REDRAW_SECONDS_FINISHED = 1 / 10, 1 / 60
 
 
 class Viewer:
@@ -32,32 +35,36 @@ class Viewer:
 
     Args:
         port: 0 takes any free port. When the port is taken the next free one is used, with a warning; see `url`.
-        host: The address to listen at; the default makes the page reachable from other machines.
+        host: The address to listen at. By default only this machine can open the page; "0.0.0.0" opens it to everybody
+            who can reach the port, which is logged.
         query: `Session.query` (which waits for the frame that the session is at), or None for a viewer without queries.
 
     Raises:
-        ValueError: No such port.
+        ValueError: No such port, or no address of this machine.
     """
 
     def __init__(
         self,
         port: int = 8080,
         *,
-        host: str = "0.0.0.0",
+        host: str = "127.0.0.1",
         options: ViewerConfig | None = None,
         query: Query | None = None,
     ) -> None:
         if not 0 <= port <= 65535:
             raise ValueError(f"port is {port}, expected 0 (any free one) to 65535; 8080 is usual")
+        check_host(host)  # viser would try for ever
         self._options = options or ViewerConfig()
         self._server = viser.ViserServer(host=host, port=port, label="CUT3R", verbose=False)
         if port not in (0, self._server.get_port()):
             logger.warning("port %d is taken, so the viewer is at %s", port, self.url)
+        if for_others := url_for_others(host, self._server.get_port()):
+            logger.warning("who can reach this machine can watch at %s", for_others)
         self._server.gui.configure_theme(show_logo=False, show_share_button=False)
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._finished = False
-        self._seen = 0
+        self._seen = self._lost = 0
         self._status = Status()
         self._arrivals: deque[float] = deque(maxlen=30)
         self._store = FrameStore(self._options.max_frames)
@@ -71,8 +78,7 @@ class Viewer:
     @property
     def url(self) -> str:
         """Where to point the browser on this machine."""
-        host = self._server.get_host()
-        return f"http://{'localhost' if host == '0.0.0.0' else host}:{self._server.get_port()}"
+        return page_url(self._server.get_host(), self._server.get_port())
 
     @property
     def status(self) -> Status:
@@ -80,17 +86,26 @@ class Viewer:
         return self._status
 
     def add(self, result: FrameResult) -> None:
-        """Show a frame. Takes a few milliseconds whatever the page does, and keeps nothing of the result alive."""
-        view = view_from_frame(
+        """Show a frame. Takes a few milliseconds whatever the page does, and keeps nothing of the result alive.
+
+        A frame whose camera is not finite has no place in the scene: it is only counted.
+        """
+        if result.camera_is_finite:
+            self._store.add(self._view(result))
+        else:
+            self._lost += 1
+        self._seen += 1
+        self._arrivals.append(time.monotonic())
+        self._wake.set()
+
+    def _view(self, result: FrameResult) -> ShownView:
+        return view_from_frame(
             result,
             self._seen,
             max_points=self._options.points_per_frame,
             thumbnail_side=self._options.thumbnail_side,
+            edges=self._options.edges,
         )
-        self._store.add(view)
-        self._seen += 1
-        self._arrivals.append(time.monotonic())
-        self._wake.set()
 
     def finish(self) -> None:
         """Say in the page that the stream has ended. Queries and all controls go on working."""
@@ -129,7 +144,7 @@ class Viewer:
                 self._panel.step(1)
                 next_tick = time.monotonic() + tick
             shown = self._redraw(shown)
-            self._closing.wait(SHORTEST_REDRAW_SECONDS)
+            self._closing.wait(REDRAW_SECONDS_FINISHED if self._finished else REDRAW_SECONDS_RUNNING)
 
     def _redraw(self, shown: ShownView | None) -> ShownView | None:
         """Bring the page up to date; gives the current frame, to be passed in the next time."""
@@ -141,9 +156,9 @@ class Viewer:
             self._desk.enter_chunk(current.chunk)
             self._navigator.start_at(frames[0])
         queries = self._desk.views()
-        points = self._scene.draw(frames, queries, look)
+        points = self._scene.draw(frames, queries, look, finished=self._finished)
         self._panel.show_image(None if current is None else current.thumbnail)
-        self._status = Status(self._seen, stride, points, len(queries), self._fps(), self._finished)
+        self._status = Status(self._seen, stride, points, len(queries), self._fps(), self._finished, self._lost)
         self._panel.show_status(self._status)
         self._navigator.follow(current if self._panel.following else None)
         return current

@@ -30,10 +30,18 @@ def turbo(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape 3"]:
     return _TURBO[np.rint(255 * (low + (high - low) * clamped)).astype(np.uint8)]
 
 
-def time_color(position: int, newest: int) -> tuple[int, int, int]:
-    """Colour a frame by its place between the first frame of the stream (blue) and the newest one (red)."""
-    r, g, b = turbo(np.array(position / max(newest, 1)))
+def time_color(position: int, last: int) -> tuple[int, int, int]:
+    """Colour a frame by its place between the first frame of the stream (blue) and the last one (red)."""
+    r, g, b = turbo(np.array(position / max(last, 1)))
     return int(r), int(g), int(b)
+
+
+def provisional_last(newest: int) -> int:
+    """Guess the last frame of a stream that still runs: a power of two, at least 64.
+
+    So frames change their colours when the stream has doubled, not with every frame.
+    """
+    return max(64, 1 << newest.bit_length())
 
 
 def point_colors(view: ShownView, color_by: ColorBy) -> UInt8[np.ndarray, "p 3"]:

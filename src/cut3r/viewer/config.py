@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from cut3r.inference.result import EDGES
+
 
 @dataclass
 class ViewerConfig:
@@ -9,6 +11,7 @@ class ViewerConfig:
 
     point_size: float = 0.01  # metres; about the distance between 20,000 points of a view at 2 m
     confidence: float = 1.5  # points at or below are hidden at the start
+    edges: float | None = EDGES  # flying pixels at larger steps of depth are left out; None: shown
     points_per_frame: int = 20_000  # kept of each frame, at random
     max_frames: int = 300  # kept of the stream; a longer one is thinned evenly
     max_queries: int = 20  # the oldest goes
@@ -28,3 +31,5 @@ class ViewerConfig:
         for name, minimum in least.items():
             if not getattr(self, name) >= minimum:
                 raise ValueError(f"{name} is {getattr(self, name)}, but the viewer needs at least {minimum}; raise it")
+        if self.edges is not None and not 0 < self.edges < float("inf"):
+            raise ValueError(f"edges is {self.edges}; give a positive share of the depth such as {EDGES}, or None")

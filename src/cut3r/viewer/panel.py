@@ -16,7 +16,8 @@ EMPTY_IMAGE = np.full((9, 16, 3), 235, np.uint8)
 
 @dataclass(frozen=True)
 class Status:
-    """Of the `frames` that arrived every `stride`-th is kept, with `points` drawn of those that are visible."""
+    """Of the `frames` that arrived every `stride`-th is kept, with `points` drawn of those that are visible; of `lost`
+    ones the camera was not finite."""
 
     frames: int = 0
     stride: int = 1
@@ -24,6 +25,7 @@ class Status:
     queries: int = 0
     fps: float = 0.0
     finished: bool = False
+    lost: int = 0
 
     def text(self) -> str:
         if self.frames == 0:
@@ -32,7 +34,8 @@ class Status:
         speed = f" · {self.fps:.1f} fps" if self.fps > 0 and not self.finished else ""
         head = f"**{'Finished' if self.finished else 'Running'}** · {frames}{speed}"
         thinned = f"\n\nShowing every {self.stride}th frame, so that memory stays bounded." if self.stride > 1 else ""
-        return f"{head} · {self.points:,} points{thinned}"
+        lost = f"\n\n{self.lost} of them left out: their camera is not finite." if self.lost else ""
+        return f"{head} · {self.points:,} points{lost}{thinned}"
 
 
 class Panel:

@@ -98,6 +98,7 @@ class QueryDesk:
                 self._count,
                 max_points=self._config.points_per_frame,
                 thumbnail_side=2 * self._config.thumbnail_side,
+                edges=self._config.edges,
             )
             self._count += 1
             text = self._describe(view, *result.pose_error)

@@ -7,13 +7,14 @@ any time and any number of calls can be missed. A view is the node `/frames/k` (
 
 import heapq
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 import viser
 
 from cut3r.geometry.poses import quaternion_from_matrix
-from cut3r.viewer.colors import ColorBy, point_colors, time_color
+from cut3r.viewer.colors import ColorBy, point_colors, provisional_last, time_color
 from cut3r.viewer.look import Look
 from cut3r.viewer.view import QUERY_COLOR, ShownView, select
 
@@ -26,38 +27,47 @@ class Scene:
         self._frames = _Group(server, "/frames")
         self._queries = _Group(server, "/queries")
         self._trail: viser.LineSegmentsHandle | None = None
-        self._trail_key: tuple[int, ...] = ()
+        self._trail_key: tuple[tuple[int, ...], int] = (), 0
 
-    def draw(self, frames: Sequence[ShownView], queries: Sequence[ShownView], look: Look) -> int:
+    def draw(
+        self, frames: Sequence[ShownView], queries: Sequence[ShownView], look: Look, *, finished: bool = False
+    ) -> int:
         """Make the scene look like this.
+
+        Args:
+            finished: The last frame is the last one of the stream, so colours of time can be final.
 
         Returns:
             The number of points in the visible clouds of the frames.
         """
         newest = frames[-1].position if frames else 0
+        last = newest if finished else provisional_last(newest)
         points = 0
+        views_look = replace(look, current=0)  # a view looks the same whichever is the current one
         self._frames.keep(frames)
         for index, frame in enumerate(frames):
-            color = time_color(frame.position, newest)
+            color = time_color(frame.position, last)
             shown, camera = look.shows_frame(index), look.shows_camera(index)
-            points += self._frames.node(frame).draw(look, visible=shown, camera=camera, color=color)
+            points += self._frames.node(frame).draw(views_look, visible=shown, camera=camera, color=color)
         self._queries.keep(queries)
         for query in queries:
-            self._queries.node(query).draw(look, visible=True, camera=True, color=QUERY_COLOR, solid_by_time=False)
-        self._draw_trail([frame for index, frame in enumerate(frames) if look.shows_frame(index)], look.cameras)
+            self._queries.node(query).draw(
+                views_look, visible=True, camera=True, color=QUERY_COLOR, solid_by_time=False
+            )
+        self._draw_trail([frame for index, frame in enumerate(frames) if look.shows_frame(index)], look.cameras, last)
         return points
 
-    def _draw_trail(self, frames: Sequence[ShownView], visible: bool) -> None:
+    def _draw_trail(self, frames: Sequence[ShownView], visible: bool, last: int) -> None:
         key = tuple(frame.position for frame in frames) if visible else ()
-        if key == self._trail_key:
+        if (key, last) == self._trail_key:
             return
-        self._trail_key = key
+        self._trail_key = key, last
         if self._trail is not None:
             self._trail.remove()
             self._trail = None
         if len(key) > 1:
             centers = np.stack([frame.world_from_cam[:3, 3] for frame in frames]).astype(np.float32)
-            colors = np.array([time_color(position, key[-1]) for position in key], np.uint8)
+            colors = np.array([time_color(position, last) for position in key], np.uint8)
             self._trail = self._server.scene.add_line_segments(
                 "/trail",
                 np.stack((centers[:-1], centers[1:]), axis=1),
@@ -111,11 +121,16 @@ class _Node:
         self._points_key: tuple[float, float, int, ColorBy] | None = None
         self._shown_points = 0
         self._camera: viser.CameraFrustumHandle | None = None
+        self._drawn: tuple[object, ...] = ()
 
     def draw(
         self, look: Look, *, visible: bool, camera: bool, color: tuple[int, int, int], solid_by_time: bool = True
     ) -> int:
         """Show the view, and its frustum in this colour, or hide both; gives the number of visible points."""
+        drawn = (look, visible, camera, color, solid_by_time)
+        if drawn == self._drawn:
+            return self._shown_points if visible else 0
+        self._drawn = drawn
         if visible:
             self._draw_points(look, color if solid_by_time and look.color_by is ColorBy.time else None)
             self._draw_camera(look, camera, color)

@@ -6,7 +6,6 @@ wherever in the world the camera is. They are in random order, so any beginning 
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float16, Int, UInt8
@@ -14,7 +13,8 @@ from torch import Tensor
 
 from cut3r.geometry.cameras import fov_from_focal, pinhole
 from cut3r.geometry.poses import invert, transform
-from cut3r.inference.result import FrameResult, QueryResult
+from cut3r.inference.result import EDGES, FrameResult, QueryResult
+from cut3r.io.images import resize
 
 QUERY_COLOR = (64, 179, 230)  # of a query's frustum, and of its points when no colours were predicted
 
@@ -53,9 +53,16 @@ class ShownView:
         return float(np.median(self.points_cam[:, 2])) if len(self.points_cam) else 1.0
 
 
-def view_from_frame(result: FrameResult, position: int, *, max_points: int, thumbnail_side: int) -> ShownView:
-    """Take the bounded part of a frame's result that is shown; nothing of the result is kept alive."""
-    chosen = choose(result.valid, max_points, seed=position)
+def view_from_frame(
+    result: FrameResult, position: int, *, max_points: int, thumbnail_side: int, edges: float | None = EDGES
+) -> ShownView:
+    """Take the bounded part of a frame's result that is shown; nothing of the result is kept alive.
+
+    Args:
+        edges: Which flying pixels are left out, see `FrameResult.on_surfaces`.
+    """
+    assert result.camera_is_finite, "a camera that is not finite has no place in the scene"
+    chosen = choose(result.on_surfaces(edges), max_points, seed=position)
     points_world = result.points_world.reshape(-1, 3)[chosen]
     return _view(
         position,
@@ -70,12 +77,14 @@ def view_from_frame(result: FrameResult, position: int, *, max_points: int, thum
     )
 
 
-def view_from_query(result: QueryResult, position: int, *, max_points: int, thumbnail_side: int) -> ShownView:
+def view_from_query(
+    result: QueryResult, position: int, *, max_points: int, thumbnail_side: int, edges: float | None = EDGES
+) -> ShownView:
     """The same for a query: its points at the requested pose, in the predicted colours where there are any."""
     assert result.prediction.points_cam is not None
     points_cam = result.prediction.points_cam[0]
     h, w = points_cam.shape[:2]
-    chosen = choose(points_cam.isfinite().all(dim=-1) & (points_cam[..., 2] > 0), max_points, seed=position)
+    chosen = choose(result.on_surfaces(edges), max_points, seed=position)
     rgb = None if result.prediction.rgb is None else result.rgb
     colors = np.full((len(chosen), 3), QUERY_COLOR, np.uint8) if rgb is None else rgb.reshape(-1, 3)[chosen.numpy()]
     return _view(
@@ -144,7 +153,7 @@ def shrink_image(image: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarr
     scale = min(1.0, side / max(h, w))
     if scale == 1.0:
         return image.copy()
-    return cv2.resize(image, (max(1, round(w * scale)), max(1, round(h * scale))), interpolation=cv2.INTER_AREA)
+    return resize(image, (max(1, round(h * scale)), max(1, round(w * scale))))
 
 
 def stream_camera(frames: list[ShownView]) -> tuple[Float[Tensor, "3 3"], tuple[int, int]]:

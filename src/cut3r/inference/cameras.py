@@ -1,0 +1,86 @@
+"""The cameras of a stream: one record per frame, which is all that grows."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int32, Shaped
+
+from cut3r.inference.result import FrameResult
+
+CAMERA = np.dtype(
+    [
+        ("world_from_cam", "f4", (4, 4)),
+        ("intrinsics", "f4", (3, 3)),
+        ("image_size", "i4", 2),
+        ("intrinsics_original", "f4", (3, 3)),
+        ("original_size", "i4", 2),
+        ("time_s", "f8"),
+        ("index", "i4"),
+        ("chunk", "i4"),
+        ("finite", "?"),
+    ]
+)
+MATRICES = ("world_from_cam", "intrinsics", "intrinsics_original")
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """One camera per frame of the stream, in its order.
+
+    `intrinsics` are in pixels of the network's images, `intrinsics_original` in pixels of the upright original images;
+    sizes are (h, w). `time_s` is nan where the source has no time stamps. `indices` are places in the source, `names`
+    its file names. Poses are comparable inside one chunk (`chunks` counts the resets). Where the network gave no
+    numbers, `finite` is False and `world_from_cam` nan.
+    """
+
+    world_from_cam: Float32[np.ndarray, "v 4 4"]
+    intrinsics: Float32[np.ndarray, "v 3 3"]
+    image_sizes: Int32[np.ndarray, "v 2"]
+    intrinsics_original: Float32[np.ndarray, "v 3 3"]
+    original_sizes: Int32[np.ndarray, "v 2"]
+    time_s: Float64[np.ndarray, "v"]
+    indices: Int32[np.ndarray, "v"]
+    chunks: Int32[np.ndarray, "v"]
+    finite: Bool[np.ndarray, "v"]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.world_from_cam)
+
+
+def camera_record(result: FrameResult, before: Shaped[np.ndarray, "v"]) -> Shaped[np.ndarray, ""]:
+    """Describe a frame's camera as a record of CAMERA.
+
+    Args:
+        before: The record of the frame before, if there is one. Matrices that are not finite are taken from it, or are
+            the identity, so that no file gets a nan; `finite` tells them apart.
+    """
+    pixel_map, frame = result.pixel_map, result.frame
+    record = np.empty((), CAMERA)
+    for name in MATRICES:
+        matrix = getattr(result, name).numpy()
+        if not np.isfinite(matrix).all():
+            matrix = before[name][-1] if len(before) else np.eye(len(matrix))
+        record[name] = matrix
+    record["image_size"], record["original_size"] = pixel_map.image_size, pixel_map.original_size
+    record["time_s"] = frame.time_s if frame.time_s is not None and math.isfinite(frame.time_s) else np.nan
+    record["index"], record["chunk"], record["finite"] = frame.index, result.chunk, result.camera_is_finite
+    return record
+
+
+def cameras_of(records: Shaped[np.ndarray, "v"], names: tuple[str, ...]) -> Cameras:
+    """Take records of CAMERA apart."""
+    world_from_cam = np.where(records["finite"][:, None, None], records["world_from_cam"], np.float32(np.nan))
+    return Cameras(
+        world_from_cam=world_from_cam,
+        intrinsics=records["intrinsics"],
+        image_sizes=records["image_size"],
+        intrinsics_original=records["intrinsics_original"],
+        original_sizes=records["original_size"],
+        time_s=records["time_s"],
+        indices=records["index"],
+        chunks=records["chunk"],
+        finite=records["finite"],
+        names=names,
+    )
