@@ -1,4 +1,5 @@
 import logging
+import struct
 
 import numpy as np
 import pytest
@@ -82,19 +83,39 @@ def test_a_constant_picture_stays_constant(tmp_path):
     assert read_image(save(tmp_path / "flat.png", np.full((4, 4), 300, np.uint16))).std() == 0
 
 
-def test_12_bits_packed_in_a_tiff_are_scaled(tmp_path):
-    values = np.arange(0, 4096, 16, dtype=np.uint32).reshape(16, 16)
-    pairs = values.reshape(-1, 2)
-    packed = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], 1)
-    path = save(tmp_path / "scan.tif", np.zeros((16, 16), np.uint16))
-    data = bytearray(path.read_bytes())
-    with Image.open(path) as image:
-        (start,) = image.tag_v2[273]
-    data[start : start + 384] = packed.astype(np.uint8).tobytes()
-    at = data.index(b"\2\1\3\0\1\0\0\0")  # BitsPerSample, SHORT, 1
-    data[at + 8] = 12
-    path.write_bytes(data)
-    assert np.abs(read_image(path)[..., 0] - values * (255 / 4095)).max() <= 0.5
+def write_tiff(path, order, bits, sample_format, data):
+    """A grey TIFF of 16 x 16 pixels in one strip."""
+    tags = {256: 16, 257: 16, 258: bits, 259: 1, 262: 1, 273: 122, 277: 1, 279: len(data), 339: sample_format}
+    entries = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = {"<": b"II", ">": b"MM"}[order] + struct.pack(f"{order}HIH", 42, 8, len(tags))
+    path.write_bytes(head + entries + bytes(4) + data)
+    return path
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_bits_packed_in_a_tiff_are_scaled(tmp_path, order, bits):
+    values = np.linspace(0, 2**bits - 1, 256).astype(int)
+    data = int("".join(f"{value:0{bits}b}" for value in values), 2).to_bytes(32 * bits, "big")
+    rgb = read_image(write_tiff(tmp_path / "scan.tif", order, bits, 1, data))
+    assert np.abs(rgb[..., 0].ravel() - values * (255 / (2**bits - 1))).max() <= 1
+
+
+@pytest.mark.parametrize(("kind", "sample_format"), [("u4", 1), ("i4", 2), ("f4", 3), ("f8", 3), ("i2", 2)])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_tiff_of_any_number_keeps_the_order_of_its_values(tmp_path, kind, sample_format, order):
+    """Unsigned integers above 2^31 were negative ones."""
+    values = np.linspace(3, {"u4": 4e9, "i4": 2e9, "i2": 7e3}.get(kind, 1e9), 256).astype(order + kind)
+    path = write_tiff(tmp_path / "map.tif", order, 8 * values.itemsize, sample_format, values.tobytes())
+    rgb = read_image(path)[..., 0].ravel().astype(int)
+    assert np.diff(rgb).min() >= 0
+    assert rgb[-1] - rgb[0] > 100
+
+
+def test_a_tiff_that_only_opencv_knows_is_refused_by_its_declared_size(tmp_path, monkeypatch):
+    monkeypatch.setattr("cut3r.io.opening.MAX_PIXELS", 200)
+    with pytest.raises(UnreadableImageError, match="decompression bomb"):
+        read_image(write_tiff(tmp_path / "map.tif", "<", 64, 3, bytes(2048)))
 
 
 def test_the_frames_of_a_source_share_one_range_whichever_comes_first(tmp_path):

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import struct
 import sys
@@ -109,6 +110,20 @@ def test_no_odd_exif_entry_matters_to_the_orientation(tmp_path, suffix, exif):
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 def test_a_broken_orientation_means_upright(tmp_path, suffix, exif):
     assert read_image(with_exif(tmp_path / f"photo{suffix}", exif)).shape == (8, 16, 3)
+
+
+@pytest.mark.parametrize("orientation", STORED)
+def test_every_orientation_of_an_avif_with_an_odd_entry(tmp_path, orientation):
+    scene = np.zeros((32, 48, 3), np.uint8)
+    scene[:16, :24] = 255
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0131] = orientation, "abc"
+    path = tmp_path / "photo.avif"
+    Image.fromarray(np.ascontiguousarray(STORED[orientation](scene))).save(path, exif=exif, quality=95)
+    data = path.read_bytes()
+    software = next(head for order in "<>" if (head := struct.pack(f"{order}HHI", 0x0131, 2, 4)) in data)
+    path.write_bytes(data.replace(software, software[:2] + bytes(11 if byte == 2 else byte for byte in software[2:])))
+    assert np.abs(read_image(path).astype(int) - scene).mean() < 3
 
 
 @pytest.mark.parametrize("orientation", STORED)
@@ -410,3 +425,18 @@ def test_pictures_are_writable_arrays(tmp_path):  # views of buffers that Pillow
     rgb = read_image(save(tmp_path / "photo.png", SCENE))
     rgb[0, 0] = 0
     assert rgb.flags.c_contiguous
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".gif", ".bmp", ".ppm", ".jp2", ".avif", ".tga"])
+def test_damaged_bytes_are_read_or_refused_in_one_sentence(tmp_path, suffix):
+    rng = np.random.default_rng(3)
+    path = tmp_path / f"photo{suffix}"
+    Image.fromarray(SCENE.repeat(6, 0).repeat(6, 1)).save(path)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    for _ in range(40):
+        data = whole.copy()
+        data[rng.integers(0, min(len(data), 400), 3)] = rng.choice([0, 1, 127, 255], 3)
+        path.write_bytes(data[: rng.integers(20, len(data) + 1)].tobytes())
+        with warnings.catch_warnings(), contextlib.suppress(UnreadableImageError):
+            warnings.simplefilter("ignore")  # Pillow's remarks about the damage; ours is the error
+            assert read_image(path).ndim == 3

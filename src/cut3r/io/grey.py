@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from cut3r.io.opening import UnreadableImageError, open_picture
 
@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 SAMPLES = 8  # pictures of a source whose values are looked at
 _FULL_SCALES = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)  # of floats from 0 to 1 and of 8 to 16 bits
 _USED_PERCENT = (0.1, 99.9)  # single dead or hot pixels decide nothing
+_SAMPLE_FORMAT = 339  # of a TIFF; 1 is unsigned
 _said: set[Path] = set()
 
 
@@ -93,13 +94,19 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode in {"F", "I"} or image.mode.startswith("I;16")
 
 
+def deep_values(image: Image.Image) -> Shaped[np.ndarray, "h w"]:
+    """The values of a deep grey picture, in integers or floats of any size."""
+    values = np.asarray(image)
+    unsigned = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_SAMPLE_FORMAT, (1,)) == (1,)
+    return values.view(np.uint32) if image.mode == "I" and unsigned else values  # Pillow's integers are signed
+
+
 def _deep_values(path: Path) -> Shaped[np.ndarray, "h w"] | None:
     try:
         with open_picture(path) as image:
-            values = np.array(image) if is_deep(image) else None
+            return np.array(deep_values(image)) if is_deep(image) else None
     except (UnreadableImageError, OSError):  # said when its turn comes
         return None
-    return values
 
 
 def _bounds(finite: Shaped[np.ndarray, "n"]) -> Float[np.ndarray, "4"]:

@@ -14,8 +14,9 @@ from PIL import Image, TiffImagePlugin
 
 from cut3r.files.atomic import atomic_path
 from cut3r.io.content import recognise
-from cut3r.io.grey import GreyScale, is_deep, to_8_bits
-from cut3r.io.opening import HEIF_SUFFIXES, UnreadableImageError, open_picture, orientation
+from cut3r.io.grey import GreyScale, deep_values, is_deep, to_8_bits
+from cut3r.io.metadata import orientation
+from cut3r.io.opening import HEIF_SUFFIXES, UnreadableImageError, open_picture
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -163,7 +164,7 @@ def resize(
 
 def _to_rgb(image: Image.Image, background: tuple[int, int, int], path: Path, grey: GreyScale | None) -> Image.Image:
     if is_deep(image):
-        values = np.asarray(image)
+        values = deep_values(image)
         chosen = (grey or GreyScale([])).range_for(path, values)
         return Image.fromarray(to_8_bits(values, chosen)).convert("RGB")
     if not image.has_transparency_data:

@@ -1,13 +1,12 @@
 """Open pictures with Pillow by what they hold, so that nothing but the pixels can make one unreadable.
 
-Pillow's decoders also parse metadata, and give up on a picture whose metadata are odd. None of them is needed but the
-orientation, so the rest is kept away from Pillow, and the orientation is read here.
+The decoder is chosen by the first bytes, metadata are kept away from it (`metadata.py`), and a size beyond `MAX_PIXELS`
+is refused before anything is decoded.
 """
 
 import contextlib
 import importlib.util
 import io
-import re
 import struct
 import threading
 import zlib
@@ -15,9 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import cv2
+import numpy as np
 from PIL import Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError, features
 
 from cut3r.io.content import HEAD_BYTES, Kind, describe_unknown, irregular, recognise_head
+from cut3r.io.metadata import ORIENTATION, known_orientation, without_exif, without_texts
 
 HEIF_SUFFIXES = frozenset({".heic", ".heif"})  # need the optional package pillow-heif
 MAX_PIXELS = 500_000_000  # declared by the header; beyond, a file is taken for a decompression bomb
@@ -32,12 +34,10 @@ _DECODE_ERRORS = (
     TypeError,
     ArithmeticError,
     RuntimeError,
+    MemoryError,
     struct.error,
     zlib.error,
 )
-_ORIENTATION = 0x0112
-_TEXT_CHUNKS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
-_ORIENTATION_TEXTS = frozenset({b"XML:com.adobe.xmp", b"Raw profile type exif"})
 
 
 class UnreadableImageError(ValueError):
@@ -67,28 +67,11 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
         except UnidentifiedImageError as error:
             raise UnreadableImageError(_unidentified(path, head)) from error
         except _DECODE_ERRORS as error:
+            reason = str(error) or type(error).__name__
             raise UnreadableImageError(
-                f"{path} cannot be decoded ({error}); it is damaged or truncated, or of a rare kind that must be "
+                f"{path} cannot be decoded ({reason}); it is damaged or truncated, or of a rare kind that must be "
                 "converted to JPEG or PNG"
             ) from error
-
-
-def orientation(image: Image.Image) -> int:
-    """EXIF orientation 1 to 8 of a decoded picture; 1 where there is none or its value is broken.
-
-    Source: EXIF 3.0, 4.6.4 (tag 0x0112). XMP counts where EXIF says nothing.
-    """
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return 1  # see _Tiff
-    return _upright_or(_exif_orientation(_exif(image)), image)
-
-
-def _upright_or(value: object, image: Image.Image) -> int:
-    if value is None:
-        xmp = image.info.get("XML:com.adobe.xmp") or image.info.get("xmp") or b""
-        found = re.search(rb'tiff:Orientation(="|>)([0-9])', xmp.encode() if isinstance(xmp, str) else xmp)
-        value = int(found[2]) if found else 1
-    return value if isinstance(value, int) and value in range(1, 9) else 1
 
 
 def _check_file(path: Path) -> None:
@@ -127,16 +110,13 @@ def _decoder(file: IO[bytes], head: bytes, path: Path) -> Image.Image:
     if name == "JPEG":
         return _Jpeg(file, str(path))
     if name == "TIFF":
-        return _Tiff(file, str(path))
+        return _tiff(file, path)
     if name == "PNG":
-        return PngImagePlugin.PngImageFile(_without_texts(file), str(path))
+        return PngImagePlugin.PngImageFile(io.BytesIO(without_texts(file.read())), str(path))
     if name == "HEIF" or (content is None and path.suffix.lower() in HEIF_SUFFIXES):
         _register_heif(path)
-    if name == "AVIF" and not features.check("avif"):
-        raise UnreadableImageError(
-            f"{path} is an AVIF picture, which this build of Pillow cannot read; install the wheel with "
-            "'pip install --force-reinstall pillow', or convert it to JPEG"
-        )
+    if name == "AVIF":
+        return _avif(file, path)
     return Image.open(file, formats=None if name is None else [name])
 
 
@@ -152,60 +132,40 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
 
     def getexif(self) -> Image.Exif:
         exif = Image.Exif()
-        exif[_ORIENTATION] = _upright_or(self.tag_v2.get(_ORIENTATION), self)
+        exif[ORIENTATION] = known_orientation(self.tag_v2.get(ORIENTATION), self)
         return exif
 
 
-def _exif(image: Image.Image) -> bytes:
-    if exif := image.info.get("exif"):
-        return bytes(exif)
-    try:  # of older ImageMagick, in PNG: a name, a length, then hexadecimal digits
-        return bytes.fromhex("".join(image.info.get("Raw profile type exif", "").split("\n")[3:]))
-    except ValueError:
-        return b""
-
-
-def _exif_orientation(exif: bytes) -> object:
-    """The entry of the first directory, read so that no other entry matters; None if it cannot be found."""
-    exif = re.sub(rb"^(Exif\0\0){1,2}", b"", exif)
-    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
-    if order is None:
-        return None
-    value = None
-    with contextlib.suppress(struct.error):  # cut off: what was found before still counts
-        (offset,) = struct.unpack_from(f"{order}I", exif, 4)
-        (count,) = struct.unpack_from(f"{order}H", exif, offset)
-        for entry in range(offset + 2, offset + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(f"{order}HH", exif, entry)
-            if tag == _ORIENTATION:
-                (value,) = struct.unpack_from(order + {1: "B", 4: "I"}.get(kind, "H"), exif, entry + 8)
-    return value
-
-
-def _without_texts(file: IO[bytes]) -> io.BytesIO:
-    """A PNG without its texts and colour profile, which Pillow would unpack, and refuse when they are large."""
-    data, kept, start = file.read(), [], 8
-    while start + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, start)
-        end = start + 12 + length
-        if kind not in _TEXT_CHUNKS | {b"iCCP"} or _holds_orientation(kind, data[start + 8 : end - 4]):
-            kept.append(data[start:end])
-        start = end
-    return io.BytesIO(b"".join([data[:8], *kept, data[start:]]))
-
-
-def _holds_orientation(kind: bytes, body: bytes) -> bool:
-    """Whether a text chunk may, and Pillow will accept its size."""
-    name, _, rest = body.partition(b"\0")
-    if name not in _ORIENTATION_TEXTS or len(body) > PngImagePlugin.MAX_TEXT_CHUNK:
-        return False
-    packed = rest[1:] if kind == b"zTXt" else rest[2:].split(b"\0", 2)[-1] if rest[:1] == b"\1" else b""
-    inflate = zlib.decompressobj()
+def _tiff(file: IO[bytes], path: Path) -> Image.Image:
+    """OpenCV knows grey of more kinds than Pillow: 10, 12 and 14 bits packed, 64-bit floats, big-endian integers."""
     try:
-        inflate.decompress(packed, PngImagePlugin.MAX_TEXT_CHUNK)
-    except zlib.error:
-        return False
-    return not inflate.unconsumed_tail
+        return _Tiff(file, str(path))
+    except SyntaxError:
+        _check_tiff_size(file, path)
+        data = np.frombuffer(file.read(), np.uint8)
+        values = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        if values is None or values.ndim != 2 or values.dtype == np.uint8:
+            raise
+        return Image.fromarray(values.astype(np.float32))
+
+
+def _check_tiff_size(file: IO[bytes], path: Path) -> None:
+    file.seek(0)
+    directory = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+    file.seek(directory.next)
+    directory.load(file)
+    if (pixels := directory.get(256, 0) * directory.get(257, 0)) > MAX_PIXELS:
+        raise _bomb(path, f"{pixels / 1e6:,.0f}")
+    file.seek(0)
+
+
+def _avif(file: IO[bytes], path: Path) -> Image.Image:
+    if not features.check("avif"):
+        raise UnreadableImageError(
+            f"{path} is an AVIF picture, which this build of Pillow cannot read; install the wheel with "
+            "'pip install --force-reinstall pillow', or convert it to JPEG"
+        )
+    return Image.open(io.BytesIO(without_exif(file.read())), formats=["AVIF"])
 
 
 _limit_lock = threading.Lock()
