@@ -237,6 +237,7 @@ def test_one_named_animation_is_a_video_and_in_a_folder_a_picture(tmp_path, suff
     path = tmp_path / f"moves{suffix}"
     frames[0].save(path, save_all=True, append_images=frames[1:])
     assert find_images(path, FrameOptions()) == path
+    assert find_images(path, FrameOptions(parity=True)) == (path if suffix == ".gif" else [path])
     assert find_images(tmp_path, FrameOptions()) == [path]
     frames[0].save(path)
     assert find_images(path, FrameOptions()) == [path]

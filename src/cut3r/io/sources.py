@@ -142,7 +142,8 @@ def _from_file(path: Path, options: FrameOptions) -> list[Path] | Path:
         return _from_text(path)
     content = recognise(path)
     kind = None if content is None else content.kind
-    if kind is Kind.picture and not options.parity and page_count(path) > 1:
+    as_original = options.parity and content is not None and content.name != "GIF"  # the one that it reads as a video
+    if kind is Kind.picture and not as_original and page_count(path) > 1:
         return path  # all its frames, as a video
     if kind is Kind.picture or (is_image(path) and kind is not Kind.video):
         return [path]
