@@ -1,7 +1,10 @@
 import logging
+import os
+import socket
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from cut3r.io.selection import FrameOptions
 from cut3r.io.sources import find_images
@@ -56,7 +59,7 @@ def test_a_folder_of_depth_maps_alone_is_taken_as_it_is(tmp_path):
     ],
 )
 def test_a_folder_without_images_says_what_is_there_instead(tmp_path, content, hint):
-    with pytest.raises(ValueError, match=rf"holds no image \(known extensions: \.bmp .*\.webp\).*{hint}"):
+    with pytest.raises(ValueError, match=rf"holds no image \(known extensions: \.apng .*\.webp\).*{hint}"):
         find_images(touch(tmp_path, *content), FrameOptions())
 
 
@@ -126,3 +129,140 @@ def test_other_files_are_taken_for_videos_unless_empty(tmp_path):
     (tmp_path / "movie.mp4").touch()
     with pytest.raises(ValueError, match=r"movie\.mp4 is empty"):
         find_images(tmp_path / "movie.mp4", FrameOptions())
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def test_pictures_of_unknown_suffix_or_none_are_found_by_their_content(tmp_path):
+    touch(tmp_path, "f1.jpg", "notes", "data.xyz")
+    for name in ("f2", "f3.image", "f4.PNG_copy"):
+        (tmp_path / name).write_bytes(PNG)
+    assert names(tmp_path) == ["f1.jpg", "f2", "f3.image", "f4.PNG_copy"]
+    assert names(f"{tmp_path}/f*") == ["f1.jpg", "f2", "f3.image", "f4.PNG_copy"]
+    assert names(tmp_path, FrameOptions(parity=True)) == ["f1.jpg"]
+
+
+@pytest.mark.parametrize("name", ["f1.jpg_original", "f1.jpg~", "f1.bak", "f1.dng", "clip.thm", "._f1.jpg"])
+def test_backups_raw_twins_and_thumbnails_are_no_frames(tmp_path, name):
+    touch(tmp_path, "f1.jpg")
+    (tmp_path / name).write_bytes(b"\xff\xd8\xff\xe0")
+    assert names(tmp_path) == ["f1.jpg"]
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".JPE", ".jp2", ".avif", ".bmp", ".tga", ".ppm", ".gif", ".qoi"])
+def test_rare_suffixes_are_those_of_pictures(tmp_path, suffix):
+    assert names(touch(tmp_path, f"a{suffix}")) == [f"a{suffix}"]
+
+
+def test_a_folder_is_not_opened_file_by_file(tmp_path, monkeypatch):
+    touch(tmp_path, *(f"{number}.jpg" for number in range(9)), "scan.npy", "poses.txt", "clip.mp4")
+    monkeypatch.setattr("cut3r.io.sources.recognise", lambda path: pytest.fail(f"{path} was opened"))
+    assert len(names(tmp_path)) == 9
+
+
+def test_links_to_nothing_are_counted_and_named(tmp_path, caplog):
+    """Three of seven pictures vanished without a word."""
+    touch(tmp_path, "f1.jpg")
+    for number in range(2, 9):
+        (tmp_path / f"f{number}.jpg").symlink_to(f"gone/{number}")
+    (tmp_path / "notes").symlink_to("gone")
+    assert names(tmp_path) == ["f1.jpg"]
+    assert (
+        "left out 7 of 8 pictures, which are links to nothing (f2.jpg, f3.jpg, f4.jpg, f5.jpg, f6.jpg and 2 more)"
+        in (caplog.text)
+    )
+    caplog.clear()
+    assert names(f"{tmp_path}/*.jpg") == ["f1.jpg"]
+    assert "left out 7 of 8" in caplog.text
+
+
+def test_a_folder_of_links_to_nothing_is_called_that(tmp_path):
+    (tmp_path / "a.jpg").symlink_to("gone.jpg")
+    (tmp_path / "b.jpg").symlink_to("b.jpg")
+    with pytest.raises(ValueError, match=r"holds 2 pictures, all of which are links to nothing \(a\.jpg, b\.jpg\)"):
+        find_images(tmp_path, FrameOptions())
+
+
+def test_a_link_to_nothing_says_where_it_points(tmp_path):
+    (tmp_path / "a[1].jpg").symlink_to("gone.jpg")
+    with pytest.raises(FileNotFoundError, match=r"a\[1\]\.jpg is a link to gone\.jpg, which does not exist"):
+        find_images(tmp_path / "a[1].jpg", FrameOptions())
+
+
+def test_a_link_to_a_picture_is_one(tmp_path):
+    touch(tmp_path, "real/a.jpg")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "b.jpg").symlink_to("../real/a.jpg")
+    assert names(tmp_path / "set") == ["b.jpg"]
+
+
+def test_a_pipe_is_given_to_the_reader_of_videos(tmp_path):
+    """It was called an empty file."""
+    os.mkfifo(tmp_path / "clip.ts")
+    assert find_images(tmp_path / "clip.ts", FrameOptions()) == tmp_path / "clip.ts"
+
+
+def test_a_device_is_refused_as_what_it_is(monkeypatch):
+    with pytest.raises(ValueError, match="/dev/null is a device, not a file"):
+        find_images("/dev/null", FrameOptions())
+    monkeypatch.setattr("os.path.realpath", lambda path: "/dev/video3")
+    with pytest.raises(ValueError, match="is a camera; write camera:3"):
+        find_images("/dev/null", FrameOptions())
+
+
+def test_a_socket_is_refused_as_what_it_is(tmp_path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        with pytest.raises(ValueError, match="s is a socket, not a file"):
+            find_images(tmp_path / "s", FrameOptions())
+
+
+@pytest.mark.parametrize("name", ["12:30:45.jpg", "100%d.jpg", "a*b?.jpg", "-rf.jpg", "~me.jpg", "naïve \t.jpg"])
+def test_the_name_of_a_file_that_exists_means_nothing_else(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(touch(tmp_path, name))
+    assert names(name) == [name]
+
+
+def test_names_of_any_bytes(tmp_path):
+    name = os.fsdecode(b"caf\xe9 \xff.jpg")
+    touch(tmp_path, name, "b.jpg")
+    assert names(tmp_path) == ["b.jpg", name]
+    assert names(tmp_path / name) == [name]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif"])
+def test_one_named_animation_is_a_video_and_in_a_folder_a_picture(tmp_path, suffix):
+    frames = [Image.new("RGB", (8, 6), (level, 0, 0)) for level in (0, 99)]
+    path = tmp_path / f"moves{suffix}"
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    assert find_images(path, FrameOptions()) == path
+    assert find_images(path, FrameOptions(parity=True)) == (path if suffix == ".gif" else [path])
+    assert find_images(tmp_path, FrameOptions()) == [path]
+    frames[0].save(path)
+    assert find_images(path, FrameOptions()) == [path]
+
+
+def test_a_video_with_the_suffix_of_a_picture_is_a_video(tmp_path):
+    path = tmp_path / "clip.jpg"
+    path.write_bytes(b"\0\0\0\x18ftypisom\0\0\2\0isomiso2")
+    assert find_images(path, FrameOptions()) == path
+
+
+def test_a_picture_with_the_suffix_of_a_video_is_a_picture(tmp_path):
+    (tmp_path / "photo.mp4").write_bytes(PNG)
+    assert names(tmp_path / "photo.mp4") == ["photo.mp4"]
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "list.txt", "photo"])
+def test_a_pointer_in_the_place_of_a_file_is_called_what_it_is(tmp_path, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ValueError, match=rf"{name} is (neither|not) a .* but a Git LFS pointer; run 'git lfs pull'"):
+        find_images(tmp_path / name, FrameOptions())
+
+
+def test_a_list_may_name_pictures_without_a_suffix(tmp_path):
+    (tmp_path / "photo").write_bytes(PNG)
+    assert names([tmp_path / "photo", tmp_path / "later.jpg"]) == ["photo", "later.jpg"]
+    with pytest.raises(ValueError, match="contains gone, which does not exist"):
+        find_images([Path("gone"), Path("a.jpg")], FrameOptions())

@@ -19,7 +19,7 @@ from types import TracebackType
 import numpy as np
 from jaxtyping import UInt8
 
-from cut3r.io.images import UnreadableImageError, read_image
+from cut3r.io.images import GreyScale, UnreadableImageError, read_image
 from cut3r.io.selection import FrameOptions, Selector, SortOrder, spread
 from cut3r.io.sources import find_images
 from cut3r.io.video import Capture, SequentialCapture, Stamp, is_stream, open_stream, public_name
@@ -203,7 +203,7 @@ def _photo_stream(paths: list[Path], options: FrameOptions, skip: int, bad: _Bad
     if options.max_frames is not None:
         chosen = [chosen[position] for position in spread(len(chosen), options.max_frames)]
     return FrameStream(
-        _photos([(index, paths[index]) for index in chosen], options, skip, bad),
+        _photos([(index, paths[index]) for index in chosen], GreyScale(paths), options, skip, bad),
         f"{len(chosen)} of {len(paths)} photos from {paths[0].parent}",
         expected=max(len(chosen) - skip, 0),
         skipped=bad.skipped,
@@ -211,12 +211,14 @@ def _photo_stream(paths: list[Path], options: FrameOptions, skip: int, bad: _Bad
     )
 
 
-def _photos(photos: list[tuple[int, Path]], options: FrameOptions, skip: int, bad: _BadFrames) -> Iterator[Frame]:
+def _photos(
+    photos: list[tuple[int, Path]], grey: GreyScale, options: FrameOptions, skip: int, bad: _BadFrames
+) -> Iterator[Frame]:
     if not bad.allowed:
         photos, skip = photos[skip:], 0
     for index, path in photos:
         try:
-            rgb = read_image(path, background=options.background, parity=options.parity)
+            rgb = read_image(path, background=options.background, parity=options.parity, grey=grey)
         except (UnreadableImageError, OSError) as error:
             bad.report(path.name, str(error))
             continue

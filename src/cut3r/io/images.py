@@ -4,34 +4,61 @@ Decoding applies the EXIF orientation, so a row index always counts from the top
 8-bit fixed-point arithmetic, which gives the same bytes on every machine.
 """
 
-import importlib.util
-import struct
-import zlib
+import logging
 from enum import Enum
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin
 
 from cut3r.files.atomic import atomic_path
+from cut3r.io.content import recognise
+from cut3r.io.grey import GreyScale, deep_values, is_deep, to_8_bits
+from cut3r.io.metadata import orientation
+from cut3r.io.opening import HEIF_SUFFIXES, UnreadableImageError, open_picture
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "WHITE",
+    "GreyScale",
+    "Resampling",
+    "UnreadableImageError",
+    "is_image",
+    "page_count",
+    "read_image",
+    "resize",
+    "write_image",
+]
+
+logger = logging.getLogger(__name__)
 
 WHITE = (255, 255, 255)
-HEIF_SUFFIXES = frozenset({".heic", ".heif"})  # need the optional package pillow-heif
 ORIGINAL_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"}) | HEIF_SUFFIXES
-IMAGE_SUFFIXES = ORIGINAL_SUFFIXES | {".tif", ".tiff", ".webp"}
+_FURTHER = ".tif .tiff .webp .gif .apng .avif .jfif .jpe .jif .jp2 .j2k .jpx .hif .dib .tga .ppm .pgm .pbm .pnm .qoi"
+IMAGE_SUFFIXES = ORIGINAL_SUFFIXES | frozenset(_FURTHER.split())
 
-# What Pillow's decoders raise on damaged bytes; it documents no common base class.
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+FULL_SIZE_PIXELS = 89_478_485  # larger pictures are decoded reduced: a phone's 200 megapixels need 3 GB otherwise
 
-
-class UnreadableImageError(ValueError):
-    """The file exists but does not hold a picture that can be decoded; the message names it and says why."""
+_WITH_PAGES = frozenset({"GIF", "WEBP", "PNG", "TIFF", "AVIF"})  # a JPEG's or HEIC's further pictures are no frames
+_NEW_SUBFILE_TYPE, _REDUCED_COPY_OR_MASK = 254, 0b101  # a tag of TIFF, and bits in it
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class Resampling(Enum):
     bicubic = "bicubic"
     lanczos = "lanczos"
+
+
+_said: set[tuple[Path, str]] = set()
 
 
 def is_image(path: Path, *, parity: bool = False) -> bool:
@@ -44,42 +71,64 @@ def is_image(path: Path, *, parity: bool = False) -> bool:
 
 
 def read_image(
-    path: str | Path, *, background: tuple[int, int, int] = WHITE, parity: bool = False
+    path: str | Path,
+    *,
+    background: tuple[int, int, int] = WHITE,
+    parity: bool = False,
+    grey: GreyScale | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Decode a picture to upright sRGB.
+    """Decode a picture to upright sRGB; what it is counts, not its suffix.
 
-    Transparent pixels are blended over `background`. 16-bit grey is scaled by 1/257; of 16-bit colour, Pillow gives the
-    high byte, at most one level away from that. Embedded colour profiles are not applied.
+    Transparent pixels are blended over `background`. Embedded colour profiles are not applied. Of metadata only the
+    orientation counts. Of 16-bit colour, Pillow gives the high byte. Grey of 16 or 32 bits or in floats is scaled by
+    the range that the source uses (`cut3r.io.grey`); of a picture that uses a quarter of 16 bits, that is value / 257.
+    Pictures of more than `FULL_SIZE_PIXELS` are decoded at 1/2, 1/4 or 1/8 of their size, which a warning says; what
+    is later said about "original" pixels means the array that comes from here. Of an animation or a file with several
+    pages, the first one is given, which a warning says.
 
     Args:
         parity: Do as the original does: drop the alpha channel (hidden colours show), clip 16-bit grey at 255 (it turns
-            white).
+            white), decode any size in full.
+        grey: The range of the other pictures of the same source, so that they do not flicker; by default each picture
+            is scaled by its own.
 
     Raises:
-        FileNotFoundError: No such file.
-        UnreadableImageError: Empty, truncated, too large, or of no known format.
+        FileNotFoundError: No such file, or a link to nothing.
+        UnreadableImageError: Empty, truncated, too large, or no picture.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no image file {path}; check the path")
-    if path.stat().st_size == 0:
-        raise UnreadableImageError(f"{path} is empty (0 bytes); copy it again or remove it")
-    if path.suffix.lower() in HEIF_SUFFIXES:
-        _register_heif(path)
+    with open_picture(path) as image:
+        if (pages := _pages(image)) > 1:
+            _say_first_page(path, pages)
+        reduction = 1 if parity else _reduction(image.width * image.height)
+        full_size = image.size
+        if reduction > 1 and image.format == "JPEG":  # which can be decoded small
+            image.draft(None, _reduced(full_size, reduction))
+        image.load()
+        rgb = _to_rgb_as_original(image) if parity else _to_rgb(image, background, path, grey)
+        if reduction > 1 and image.size == full_size:
+            rgb = rgb.reduce(reduction)
+        method = _TRANSPOSE.get(orientation(image))
+        upright = np.array(rgb if method is None else rgb.transpose(method))
+        if reduction > 1:
+            _say_reduced(path, reduction, upright)
+        return upright
+
+
+def page_count(path: str | Path) -> int:
+    """Count the frames of an animation or the pages of a TIFF; 1 for any other file, and for one that is damaged.
+
+    Reduced copies and masks inside a TIFF are no pages. Only headers are read.
+    """
+    path = Path(path)
+    content = recognise(path) if path.is_file() else None
+    if content is None or content.name not in _WITH_PAGES:
+        return 1
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            rgb = _to_rgb_as_original(upright) if parity else _to_rgb(upright, background)
-            return np.array(rgb)
-    except UnidentifiedImageError as error:
-        raise UnreadableImageError(f"{path} is not a picture of a known format, or its header is damaged") from error
-    except Image.DecompressionBombError as error:
-        raise UnreadableImageError(
-            f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels, which looks like a decompression bomb; "
-            "shrink it first if you trust it"
-        ) from error
-    except _DECODE_ERRORS as error:
-        raise UnreadableImageError(f"{path} cannot be decoded ({error}); it is damaged or truncated") from error
+        with open_picture(path) as image:
+            return _pages(image)
+    except UnreadableImageError:
+        return 1
 
 
 def write_image(path: str | Path, rgb: UInt8[np.ndarray, "h w 3"], *, quality: int = 95) -> None:
@@ -113,11 +162,13 @@ def resize(
     return np.array(Image.fromarray(rgb).resize((w, h), filters[resampling]))
 
 
-def _to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    if image.mode in {"F", "I"} or image.mode.startswith("I;16"):
-        return _scaled_grey(image).convert("RGB")
+def _to_rgb(image: Image.Image, background: tuple[int, int, int], path: Path, grey: GreyScale | None) -> Image.Image:
+    if is_deep(image):
+        values = deep_values(image)
+        chosen = (grey or GreyScale([])).range_for(path, values)
+        return Image.fromarray(to_8_bits(values, chosen)).convert("RGB")
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     canvas = Image.new("RGBA", image.size, (*background, 255))
     canvas.alpha_composite(image.convert("RGBA"))
     return canvas.convert("RGB")
@@ -129,20 +180,63 @@ def _to_rgb_as_original(image: Image.Image) -> Image.Image:
     return image.convert("RGB")  # Parity: inference.md Q5 (alpha dropped) and Q6 (16-bit grey clipped)
 
 
-def _scaled_grey(image: Image.Image) -> Image.Image:
-    """16-bit grey (which older files hold as 32-bit integers) to 8 bits: value / 257, rounded."""
-    values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise ValueError("its values are not 8 or 16 bit: a depth or float map, not a picture")
-    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+def _reduction(pixels: int) -> int:
+    """1, 2, 4 or 8, what a JPEG can be decoded at."""
+    return next((factor for factor in (1, 2, 4) if pixels <= FULL_SIZE_PIXELS * factor**2), 8)
 
 
-def _register_heif(path: Path) -> None:
-    if importlib.util.find_spec("pillow_heif") is None:
-        raise UnreadableImageError(
-            f"{path} is a HEIC picture and the package that reads them is missing; "
-            "run 'pip install pillow-heif', or convert it to JPEG"
+def _reduced(size: tuple[int, int], factor: int) -> tuple[int, int]:
+    return max(size[0] // factor, 1), max(size[1] // factor, 1)
+
+
+def _pages(image: Image.Image) -> int:
+    if image.format not in _WITH_PAGES:
+        return 1
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return int(getattr(image, "n_frames", 1))
+    if image.n_frames == 1:
+        return 1
+    try:
+        return max(sum(_is_page(image, number) for number in range(image.n_frames)), 1)
+    finally:
+        image.seek(0)
+
+
+def _is_page(image: TiffImagePlugin.TiffImageFile, number: int) -> bool:
+    try:
+        image.seek(number)
+    except (SyntaxError, ValueError, OSError):  # of a kind that Pillow cannot read
+        return False
+    return not int(image.tag_v2.get(_NEW_SUBFILE_TYPE, 0)) & _REDUCED_COPY_OR_MASK
+
+
+def _say_first_page(path: Path, pages: int) -> None:
+    if _first_time(path.parent, "pages"):
+        logger.warning(
+            "%s has %d frames or pages, of which only the first is used here (as of others in its folder); "
+            "name the file by itself as the input to use all of them as a video",
+            path,
+            pages,
         )
-    import pillow_heif
 
-    pillow_heif.register_heif_opener()
+
+def _say_reduced(path: Path, reduction: int, upright: UInt8[np.ndarray, "h w 3"]) -> None:
+    if _first_time(path.parent, "reduced"):
+        h, w = upright.shape[:2]
+        logger.warning(
+            "%s is decoded at 1/%d of its width and height, as others of its folder that have more than %.0f "
+            "megapixels, to save memory; intrinsics_original and original_size refer to the reduced picture (%dx%d)",
+            path,
+            reduction,
+            FULL_SIZE_PIXELS / 1e6,
+            w,
+            h,
+        )
+
+
+def _first_time(folder: Path, what: str) -> bool:
+    """Once per folder, not once per picture."""
+    if (folder, what) in _said:
+        return False
+    _said.add((folder, what))
+    return True
