@@ -40,6 +40,11 @@ class DptHead(nn.Module):
             Conv2d(128, channels, kernel_size=1),
         )
 
+    @property
+    def last(self) -> nn.Module:
+        """The layer whose numbers become metres or colours."""
+        return self.output[-1]
+
     def forward(self, stages: tuple[Tensor, Tensor, Tensor, Tensor], grid: tuple[int, int]) -> Float[Tensor, "b h w c"]:
         """Turn four maps of patch tokens (b n d) into raw values for every pixel."""
         maps = [
