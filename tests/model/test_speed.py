@@ -1,7 +1,11 @@
 """Fast paths are twins of plain ones: the same numbers, within what their precision allows."""
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from cut3r.geometry.poses import rotation_angle
 from cut3r.model.attention import FEWEST_SCORES, attend, attend_on_cpu, attend_plain, plain_attention, turn
@@ -10,7 +14,7 @@ from cut3r.model.encoder import ViewInput
 from cut3r.model.packed import PackedWeightsError, can_pack
 from cut3r.model.prediction import Outputs
 from cut3r.model.rope import grid_angles, rotate
-from cut3r.model.speed import compile_blocks, fastest_dtype
+from cut3r.model.speed import _cpu_features, apply_precision, compile_blocks, fastest_dtype
 from tests.conftest import make_tiny
 
 CPU = torch.device("cpu")
@@ -42,6 +46,19 @@ def test_bfloat16_is_about_as_close_to_the_truth_as_the_plain_path():
     with torch.inference_mode():
         ours, plain = ((path(*arguments).float() - exact).abs().mean() for path in (attend_on_cpu, attend_plain))
     assert ours < 1.5 * plain  # the scores, too, are bfloat16
+
+
+def test_the_twin_runs_without_gradients_after_inference_mode():
+    arguments = inputs(torch.bfloat16)
+
+    def both_ways() -> None:
+        with torch.inference_mode():
+            attend_on_cpu(*arguments)  # makes the scratch memory of this thread
+        with torch.no_grad():
+            attend_on_cpu(*arguments)
+
+    with ThreadPoolExecutor(1) as fresh_thread:
+        fresh_thread.submit(both_ways).result()
 
 
 def test_turning_in_place_is_rotating():
@@ -120,6 +137,46 @@ def test_nothing_is_packed_in_float32():
     assert not make_tiny("linear").pack().is_packed
 
 
+@pytest.fixture
+def try_again() -> Iterator[None]:
+    """Forget whether weights can be packed here, before and after."""
+    can_pack.cache_clear()
+    yield
+    can_pack.cache_clear()
+
+
+def missing(*_arguments, **_options):
+    raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_linear_pointwise'")
+
+
+def not_here(*_arguments, **_options):
+    raise RuntimeError("bf16 path needs the cpu support avx512bw, avx512vl and avx512dq")
+
+
+def wrong(x, packed, bias, *, gelu=False):
+    return F.linear(x, packed, bias)  # forgets the GELU
+
+
+@pytest.mark.parametrize("operator", [missing, not_here, wrong])
+def test_weights_stay_as_they_are_where_packed_products_do_not_work(monkeypatch, caplog, try_again, operator):
+    monkeypatch.setattr("cut3r.model.packed._reorder", torch.clone)
+    monkeypatch.setattr("cut3r.model.packed.packed_linear", operator)
+    with caplog.at_level("DEBUG", "cut3r"):
+        assert not can_pack()
+        assert not make_tiny("linear").to_dtype(torch.bfloat16).pack().is_packed
+    assert len([record for record in caplog.records if "not packed" in record.message]) == 1
+
+
+def test_working_packed_products_are_recognised(monkeypatch, try_again):
+    def right(x, packed, bias, *, gelu=False):
+        product = F.linear(x, packed, bias)
+        return F.gelu(product) if gelu else product
+
+    monkeypatch.setattr("cut3r.model.packed._reorder", torch.clone)
+    monkeypatch.setattr("cut3r.model.packed.packed_linear", right)
+    assert can_pack()
+
+
 def test_bfloat16_points_and_pose_stay_close_to_float32():
     exact, rough = second_view(make_tiny("dpt")), second_view(make_tiny("dpt").to_dtype(torch.bfloat16).pack())
     distance = (rough.points_cam - exact.points_cam).norm(dim=-1) / exact.points_cam.norm(dim=-1)
@@ -128,18 +185,62 @@ def test_bfloat16_points_and_pose_stay_close_to_float32():
     assert turned.rad2deg().max() < 1
 
 
-def test_small_networks_stay_in_float32():
-    assert fastest_dtype("cpu", width=192) is torch.float32
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ({"avx2", "avx512_f", "avx512_bf16"}, torch.bfloat16),
+        ({"avx2", "amx_bf16", "amx_tile"}, torch.bfloat16),
+        ({"neon", "bf16"}, torch.bfloat16),
+        ({"avx2", "avx512_f", "amx_tile"}, torch.float32),
+        (set(), torch.float32),
+    ],
+)
+def test_the_choice_depends_on_what_the_processor_can_do(monkeypatch, features, expected):
+    monkeypatch.setattr("cut3r.model.speed._cpu_features", lambda: features)
+    monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: True)
+    assert fastest_dtype("cpu") is expected
+    assert fastest_dtype("cpu", width=192) is torch.float32, "small networks gain nothing"
+    monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda: False)
+    assert fastest_dtype("cpu") is torch.float32, "without oneDNN nothing uses the instructions"
 
 
-def test_the_choice_is_measured_and_leaves_the_threads_alone(monkeypatch):
-    seconds = {torch.float32: 1.0, torch.bfloat16: 1.0}
-    monkeypatch.setattr("cut3r.model.speed._seconds", lambda dtype, width: seconds[dtype])
-    before = torch.get_num_threads()
-    assert fastest_dtype("cpu") is torch.float32
-    seconds[torch.bfloat16] = 0.5
-    assert fastest_dtype("cpu") is torch.bfloat16
-    assert torch.get_num_threads() == before
+def test_an_older_pytorch_reads_the_features_from_the_system(monkeypatch):
+    ours = {"avx2", "avx512_bf16", "amx_bf16"}
+    expected = _cpu_features() & ours
+    monkeypatch.delattr("torch.cpu.get_capabilities", raising=False)
+    assert _cpu_features() & ours == expected
+
+
+def test_the_choice_on_this_machine_is_the_same_every_time():
+    assert len({fastest_dtype("cpu") for _ in range(3)}) == 1
+
+
+@pytest.fixture
+def switches() -> Iterator[Callable[[], tuple[str, bool]]]:
+    """What PyTorch may do with float32 on a GPU: (precision of products, TF32 in convolutions)."""
+
+    def now() -> tuple[str, bool]:
+        return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+
+    precision, tf32 = now()
+    yield now
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = tf32
+
+
+def test_only_tf32_allows_tf32(switches):
+    for name, dtype in (("tf32", torch.float32), ("bf16", torch.bfloat16), ("fp32", torch.float32), ("auto", None)):
+        assert apply_precision("tf32") is torch.float32
+        assert switches() == ("high", True)
+        assert apply_precision(name) is dtype
+        assert switches() == (("high", True) if name == "tf32" else ("highest", False)), name
+
+
+def test_an_unknown_precision_is_refused_before_anything_changes(switches):
+    before = switches()
+    with pytest.raises(ValueError, match="'int8'; choose one of auto, fp32, tf32, bf16"):
+        apply_precision("int8")
+    assert switches() == before
 
 
 @pytest.mark.slow

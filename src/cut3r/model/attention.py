@@ -110,6 +110,7 @@ def _buffer(heads: int, n: int, m: int) -> Float[Tensor, "heads n m"]:
     numbers = heads * n * m
     kept = getattr(_scratch, "scores", None)
     if kept is None or len(kept) < numbers:
-        kept = _scratch.scores = torch.empty(numbers, dtype=torch.bfloat16)
+        with torch.inference_mode(False):  # it outlives the call, and no_grad must be able to use it
+            kept = _scratch.scores = torch.empty(numbers, dtype=torch.bfloat16)
     scores: Tensor = kept[:numbers].view(heads, n, m)
     return scores
