@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cut3r.geometry.poses import decode_pose, pose_from_encoding
-from cut3r.model.blocks import Mlp, ModulatedBlock
+from cut3r.model.blocks import Linear, Mlp, ModulatedBlock
 from cut3r.model.config import HeadKind, ModelConfig
 from cut3r.model.decoder import Decoded
 from cut3r.model.dpt import DptHead
@@ -67,7 +67,7 @@ class LinearHead(nn.Module):
         self.mlp = Mlp(config.decoder.width, 4 * config.decoder.width, channels * self.patch**2)
 
     @property
-    def last(self) -> nn.Module:
+    def last(self) -> Linear:
         """The layer whose numbers become metres or colours."""
         return self.mlp.fc2
 

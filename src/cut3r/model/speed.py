@@ -1,14 +1,12 @@
 """Precision by name, what `auto` means on this machine, and blocks compiled into fewer kernels."""
 
-from pathlib import Path
-
 import torch
 
 from cut3r.model.blocks import CrossBlock, ModulatedBlock, SelfBlock
+from cut3r.model.processor import multiplies_bfloat16
 
 PRECISIONS = {"auto": None, "fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 SMALL_WIDTH = 512
-CPU_UNITS = {"amx_bf16", "avx512_bf16", "bf16"}  # Intel's tiles; AVX-512 of Intel and AMD; 64-bit Arm
 
 
 def apply_precision(name: str) -> torch.dtype | None:
@@ -43,7 +41,7 @@ def fastest_dtype(device: torch.device | str, width: int = 1024) -> torch.dtype:
         with torch.cuda.device(device):
             native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = device.type == "cpu" and width >= SMALL_WIDTH and _cpu_multiplies_bfloat16()
+        native = device.type == "cpu" and width >= SMALL_WIDTH and multiplies_bfloat16()
     return torch.bfloat16 if native else torch.float32
 
 
@@ -55,15 +53,3 @@ def compile_blocks(model: torch.nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, SelfBlock | CrossBlock | ModulatedBlock):
             module.compile()
-
-
-def _cpu_multiplies_bfloat16() -> bool:
-    return torch.backends.mkldnn.is_available() and not CPU_UNITS.isdisjoint(_cpu_features())
-
-
-def _cpu_features() -> set[str]:
-    """Names of what the processor can do; none where neither PyTorch nor the system says."""
-    if hasattr(torch.cpu, "get_capabilities"):  # newer than the oldest PyTorch that we run with
-        return {name for name, there in torch.cpu.get_capabilities().items() if there is True}
-    info = Path("/proc/cpuinfo")  # calls them by the same names
-    return set(info.read_text().split()) if info.exists() else set()
