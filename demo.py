@@ -44,7 +44,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "--dtype",
         choices=DTYPES,
         default="auto",
-        help="precision of the matrix products; auto: bf16 where it is faster",
+        help="precision of the matrix products; auto: bf16 where the processor has it",
     )
     add("--compile", action="store_true", help="compile the network's blocks first, which takes a minute")
 
