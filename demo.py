@@ -44,7 +44,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         "--dtype",
         choices=DTYPES,
         default="auto",
-        help="precision of the matrix products; auto: bf16 where it is faster",
+        help="precision of the matrix products; auto: bf16 where the processor has it",
     )
     add("--compile", action="store_true", help="compile the network's blocks first, which takes a minute")
 
@@ -235,7 +235,7 @@ def _load_model(args: argparse.Namespace) -> "Cut3r":
     import torch
 
     from cut3r.model.checkpoint import load
-    from cut3r.model.speed import compile_blocks
+    from cut3r.model.speed import apply_precision, compile_blocks
 
     device = args.device
     if device == "auto":
@@ -243,12 +243,8 @@ def _load_model(args: argparse.Namespace) -> "Cut3r":
     elif device.startswith("cuda") and not torch.cuda.is_available():
         logger.warning("there is no CUDA device here, so this runs on the CPU")
         device = "cpu"
-    if args.dtype == "tf32":
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.allow_tf32 = True
     precision = "fp32" if args.dtype == "auto" and args.original else args.dtype
-    dtypes = {"auto": None, "fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
-    model = load(args.model_path or "tiny", device=device, dtype=dtypes[precision])
+    model = load(args.model_path or "tiny", device=device, dtype=apply_precision(precision))
     if args.compile:
         compile_blocks(model)
     else:

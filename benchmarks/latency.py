@@ -41,10 +41,10 @@ from cut3r.inference.session import default_size
 from cut3r.model.attention import plain_attention
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
-from cut3r.model.speed import compile_blocks
+from cut3r.model.speed import apply_precision, compile_blocks
 from cut3r.model.state import StreamState
 
-DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = ("fp32", "tf32", "bf16")
 PATHS = ("plain", "fast", "compiled")
 Variant = tuple[str, str, str]  # dtype, path, heads
 
@@ -139,29 +139,21 @@ def by_network(variants: list[Variant]) -> dict[tuple[str, str], list[str]]:
 
 
 def make(args: argparse.Namespace, dtype: str, path: str) -> Cut3r:
-    network = random_network(CONFIGS[args.config](), args.device).to_dtype(DTYPES[dtype])
+    network = random_network(CONFIGS[args.config](), args.device).to_dtype(use(dtype))
     if path == "compiled":
         compile_blocks(network)
     return network.pack() if path == "fast" else network
 
 
 def matrix_peak(dtype: str, device: torch.device) -> float:
-    with products(dtype):
-        return matrix_peak_gflops(DTYPES[dtype], device)
+    return matrix_peak_gflops(use(dtype), device)
 
 
-def products(dtype: str) -> Any:
-    """TF32 for float32 products, while the context lasts."""
-
-    class Tf32:
-        def __enter__(self) -> None:
-            self.before = torch.get_float32_matmul_precision()
-            torch.set_float32_matmul_precision("high")
-
-        def __exit__(self, *_: object) -> None:
-            torch.set_float32_matmul_precision(self.before)
-
-    return Tf32() if dtype == "tf32" else nullcontext()
+def use(dtype: str) -> torch.dtype:
+    """Set the switches for this precision and give the type of its products."""
+    chosen = apply_precision(dtype)
+    assert chosen is not None, "auto is not measured"
+    return chosen
 
 
 @torch.inference_mode()
@@ -199,7 +191,8 @@ def measure(
     def run() -> None:
         last[:] = [next_frame(engine, moment, outputs)]
 
-    with products(dtype), plain_attention() if path == "plain" else nullcontext():
+    use(dtype)
+    with plain_attention() if path == "plain" else nullcontext():
         timing = time_ms(run, repeats=args.repeats, warmup=args.warmup, device=network.device)
         fps = frames_per_second(network, engine, args.stream) if args.stream and heads == "points" else None
     gflop = gflop_per_frame(network.config, moment.size, outputs)

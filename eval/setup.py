@@ -9,8 +9,9 @@ import torch
 
 from cut3r.inference.session import trained_size
 from cut3r.model.checkpoint import load, resolve
+from cut3r.model.speed import apply_precision
 from cut3r.model.zoo import sha256
-from eval.config import EvalConfig, Layout, Precision
+from eval.config import EvalConfig, Layout
 from eval.evaluate import EvaluationRun
 from eval.monodepth import MonoDepth
 from eval.mv_recon import PUBLISHED_SIZE, MultiViewReconstruction, ReconAlignment, ReconOptions
@@ -44,8 +45,7 @@ def make_run(
     size = config.size or PUBLISHED_SIZE
     if config.weights is not None:
         path = resolve(config.weights)
-        dtype = torch.bfloat16 if config.dtype is Precision.bf16 else torch.float32
-        model = load(path, device=device, dtype=dtype).pack()
+        model = load(path, device=device, dtype=apply_precision(config.dtype.value)).pack()
         size = config.size or trained_size(model)
         facts["weights"] = {"given": config.weights, "file": path.name, "sha256": sha256(path)}
         system = Ours(

@@ -4,6 +4,10 @@ Precision follows the weights: `Linear` and `Conv2d` cast their input to the typ
 stream and the norms stay in float32. A network whose matrix weights are bfloat16 therefore needs no autocast.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
@@ -35,6 +39,28 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.to(self.weight.dtype))
+
+
+class ExactConv2d(Conv2d):
+    """A convolution in true float32, whatever autocast and the switches for TF32 say: it reads metres."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False), _without_tf32(x.device):
+            return super().forward(x)
+
+
+@contextmanager
+def _without_tf32(device: torch.device) -> Iterator[None]:
+    """Keep cuDNN to float32: TF32, which PyTorch lets it use by default, knows a camera 35 m away to 2 cm."""
+    before = torch.backends.cudnn.allow_tf32
+    if device.type != "cuda" or not before:
+        yield
+        return
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):

@@ -3,6 +3,9 @@
 Source: Vision Transformers for Dense Prediction (arXiv 2103.13413), in the shape that the published weights have.
 """
 
+from typing import cast
+
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
@@ -10,6 +13,8 @@ from torch import Tensor, nn
 
 from cut3r.model.blocks import Conv2d, ConvTranspose2d
 from cut3r.model.config import ModelConfig
+
+ROWS_TOGETHER = 32  # 8 MB in float32 at 512 pixels
 
 
 class DptHead(nn.Module):
@@ -40,6 +45,11 @@ class DptHead(nn.Module):
             Conv2d(128, channels, kernel_size=1),
         )
 
+    @property
+    def last(self) -> Conv2d:
+        """The layer whose numbers become metres or colours."""
+        return cast(Conv2d, self.output[-1])
+
     def forward(self, stages: tuple[Tensor, Tensor, Tensor, Tensor], grid: tuple[int, int]) -> Float[Tensor, "b h w c"]:
         """Turn four maps of patch tokens (b n d) into raw values for every pixel."""
         maps = [
@@ -51,7 +61,14 @@ class DptHead(nn.Module):
         fused = self.fusions[3](maps[3], None)[..., : grid[0], : grid[1]]  # an odd grid came back one too large
         for level in (2, 1, 0):
             fused = self.fusions[level](fused, maps[level])
-        return rearrange(self.output(fused), "b c h w -> b h w c").float()
+        return rearrange(_by_rows(self.last, self.output[:-1](fused)), "b c h w -> b h w c").float()
+
+
+def _by_rows(layer: Conv2d, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+    """Apply a 1x1 convolution; on a CPU that must convert its input, some rows at a time, which stay in the cache."""
+    if x.device.type != "cpu" or x.dtype is layer.weight.dtype:
+        return layer(x)
+    return torch.cat([layer(rows) for rows in x.split(ROWS_TOGETHER, dim=2)], dim=2)
 
 
 class Fusion(nn.Module):

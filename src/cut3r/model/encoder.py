@@ -8,7 +8,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from cut3r.model.blocks import Conv2d, LayerNorm, SelfBlock
+from cut3r.model.blocks import Conv2d, ExactConv2d, LayerNorm, SelfBlock
 from cut3r.model.config import ModelConfig
 from cut3r.model.rope import grid_angles
 
@@ -95,11 +95,13 @@ class Tokens:
 class PatchEncoder(nn.Module):
     """A plain vision transformer: patches, self-attention blocks, a last norm."""
 
-    def __init__(self, config: ModelConfig, channels: int, depth: int, heads: int) -> None:
+    def __init__(
+        self, config: ModelConfig, channels: int, depth: int, heads: int, layer: type[Conv2d] = Conv2d
+    ) -> None:
         super().__init__()
         width, patch = config.encoder.width, config.patch_size
         self.head_dim, self.base = width // heads, config.rope_base
-        self.patch = Conv2d(channels, width, kernel_size=patch, stride=patch)
+        self.patch = layer(channels, width, kernel_size=patch, stride=patch)
         self.blocks = nn.ModuleList(SelfBlock(width, heads, config.mlp_ratio) for _ in range(depth))
         self.norm = LayerNorm(width)
 
@@ -125,7 +127,8 @@ class ViewEncoder(nn.Module):
         encoder = config.encoder
         self.patch_size = config.patch_size
         self.image = PatchEncoder(config, 3, encoder.depth, encoder.heads)
-        self.rays = PatchEncoder(config, 6, encoder.ray_depth, encoder.ray_heads)
+        # bfloat16 would move a camera that is 35 m away by 10 cm
+        self.rays = PatchEncoder(config, 6, encoder.ray_depth, encoder.ray_heads, ExactConv2d)
         self.no_image = nn.Parameter(torch.empty(1, encoder.width))
         self.no_rays = nn.Parameter(torch.empty(1, encoder.width))
 

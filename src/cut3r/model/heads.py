@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cut3r.geometry.poses import decode_pose, pose_from_encoding
-from cut3r.model.blocks import Mlp, ModulatedBlock
+from cut3r.model.blocks import Linear, Mlp, ModulatedBlock
 from cut3r.model.config import HeadKind, ModelConfig
 from cut3r.model.decoder import Decoded
 from cut3r.model.dpt import DptHead
@@ -45,6 +45,10 @@ class Heads(nn.Module):
             world_from_cam = pose_from_encoding(pose_encoding)
         return Prediction(points_cam, conf_cam, points_world, conf_world, rgb, world_from_cam, pose_encoding)
 
+    def exact_layers(self) -> set[nn.Module]:
+        """The layers that need float32: bfloat16 has eight bits, which are steps of 14 cm at 8 m."""
+        return {*self.pose.modules(), self.points_cam.last, self.points_world.last, self.rgb.last}
+
     def _modulate(self, decoded: Decoded) -> Float[Tensor, "b n d"]:
         """Tell the patch tokens where the camera stands."""
         tokens = decoded.stages[3]
@@ -61,6 +65,11 @@ class LinearHead(nn.Module):
         super().__init__()
         self.patch = config.patch_size
         self.mlp = Mlp(config.decoder.width, 4 * config.decoder.width, channels * self.patch**2)
+
+    @property
+    def last(self) -> Linear:
+        """The layer whose numbers become metres or colours."""
+        return self.mlp.fc2
 
     def forward(self, stages: tuple[Tensor, Tensor, Tensor, Tensor], grid: tuple[int, int]) -> Float[Tensor, "b h w c"]:
         """Turn the last of the four token maps (b n d) into raw values for every pixel."""

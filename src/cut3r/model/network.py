@@ -47,11 +47,14 @@ class Cut3r(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the matrix products; states, norms, poses and outputs are float32 in any case."""
+        """The type of the matrix products; states, norms, poses, ray maps and outputs are float32 in any case."""
         return self.memory.key.weight.dtype
 
     def to_dtype(self, dtype: torch.dtype) -> "Cut3r":
-        """Convert the weights of the matrix products in place. Norms, tokens and the pose head stay in float32.
+        """Convert the weights of the matrix products in place.
+
+        Norms, tokens, and the layers that read or give metres stay in float32: the patches of ray maps, the pose head
+        and the last layer of each dense head.
 
         Raises:
             ValueError: A type that the network does not run in.
@@ -60,9 +63,9 @@ class Cut3r(nn.Module):
             raise PackedWeightsError("packed weights cannot be converted: load the network again in the other type")
         if dtype not in (torch.float32, torch.bfloat16, torch.float16):
             raise ValueError(f"dtype {dtype} is not supported; use torch.float32, torch.bfloat16 or torch.float16")
-        pose_head = set(self.heads.pose.modules())
+        exact = self.heads.exact_layers() | {self.encoder.rays.patch}
         for module in self.modules():
-            if isinstance(module, MATRIX_LAYERS) and module not in pose_head:
+            if isinstance(module, MATRIX_LAYERS) and module not in exact:
                 module.to(dtype)
         return self
 

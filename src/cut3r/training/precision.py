@@ -1,7 +1,8 @@
 """Mixed precision and recomputation, put around parts of a network that knows nothing of them.
 
 Weights, gradients and optimizer are float32. In `bf16` and `fp16` the trunk (encoders, decoders, memory, modulated
-blocks) runs under autocast; the output heads and the losses are computed in float32.
+blocks) runs under autocast; the output heads, the patches of ray maps (`ExactConv2d`) and the losses are computed in
+float32.
 """
 
 from collections.abc import Callable
