@@ -57,7 +57,7 @@ class FrameFolder:
         for path in stale:
             path.unlink()
         if stale:
-            logger.info("%s: removed %d files of an earlier run, from frame %06d on", self.folder, len(stale), first)
+            logger.info("%s: removed %d older files, from frame %06d on", self.folder, len(stale), first)
 
     def finished(self) -> int:
         """Count the finished frames that follow each other from 0."""
