@@ -301,7 +301,7 @@ def _earlier(
 
 def _results(
     args: argparse.Namespace, session: "Session", footage: "Footage", progress: "Progress", stop: "Stop"
-) -> "Generator[FrameResult]":
+) -> "Generator[FrameResult, None, None]":
     from cut3r.inference.revisit import revisit
 
     def on_absorbed(number: int, frame: "Frame") -> None:
