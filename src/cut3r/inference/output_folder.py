@@ -161,9 +161,12 @@ class OutputFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Unlock the folder. A run that never began takes away what it made: the lock, and folders that are empty."""
-        made = [] if self._began else self._made
-        if made and made[0].name == LOCK:
-            made.pop(0).unlink(missing_ok=True)  # while it is locked: nobody else can be using it
+        lock, made = self.folder / LOCK, [] if self._began else self._made
+        if lock in made:
+            lock.unlink(missing_ok=True)  # while it is locked: nobody else can be using it
+            made.remove(lock)
+        else:
+            lock.write_text("")
         self._lock.release()
         for path in made:
             if any(path.iterdir()):
