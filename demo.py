@@ -5,11 +5,12 @@ python demo.py --model_path 512-dpt --seq_path kitchen.mp4      your footage, wi
 """
 
 import argparse
+import io
 import logging
 import os
 import sys
 from collections.abc import Generator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.inference.output_folder import OutputFolder
     from cut3r.inference.reconstruction import Reconstruction
     from cut3r.inference.result import FrameResult
+    from cut3r.inference.resume import ResumePoint
     from cut3r.inference.run_writer import RunWriter
     from cut3r.inference.session import Session
     from cut3r.inference.stop import Stop
@@ -268,7 +270,7 @@ def _writer(args: argparse.Namespace, session: "Session", footage: "Footage", ou
     folder = FrameFolder(output.folder, parity=args.original)
     scene = Reconstruction(voxel_size=args.voxel_size, max_points=args.max_points, confidence=args.vis_threshold)
     resume = None if not footage.can_be_read_again else ResumePoint(output.resume_path, settings)
-    if args.resume and (earlier := _earlier(args, session, output, settings)) is not None:
+    if args.resume and resume is not None and (earlier := _earlier(args, session, output, resume)) is not None:
         scene = earlier
     if folder.finished() < session.frames_seen:
         raise ValueError(f"{output.folder} lacks files of finished frames; start again without --resume")
@@ -285,15 +287,15 @@ def _writer(args: argparse.Namespace, session: "Session", footage: "Footage", ou
 
 
 def _earlier(
-    args: argparse.Namespace, session: "Session", output: "OutputFolder", settings: dict[str, str]
+    args: argparse.Namespace, session: "Session", output: "OutputFolder", resume: "ResumePoint"
 ) -> "Reconstruction | None":
     """Take over the session of an earlier run and return its scene; None when there is nothing to go on from."""
-    from cut3r.inference.resume import ResumePoint
-
+    settings = resume.settings
     theirs = {} if output.marker is None else output.marker.settings
     if args.skip_bad and theirs.get("skip_bad") == "False":  # it stopped at a bad frame, so none was skipped before
-        settings = settings | {"skip_bad": "False"}
-    scene = ResumePoint(output.resume_path, settings).load(session)
+        resume.settings = settings | {"skip_bad": "False"}
+    scene = resume.load(session)
+    resume.settings = settings
     if scene is None:
         logger.info("%s holds no run to go on with, so this one begins with the first frame", output.folder)
     return scene
@@ -341,10 +343,16 @@ def _open_viewer(args: argparse.Namespace, session: "Session", stack: ExitStack)
     from cut3r.viewer.config import ViewerConfig
 
     options = ViewerConfig(confidence=args.vis_threshold)
-    viewer = Viewer(args.port, host=args.host, options=options, query=session.query)
-    stack.callback(viewer.close)
+    with redirect_stdout(io.StringIO()):  # viser prints a box with the same address
+        viewer = Viewer(args.port, host=args.host, options=options, query=session.query)
+    stack.callback(_close, viewer)
     logger.info("watch it grow at %s", viewer.url)
     return viewer
+
+
+def _close(viewer: "Viewer") -> None:
+    with redirect_stdout(io.StringIO()):  # viser prints that it stops
+        viewer.close()
 
 
 def _report(args: argparse.Namespace, writer: "RunWriter", meter: "Meter", source: "FrameStream") -> None:

@@ -1,5 +1,6 @@
 """The source of a run: opened again when needed, closed in the end, and its odd shapes counted as unreadable."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from PIL import Image
 
 from cut3r.inference.footage import Footage
 from cut3r.inference.preprocess import FitConfig
-from cut3r.io.frames import FrameOptions
+from cut3r.io.frames import FrameOptions, FrameStream
 
 
 @pytest.fixture
@@ -50,3 +51,11 @@ def test_the_contents_change_with_the_files(photos):
     assert before == Footage(str(photos), FrameOptions()).contents
     (photos / "1.png").unlink()
     assert Footage(str(photos), FrameOptions()).contents != before
+
+
+def test_neither_a_live_source_nor_a_pipe_can_be_read_again(photos, tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.ts")
+    for live, files in ((True, []), (False, [tmp_path / "pipe.ts"])):
+        stream = FrameStream(iter(()), "a stream", expected=None, skipped=[], live=live, files=files)
+        monkeypatch.setattr("cut3r.inference.footage.open_frames", lambda *_args, stream=stream, **_options: stream)
+        assert not Footage("a stream", FrameOptions()).can_be_read_again

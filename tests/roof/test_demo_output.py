@@ -246,7 +246,9 @@ def test_a_picture_of_a_shape_that_cannot_be_used_is_skipped_when_asked(weights,
     assert len(list(read_frame_folder(tmp_path / "out"))) == 6
 
 
-def test_the_page_is_only_for_this_machine_unless_asked(weights, photos, tmp_path, monkeypatch):
+def test_the_page_is_only_for_this_machine_unless_asked_and_viser_is_quiet(
+    weights, photos, tmp_path, monkeypatch, capsys
+):
     from cut3r.viewer.app import Viewer
 
     hosts = []
@@ -263,3 +265,4 @@ def test_the_page_is_only_for_this_machine_unless_asked(weights, photos, tmp_pat
         assert demo.main([*map(str, flags), *extra, "--device", "cpu"]) == 0
     assert hosts == ["127.0.0.1", "0.0.0.0"]
     assert not logging.getLogger("websockets.server").isEnabledFor(logging.INFO)
+    assert capsys.readouterr().out == ""

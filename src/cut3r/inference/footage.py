@@ -19,6 +19,7 @@ class Footage:
         stream: The one that was opened last.
         expected: How many frames the whole source will probably give; None when unknown.
         files: What the source is made of, itself included.
+        can_be_read_again: Opening it again gives the same frames: no camera, network stream or pipe.
         fit: How frames will be brought to a size of the network, once that is known. A frame that cannot be counts as
             unreadable.
     """
@@ -30,12 +31,8 @@ class Footage:
         self.stream = self._open(0)
         self._is_new = True
         self.expected = self.stream.expected
+        self.can_be_read_again = not self.stream.live and not any(map(_is_special, self.stream.files))
         self.files = [*self.stream.files, *([Path(source)] if os.path.lexists(source) else [])]
-
-    @property
-    def can_be_read_again(self) -> bool:
-        """Opening it again gives the same frames: no camera, network stream or pipe."""
-        return self.stream.fingerprint is not None
 
     @property
     def contents(self) -> str:
@@ -68,3 +65,8 @@ class Footage:
         if self.fit is not None and size not in self._fitting:
             fit(frame.rgb, self.fit, name=frame.name)
             self._fitting.add(size)
+
+
+def _is_special(path: Path) -> bool:
+    """A pipe or a device. A file that is missing is none: it may come back."""
+    return path.exists() and not path.is_file()

@@ -108,6 +108,11 @@ class OutputFolder:
         """Where the run can go on from, once it has saved that."""
         return self.folder / RESUME_FILES[0]
 
+    @property
+    def can_be_resumed(self) -> bool:
+        """There is a state to go on from: the newest, or one that was kept in case it is damaged."""
+        return any((self.folder / name).is_file() for name in RESUME_FILES)
+
     def check_owner(self) -> None:
         """See whose the files in the folder are, before `with`.
 
@@ -129,7 +134,7 @@ class OutputFolder:
         Raises:
             ValueError: The flags are the same, and the files behind them are not.
         """
-        if self.marker is None or not self.resume_path.is_file():
+        if self.marker is None or not self.can_be_resumed:
             return
         theirs = self.marker.settings
         if {name for name in settings if theirs.get(name) != settings[name]} == {THE_INPUT}:

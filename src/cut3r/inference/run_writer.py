@@ -116,7 +116,7 @@ class RunWriter:
         return f"{said}: make room, then {self.way_on()}"
 
     def _can_go_on(self) -> bool:
-        return self._resume is not None and self._resume.path.is_file()
+        return self._resume is not None and self._output.can_be_resumed
 
     def _end(self, state: RunState) -> None:
         if self._began:
