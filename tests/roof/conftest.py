@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cut3r.model import checkpoint
 from cut3r.model.checkpoint import save
 from cut3r.model.network import Cut3r
 
@@ -41,3 +42,13 @@ def video(tmp_path: Path) -> Path:
         writer.write(np.full((48, 64, 3), 30 * number, np.uint8))
     writer.release()
     return path
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is refused is refused before the network is loaded."""
+
+    def load(*_args: object, **_options: object) -> None:
+        raise AssertionError("the network was loaded")
+
+    monkeypatch.setattr(checkpoint, "load", load)
