@@ -139,12 +139,36 @@ def test_a_new_run_removes_the_frames_of_an_earlier_one_and_nothing_else(tmp_pat
     for number in range(3):
         sink.add(make_result(number))
     mine = ["depth/notes.npy", "depth/000001.txt", "color/000001_marked.png", "scene.glb", "other/000000.npy"]
+    mine += ["depth/000001.old.npy", "depth/0000001.npy", "depth/00001.npy", "conf/.000001.npy"]
     for name in mine:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
     (tmp_path / "depth" / ".000002.0123456789ab.npy").write_text("killed while writing")
-    assert sink.prepare() == 0
+    sink.prepare()
     assert files_in(tmp_path) == set(mine)
+
+
+def test_after_a_million_frames_numbers_grow_a_digit_and_stay_in_order(tmp_path):
+    sink = FrameFolder(tmp_path)
+    for number in (1_000_000, 999_999):
+        sink.add(make_result(number))
+    assert [frame.number for frame in read_frame_folder(tmp_path)] == [999_999, 1_000_000]
+    sink.prepare(first=1_000_000)
+    assert [frame.number for frame in read_frame_folder(tmp_path)] == [999_999]
+    sink.prepare()
+    assert files_in(tmp_path) == set()
+
+
+def test_a_folder_with_the_name_of_a_frame_file_is_no_file_of_ours(tmp_path):
+    (tmp_path / "depth" / "000000.npy").mkdir(parents=True)
+    FrameFolder(tmp_path).prepare()
+    assert (tmp_path / "depth" / "000000.npy").is_dir()
+
+
+def test_the_size_of_a_frame_is_that_of_its_files(tmp_path):
+    sink = FrameFolder(tmp_path)
+    sink.add(make_result(0))
+    assert sink.bytes_of(0) == sum((tmp_path / name).stat().st_size for name in files_in(tmp_path))
 
 
 def test_resuming_keeps_the_finished_frames_and_clears_what_follows(tmp_path):
@@ -152,13 +176,15 @@ def test_resuming_keeps_the_finished_frames_and_clears_what_follows(tmp_path):
     for number in (0, 1, 2, 4):
         sink.add(make_result(number))
     (tmp_path / "camera" / "000002.npz").unlink()
-    assert sink.prepare(resume=True) == 2
+    assert sink.finished() == 2
+    sink.prepare(first=2)
     assert [frame.number for frame in read_frame_folder(tmp_path)] == [0, 1]
     assert len(files_in(tmp_path)) == 2 * 4
 
 
 def test_preparing_a_folder_that_does_not_exist_starts_at_zero(tmp_path):
-    assert FrameFolder(tmp_path / "new").prepare(resume=True) == 0
+    FrameFolder(tmp_path / "new").prepare()
+    assert FrameFolder(tmp_path / "new").finished() == 0
 
 
 def test_a_folder_without_frames_is_refused(tmp_path):

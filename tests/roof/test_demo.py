@@ -1,16 +1,10 @@
 """The demo as a user runs it: one command, files that open, and one clear sentence when something is wrong."""
 
-import os
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-import torch
 import trimesh
 from PIL import Image
 
@@ -18,56 +12,7 @@ import demo
 from cut3r.inference.frame_folder import read_frame_folder
 from cut3r.io.ply import read_ply
 from cut3r.io.trajectory import read_tum
-from cut3r.model.checkpoint import save
-from cut3r.model.network import Cut3r
-
-ROOT = Path(demo.__file__).parent
-
-
-@pytest.fixture
-def weights(tiny_linear: Cut3r, tmp_path: Path) -> Path:
-    """A checkpoint of a tiny network that puts points in front of the camera, with confidence."""
-    with torch.no_grad():
-        last = tiny_linear.heads.points_cam.mlp.fc2
-        last.weight.mul_(0.1)
-        last.bias.view(4, -1).copy_(torch.tensor([[0.0], [0.0], [0.7], [1.0]]).expand(4, last.bias.numel() // 4))
-    save(tiny_linear, tmp_path / "weights.safetensors")
-    return tmp_path / "weights.safetensors"
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(6):
-        pixels = np.random.default_rng(number).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"photo_{number}.png")
-    return folder
-
-
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    path = tmp_path / "clip.mp4"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10.0, (64, 48))
-    for number in range(8):
-        writer.write(np.full((48, 64, 3), 30 * number, np.uint8))
-    writer.release()
-    return path
-
-
-def run_demo(*arguments: object) -> int:
-    return demo.main([*map(str, arguments), "--no-viewer", "--device", "cpu"])
-
-
-def written(folder: Path) -> dict[str, bytes]:
-    """All frame files; .npz members instead of the archive, which holds time stamps."""
-    files = {}
-    for path in sorted(folder.glob("[dcc]*/*")):
-        if path.suffix == ".npz":
-            files |= {f"{path.name}/{k}": np.asarray(v).tobytes() for k, v in np.load(path).items()}
-        else:
-            files[f"{path.parent.name}/{path.name}"] = path.read_bytes()
-    return files
+from tests.roof.demo_runs import ROOT, run_demo
 
 
 @pytest.mark.parametrize("source", ["photos", "video"])
@@ -94,68 +39,6 @@ def test_frames_are_chosen_by_flags(weights, video, tmp_path):
     out = tmp_path / "out"
     assert run_demo("--model_path", weights, "--seq_path", video, "--output_dir", out, "--start", 1, "--every", 3) == 0
     assert [frame.index for frame in read_frame_folder(out)] == [1, 4, 7]
-
-
-@pytest.mark.parametrize("passes", [1, 2])
-def test_an_interrupted_run_goes_on_with_the_same_result(weights, photos, tmp_path, monkeypatch, passes):
-    flags = ["--model_path", weights, "--seq_path", photos, "--revisit", passes]
-    assert run_demo(*flags, "--output_dir", tmp_path / "whole", "--save", tmp_path / "whole.npz") == 0
-
-    from cut3r.inference.frame_folder import FrameFolder
-
-    add = FrameFolder.add
-
-    def interrupted(self, result):
-        if result.number == 2:  # in the middle of a frame, which is finished all the same
-            os.kill(os.getpid(), signal.SIGTERM)
-        add(self, result)
-
-    monkeypatch.setattr(FrameFolder, "add", interrupted)
-    assert run_demo(*flags, "--output_dir", tmp_path / "parts") == demo.INTERRUPTED
-    monkeypatch.undo()
-    assert len(list(read_frame_folder(tmp_path / "parts"))) == 3
-    assert run_demo(*flags, "--output_dir", tmp_path / "parts", "--resume", "--save", tmp_path / "parts.npz") == 0
-    assert written(tmp_path / "parts") == written(tmp_path / "whole")
-    with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "parts.npz") as parts:
-        assert all(whole[name].tobytes() == parts[name].tobytes() for name in whole.files)
-
-
-@pytest.mark.slow
-def test_a_killed_run_keeps_finished_frames_and_resumes(weights, photos, tmp_path):
-    out = tmp_path / "out"
-    command = [sys.executable, "demo.py", "--model_path", weights, "--seq_path", photos, "--output_dir", out]
-    command = [*map(str, command), "--no-viewer", "--device", "cpu"]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-    while not (out / "camera" / "000001.npz").exists():
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
-    assert len(list(read_frame_folder(out))) >= 2
-    assert subprocess.run([*command, "--resume"], cwd=ROOT, check=False, stderr=subprocess.DEVNULL).returncode == 0
-    assert len(list(read_frame_folder(out))) == 6
-
-
-def test_resuming_with_other_flags_is_refused(weights, photos, tmp_path, capsys):
-    flags = ["--model_path", weights, "--seq_path", photos, "--output_dir", tmp_path / "out"]
-    assert run_demo(*flags) == 0
-    assert run_demo(*flags, "--resume", "--every", 2) == demo.WRONG_ARGUMENTS
-    assert "every was 1 and is 2" in capsys.readouterr().err
-
-
-def test_resuming_a_finished_run_changes_nothing(weights, photos, tmp_path):
-    flags = ["--model_path", weights, "--seq_path", photos, "--output_dir", tmp_path / "out"]
-    assert run_demo(*flags) == 0
-    before = written(tmp_path / "out")
-    assert run_demo(*flags, "--resume") == 0
-    assert written(tmp_path / "out") == before
-
-
-def test_a_shorter_run_leaves_no_frames_of_a_longer_one(weights, photos, tmp_path):
-    flags = ["--model_path", weights, "--seq_path", photos, "--output_dir", tmp_path / "out"]
-    assert run_demo(*flags) == 0
-    assert run_demo(*flags, "--end", 2) == 0
-    assert len(list(read_frame_folder(tmp_path / "out"))) == 2
 
 
 def test_original_writes_exactly_the_original_files(weights, photos, tmp_path):

@@ -10,7 +10,7 @@ import cut3r
 import demo
 from cut3r.inference.session import Session
 from cut3r.model.zoo import BUNDLED
-from tests.roof.test_demo import run_demo
+from tests.roof.demo_runs import run_demo
 
 EVERY = 10  # of the example's 90 frames
 

@@ -29,7 +29,9 @@ from cut3r.io.images import read_image, write_image
 logger = logging.getLogger(__name__)
 
 SUFFIXES = {"depth": ".npy", "conf": ".npy", "color": ".png", "camera": ".npz"}
-FRAME_FILE = re.compile(r"\.?(\d{6})\..+")  # with a dot in front: left by a write that was killed
+NUMBER = r"(\d{6}|[1-9]\d{6,})"  # six digits, more from a million frames on
+FRAME_FILE = re.compile(rf"{NUMBER}\.\w+")
+HALF_WRITTEN = re.compile(rf"\.{NUMBER}\.[0-9a-f]{{12}}\.\w+")  # left by a write that was killed
 
 
 class FrameFolder:
@@ -45,21 +47,17 @@ class FrameFolder:
         self.folder = Path(folder)
         self.parity = parity
 
-    def prepare(self, *, resume: bool = False) -> int:
-        """Remove what an earlier run left, and return the number of the first frame to write.
+    def prepare(self, first: int = 0) -> None:
+        """Remove what an earlier run left from frame `first` on, and what a killed one left half written.
 
-        Only files named like those of a frame are removed, in the four folders.
-
-        Args:
-            resume: Keep the finished frames that follow each other from 0, and go on after them.
+        Only files named like those of a frame are removed, in the four folders; whether they are ours, the caller must
+        know (`OutputFolder`).
         """
-        first = self.finished() if resume else 0
-        stale = [path for path in self._frame_files() if path.name.startswith(".") or _number_of(path) >= first]
+        stale = [path for path in self._files() if is_frame_file(path, first) or HALF_WRITTEN.fullmatch(path.name)]
         for path in stale:
             path.unlink()
         if stale:
-            logger.info("%s: removed %d files of an earlier run, from frame %06d on", self.folder, len(stale), first)
-        return first
+            logger.info("%s: removed %d older files, from frame %06d on", self.folder, len(stale), first)
 
     def finished(self) -> int:
         """Count the finished frames that follow each other from 0."""
@@ -67,6 +65,10 @@ class FrameFolder:
         while self._path("camera", count).exists():
             count += 1
         return count
+
+    def bytes_of(self, number: int) -> int:
+        """What the files of a finished frame take."""
+        return sum(self._path(kind, number).stat().st_size for kind in SUFFIXES)
 
     def add(self, result: FrameResult) -> None:
         """Write the files of one frame.
@@ -90,9 +92,15 @@ class FrameFolder:
     def _path(self, kind: str, number: int) -> Path:
         return self.folder / kind / f"{number:06d}{SUFFIXES[kind]}"
 
-    def _frame_files(self) -> list[Path]:
+    def _files(self) -> list[Path]:
         files = [path for kind, suffix in SUFFIXES.items() for path in (self.folder / kind).glob(f"*{suffix}")]
-        return [path for path in files if FRAME_FILE.fullmatch(path.name)]
+        return [path for path in files if not path.is_dir()]
+
+
+def is_frame_file(path: Path, first: int = 0) -> bool:
+    """Tell by its name whether a file in one of the four folders is that of a frame, from number `first` on."""
+    match = FRAME_FILE.fullmatch(path.name)
+    return match is not None and int(match[1]) >= first
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,7 @@ def read_frame_folder(folder: str | Path) -> Iterator[SavedFrame]:
         FileNotFoundError: The folder holds no finished frame, or a frame lost one of its files.
     """
     folder = Path(folder)
-    cameras = sorted(path for path in (folder / "camera").glob("*.npz") if re.fullmatch(r"\d{6}", path.stem))
+    cameras = sorted(filter(is_frame_file, (folder / "camera").glob("*.npz")), key=lambda path: int(path.stem))
     if not cameras:
         raise FileNotFoundError(
             f"{folder} holds no camera/000000.npz; expected a folder that a run wrote its frames to"
@@ -183,9 +191,3 @@ def _truncated(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
     """Go through the network's [-1, 1] and back to bytes, cutting off instead of rounding. Parity: quirk Q24."""
     normalised = (image / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
     return ((normalised + 1) / 2 * np.float32(255)).astype(np.uint8)
-
-
-def _number_of(path: Path) -> int:
-    match = FRAME_FILE.fullmatch(path.name)
-    assert match is not None
-    return int(match[1])

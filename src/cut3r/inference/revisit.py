@@ -1,6 +1,6 @@
 """Several passes over the same footage: the last one sees every frame with the knowledge of all."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 from cut3r.inference.result import FrameResult
 from cut3r.inference.session import Session
@@ -16,7 +16,7 @@ def revisit(
     done: int = 0,
     lookahead: int = 0,
     on_absorbed: Callable[[int, Frame], None] | None = None,
-) -> Iterator[FrameResult]:
+) -> Generator[FrameResult, None, None]:
     """Show a session the same frames `passes` times and give the results of the last pass. One pass is plain streaming.
 
     The world stays the camera of the first frame of the first pass. Memory does not grow with the number of frames; the

@@ -66,6 +66,7 @@ class FrameStream:
         live: A webcam or network stream: no known end, and opening it again gives other frames.
         description: One line for people.
         skipped: Names and reasons of the unreadable frames so far (only with `FrameOptions.skip_bad`).
+        files: The files that the frames come from; none when live.
         fingerprint: Changes when the files behind the stream do (their names, order, sizes or times), so that a run can
             tell whether it goes on with what it began; None when live.
     """
@@ -85,6 +86,7 @@ class FrameStream:
         self.expected = expected
         self.live = live
         self.skipped = skipped
+        self.files = tuple(files)
         self.fingerprint = None if live else fingerprint(files)
         self._frames = frames
         self._release = release

@@ -1,0 +1,90 @@
+"""The flags of a run."""
+
+import argparse
+import sys
+from pathlib import Path
+
+DTYPES = ("auto", "fp32", "tf32", "bf16")
+
+
+def parse_args(arguments: list[str] | None = None, *, description: str | None = None) -> argparse.Namespace:
+    """Read the flags; each may be written with dashes or underscores, and the source without its flag."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    _add_input(parser)
+    _add_selection(parser.add_argument_group("which frames"))
+    _add_method(parser.add_argument_group("how"))
+    _add_output(parser.add_argument_group("what comes out"))
+    args = parser.parse_args(_as_declared(parser, sys.argv[1:] if arguments is None else arguments))
+    if args.source is not None and args.seq_path is not None:
+        parser.error(f"there are two sources, {args.source} and --seq_path {args.seq_path}; name one")
+    args.seq_path = args.source if args.seq_path is None else args.seq_path
+    del args.source
+    return args
+
+
+def _as_declared(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
+    """Spell flags as the parser knows them: both --max-frames and --max_frames are taken."""
+    flags = {flag.replace("_", "-"): flag for flag in parser._option_string_actions}
+    parts = [word.partition("=") for word in words]
+    return [f"{flags.get(name.replace('_', '-'), name)}{equals}{value}" for name, equals, value in parts]
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to reconstruct, with what")
+    what = "folder, video, image, list.txt, 'glob*', camera:0 or a URL (rtsp, http)"
+    group.add_argument("source", nargs="?", metavar="SOURCE", help=what)
+    group.add_argument("--seq_path", metavar="SOURCE", help="the same, as a flag")
+    group.add_argument("--model_path", metavar="FILE|NAME", help="a checkpoint, or a name: 512-dpt, 224-linear, tiny")
+    group.add_argument("--device", default="auto", help="auto, cuda, cuda:1, mps or cpu (default: %(default)s)")
+    precision = "precision of the matrix products; auto: bf16 where it is faster"
+    group.add_argument("--dtype", choices=DTYPES, default="auto", help=precision)
+    compile_help = "compile the network's blocks first, which takes a minute"
+    group.add_argument("--compile", action="store_true", help=compile_help)
+
+
+def _add_selection(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--fps", type=float, help="so many per second of a video, by its time stamps")
+    group.add_argument("--every", type=int, default=1, metavar="N", help="every n-th")
+    group.add_argument("--start", type=int, default=0, metavar="I", help="begin with this frame, counted from 0")
+    group.add_argument("--end", type=int, metavar="I", help="stop before this frame")
+    group.add_argument("--max-frames", type=int, metavar="N", help="at most so many, spread evenly")
+    order = "order of the files in a folder"
+    group.add_argument("--sort", choices=("natural", "name", "mtime"), default="natural", help=order)
+    group.add_argument("--skip-bad", action="store_true", help="go on after unreadable frames, and count them")
+
+
+def _add_method(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--size", type=int, help="longer side of the network's images (default: as it was trained)")
+    fit = "how sides become multiples of 16"
+    group.add_argument("--fit", choices=("crop", "resize", "pad"), default="crop", help=fit)
+    group.add_argument("--allow-square", action="store_true", help="do not cut square frames to 4:3")
+    revisit = "passes over the footage; the last one counts"
+    group.add_argument("--revisit", type=int, default=1, metavar="R", help=revisit)
+    freeze = "with --revisit: only the first pass changes the network's state"
+    group.add_argument("--freeze", action="store_true", help=freeze)
+    points = "camera points and pose, or the world-point head"
+    group.add_argument("--points", choices=("self", "world"), default="self", help=points)
+    focal = "one focal length for the stream, not one per frame"
+    group.add_argument("--shared-focal", action="store_true", help=focal)
+    original = "read, fit and write exactly as the original demo does"
+    group.add_argument("--original", action="store_true", help=original)
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--output_dir", default="demo_tmp", help="depth, conf, color and camera of each frame")
+    overwrite = "write even into a folder with files of others, and replace those that have a frame's name"
+    group.add_argument("--overwrite", action="store_true", help=overwrite)
+    save = "scene.ply, scene.glb, traj.tum, ...; repeat"
+    group.add_argument("--save", type=Path, action="append", default=[], metavar="FILE", help=save)
+    threshold = (
+        "show and save points above this confidence (default: 1.5; with the tiny network, which is never sure, 0)"
+    )
+    group.add_argument("--vis_threshold", type=float, help=threshold)
+    group.add_argument("--voxel-size", type=float, default=0.01, metavar="M", help="metres between saved points")
+    most = "voxels grow until no more are needed"
+    group.add_argument("--max-points", type=int, default=1_000_000, metavar="N", help=most)
+    group.add_argument("--resume", action="store_true", help="go on where a run with the same flags stopped")
+    group.add_argument("--no-viewer", action="store_true", help="no 3D page; the program ends when it is done")
+    host = "who sees the 3D page: 0.0.0.0 for other machines, too (default: %(default)s, this one)"
+    group.add_argument("--host", default="127.0.0.1", help=host)
+    group.add_argument("--port", type=int, default=8080, help="of the 3D page (default: %(default)s)")

@@ -1,0 +1,72 @@
+"""A source of frames that is opened more than once: for each pass, and to go on after an interruption."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+
+from cut3r.inference.preprocess import FitConfig, fit
+from cut3r.io.frames import Frame, FrameOptions, FrameStream, open_frames
+
+
+class Footage:
+    """What a run reads. Use it in a `with`, which closes what is open in the end.
+
+    Args:
+        source: As for `open_frames`, which is called at once: what is wrong with the source is known before a network
+            is loaded.
+
+    Attributes:
+        stream: The one that was opened last.
+        expected: How many frames the whole source will probably give; None when unknown.
+        files: What the source is made of, itself included.
+        can_be_read_again: Opening it again gives the same frames: no camera, network stream or pipe.
+        fit: How frames will be brought to a size of the network, once that is known. A frame that cannot be counts as
+            unreadable.
+    """
+
+    def __init__(self, source: str, options: FrameOptions) -> None:
+        self.fit: FitConfig | None = None
+        self._source, self._options = source, options
+        self._fitting: set[tuple[int, ...]] = set()  # sizes of pictures that were tried
+        self.stream = self._open(0)
+        self._is_new = True
+        self.expected = self.stream.expected
+        self.can_be_read_again = not self.stream.live and not any(map(_is_special, self.stream.files))
+        self.files = [*self.stream.files, *([Path(source)] if os.path.lexists(source) else [])]
+
+    @property
+    def contents(self) -> str:
+        """The files behind it in a few words that change when they do."""
+        if self.stream.fingerprint is None:
+            return "live"
+        return f"{len(self.stream.files)} files with fingerprint {self.stream.fingerprint[:16]}"
+
+    def open(self, skip: int) -> FrameStream:
+        """Open it from its first frame, or after so many."""
+        if skip or not self._is_new:
+            self.stream.close()
+            self.stream = self._open(skip)
+        self._is_new = False
+        return self.stream
+
+    def __enter__(self) -> "Footage":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stream.close()
+
+    def _open(self, skip: int) -> FrameStream:
+        return open_frames(self._source, self._options, skip=skip, check=self._check)
+
+    def _check(self, frame: Frame) -> None:
+        size = frame.rgb.shape
+        if self.fit is not None and size not in self._fitting:
+            fit(frame.rgb, self.fit, name=frame.name)
+            self._fitting.add(size)
+
+
+def _is_special(path: Path) -> bool:
+    """A pipe or a device. A file that is missing is none: it may come back."""
+    return path.exists() and not path.is_file()

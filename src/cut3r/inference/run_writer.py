@@ -1,0 +1,136 @@
+"""What a run leaves on disk, written so that an error at any moment loses nothing that was finished."""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from cut3r.files.disk import DiskFullError
+from cut3r.inference.frame_folder import FrameFolder
+from cut3r.inference.output_folder import OutputFolder, RunState
+from cut3r.inference.reconstruction import Reconstruction
+from cut3r.inference.result import FrameResult
+from cut3r.inference.resume import ResumePoint
+from cut3r.inference.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+class RunWriter:
+    """A sink for the results of a session: files of each frame, the resume point now and then, other files in the end.
+
+    The files of an earlier run are replaced when the first result is there, and not before.
+
+    Args:
+        output: Entered, and so locked.
+        targets: What `Reconstruction.save` writes in the end.
+        resume: None where the source cannot be opened again.
+        version: Of the program, for the folder's marker.
+        settings: Everything that changes the results, for the folder's marker.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        scene: Reconstruction,
+        output: OutputFolder,
+        frames: FrameFolder,
+        *,
+        targets: Sequence[Path],
+        resume: ResumePoint | None,
+        version: str,
+        settings: dict[str, str],
+    ) -> None:
+        self.scene = scene
+        self.frames = frames
+        self._session = session
+        self._output = output
+        self._targets = targets
+        self._resume = resume
+        self._marker = (version, settings)
+        self._kept = session.snapshot()  # after the last frame that is kept
+        self._began = False
+
+    @property
+    def count(self) -> int:
+        """Frames that are kept, those of an earlier run that this one goes on from included."""
+        return self._kept.number
+
+    def add(self, result: FrameResult) -> None:
+        """Keep a result. When this fails, the session's memory of that frame is given up by `finish`."""
+        if not self._began:
+            self._output.begin(*self._marker, first=result.number)
+            self._began = True
+        self.frames.add(result)
+        self.scene.add(result)
+        self._kept = self._session.snapshot()
+        if self._resume is not None:
+            self._resume.save_now_and_then(self._session, self.scene)
+
+    def finish(self, state: RunState) -> list[str]:
+        """Write what is written in the end; a file that cannot be written does not keep the others from it.
+
+        Returns:
+            One sentence for each file that could not be written.
+        """
+        if self.count == 0:
+            return []
+        if self._session.frames_seen != self.count:
+            self._session.restore(self._kept)
+        failures = _attempt(self._output.folder, lambda: self._end(state))
+        if self._resume is not None:
+            failures += _attempt(self._resume.path, self._save_resume_point)
+        for target in self._targets:
+            failures += _attempt(target, partial(self.scene.save, target))
+        return failures
+
+    def give_up(self) -> None:
+        """After an error in the middle of the run: write what there is, and say so."""
+        for failure in self.finish(RunState.stopped):
+            logger.error("%s", failure)
+        if self.count:
+            logger.info("%d finished frames are kept in %s; %s", self.count, self._output.folder, self.way_on())
+
+    def way_on(self) -> str:
+        """What somebody does to get the frames that are missing: a part of a sentence."""
+        return "the same command with --resume goes on" if self._can_go_on() else "start the same command again"
+
+    def way_to_save(self) -> str:
+        """What somebody does to get a file that could not be written: a part of a sentence."""
+        if self._can_go_on():
+            return "the same command with --resume and --save OTHER writes it to another place"
+        return f"the files of each frame are in {self._output.folder}"
+
+    def explain_full_disk(self, error: DiskFullError, expected: int | None) -> str:
+        """Say which disk is full, what is kept, how much the rest needs and what to do.
+
+        Args:
+            expected: Frames of the whole run, if that is known.
+        """
+        said = f"the disk of {error.folder} is full; {self.count} finished frames are kept in {self._output.folder}"
+        if self.count:
+            size_mb = self.frames.bytes_of(self.count - 1) / 1e6
+            left = expected - self.count if expected is not None else 0
+            said += f", and each needs about {size_mb:.2f} MB"
+            said += f", so the {left} that are left about {left * size_mb:.1f} MB" if left > 0 else ""
+        return f"{said}: make room, then {self.way_on()}"
+
+    def _can_go_on(self) -> bool:
+        return self._resume is not None and self._output.can_be_resumed
+
+    def _end(self, state: RunState) -> None:
+        if self._began:
+            self._output.clear(self.count)
+        self._output.end(state, self.count)
+
+    def _save_resume_point(self) -> None:
+        assert self._resume is not None
+        self._resume.save(self._session, self.scene)
+
+
+def _attempt(path: Path, write: Callable[[], None]) -> list[str]:
+    try:
+        write()
+    except (OSError, ValueError, RuntimeError, MemoryError) as error:  # RuntimeError: a device that has failed
+        return [f"{path} could not be written ({error})"]
+    return []
