@@ -124,7 +124,7 @@ def _reconstruct(
         return _sorry(f"{footage.stream.description} gave no frame", NO_INPUT)
     interrupted = stop.asked and not footage.stream.live  # a webcam has no other end
     failures = writer.finish(RunState.stopped if interrupted else RunState.finished)
-    _report(args, writer, progress.meter, footage.stream)
+    _report(args, writer, progress.meter, footage.stream, session.not_finite)
     for failure in failures:
         logger.error("%s", failure)
     if viewer:
@@ -172,12 +172,15 @@ def _check_flags(args: argparse.Namespace) -> None:
     """Refuse what is wrong whatever the input, and fill in what has no value yet."""
     from cut3r.inference.reconstruction import check_suffix
     from cut3r.model.zoo import BUNDLED
+    from cut3r.viewer.address import check_host
 
     for flag in ("seq_path", "model_path", "output_dir"):
         if (value := getattr(args, flag)) is not None and not value.strip():
             raise ValueError(f"--{flag} is empty; name something, or leave the flag out")
     for path in args.save:
         check_suffix(path)
+    if not args.no_viewer:
+        check_host(args.host)
     if args.revisit < 1:
         raise ValueError(f"--revisit is {args.revisit}, expected 1 (one pass) or more")
     if not args.model_path and not BUNDLED["tiny"].is_file():
@@ -224,7 +227,6 @@ def _dtype_to_go_on(args: argparse.Namespace, output: "OutputFolder") -> str:
 
 
 def _load_model(args: argparse.Namespace, device: "torch.device") -> "Cut3r":
-    import torch
 
     from cut3r.model.checkpoint import load
     from cut3r.model.speed import apply_precision, compile_blocks
@@ -264,7 +266,9 @@ def _writer(args: argparse.Namespace, session: "Session", footage: "Footage", ou
 
     settings = _settings(args, footage) | {"dtype": _precision(args, session.model)}
     folder = FrameFolder(output.folder, parity=args.original)
-    scene = Reconstruction(voxel_size=args.voxel_size, max_points=args.max_points, confidence=args.vis_threshold)
+    scene = Reconstruction(
+        voxel_size=args.voxel_size, max_points=args.max_points, confidence=args.vis_threshold, edges=_edges(args)
+    )
     resume = None if not footage.can_be_read_again else ResumePoint(output.resume_path, settings)
     if args.resume and resume is not None and (earlier := _earlier(args, session, output, resume)) is not None:
         scene = earlier
@@ -280,6 +284,13 @@ def _writer(args: argparse.Namespace, session: "Session", footage: "Footage", ou
         version=cut3r.__version__,
         settings=settings,
     )
+
+
+def _edges(args: argparse.Namespace) -> float | None:
+    """The step of depth at which flying pixels are left out; None keeps them, as the original does."""
+    from cut3r.inference.result import EDGES
+
+    return None if args.keep_edges or args.original else EDGES
 
 
 def _earlier(
@@ -338,7 +349,7 @@ def _open_viewer(args: argparse.Namespace, session: "Session", stack: ExitStack)
     from cut3r.viewer.app import Viewer
     from cut3r.viewer.config import ViewerConfig
 
-    options = ViewerConfig(confidence=args.vis_threshold)
+    options = ViewerConfig(confidence=args.vis_threshold, edges=_edges(args))
     with redirect_stdout(io.StringIO()):  # viser prints a box with the same address
         viewer = Viewer(args.port, host=args.host, options=options, query=session.query)
     stack.callback(_close, viewer)
@@ -351,14 +362,18 @@ def _close(viewer: "Viewer") -> None:
         viewer.close()
 
 
-def _report(args: argparse.Namespace, writer: "RunWriter", meter: "Meter", source: "FrameStream") -> None:
+def _report(
+    args: argparse.Namespace, writer: "RunWriter", meter: "Meter", source: "FrameStream", not_finite: int
+) -> None:
     logger.info(
         "%d frames in %.0f s (%.2f per second), %s", meter.new, meter.seconds, meter.new / meter.seconds, meter.memory()
     )
     if source.skipped:
         logger.warning("%d unreadable frames were skipped: %s", len(source.skipped), "; ".join(source.skipped[:5]))
     logger.info("%s", writer.scene.summary())
-    if not len(writer.scene):
+    if not_finite:
+        logger.warning("%d frames have a pose or points that are not finite, and those are in no file", not_finite)
+    elif not len(writer.scene):
         logger.warning("no point has a confidence above %g; lower --vis_threshold", args.vis_threshold)
     for path in (args.output_dir, *args.save):
         logger.info("wrote %s", path)

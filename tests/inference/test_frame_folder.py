@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -190,3 +191,23 @@ def test_preparing_a_folder_that_does_not_exist_starts_at_zero(tmp_path):
 def test_a_folder_without_frames_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no camera"):
         next(read_frame_folder(tmp_path))
+
+
+def test_no_file_holds_a_number_that_is_none(tmp_path):
+    """A network that diverged gave trajectories of nan, which readers take or choke on."""
+    lost = make_result(1)
+    prediction = replace(
+        lost.prediction,
+        world_from_cam=torch.full((1, 4, 4), torch.nan),
+        points_cam=torch.full_like(lost.prediction.points_cam, torch.nan),
+        conf_cam=torch.full_like(lost.prediction.conf_cam, torch.inf),
+    )
+    folder = FrameFolder(tmp_path)
+    folder.add(make_result(0))
+    folder.add(replace(lost, prediction=prediction, valid=torch.zeros_like(lost.valid)))
+    before, saved = read_frame_folder(tmp_path)
+    assert (before.finite, saved.finite) == (True, False)
+    assert np.array_equal(saved.world_from_cam, before.world_from_cam)
+    assert not saved.valid.any()
+    for value in (saved.depth, saved.confidence, saved.intrinsics, saved.intrinsics_original):
+        assert np.isfinite(value).all()

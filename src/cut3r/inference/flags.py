@@ -80,6 +80,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
         "show and save points above this confidence (default: 1.5; with the tiny network, which is never sure, 0)"
     )
     group.add_argument("--vis_threshold", type=float, help=threshold)
+    edges = "keep flying pixels: points that hang between a near and a far surface"
+    group.add_argument("--keep-edges", action="store_true", help=edges)
     group.add_argument("--voxel-size", type=float, default=0.01, metavar="M", help="metres between saved points")
     most = "voxels grow until no more are needed"
     group.add_argument("--max-points", type=int, default=1_000_000, metavar="N", help=most)

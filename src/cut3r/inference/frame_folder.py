@@ -81,13 +81,23 @@ class FrameFolder:
         kept = depth if self.parity else depth.where(result.valid, 0.0)
         write_depth(self._path("depth", result.number), kept.numpy())
         with atomic_path(self._path("conf", result.number)) as temporary:
-            np.save(temporary, confidence[0].numpy())
+            np.save(temporary, confidence[0].nan_to_num(nan=1.0).numpy())  # 1 is the least; exp() may overflow
         write_image(self._path("color", result.number), _truncated(result.image) if self.parity else result.image)
-        camera: dict[str, Any] = {"pose": result.world_from_cam.numpy(), "intrinsics": result.intrinsics.numpy()}
+        camera: dict[str, Any] = {"pose": self._finite_pose(result), "intrinsics": result.intrinsics.numpy()}
         if not self.parity:
             camera |= _origin(result)
         with atomic_path(self._path("camera", result.number)) as temporary:
             np.savez(temporary, **camera)
+
+    def _finite_pose(self, result: FrameResult) -> Float32[np.ndarray, "4 4"]:
+        """The frame's pose; where it is not finite, that of the frame before."""
+        if result.camera_is_finite:
+            return result.world_from_cam.numpy()
+        before = self._path("camera", result.number - 1)
+        if not before.exists():
+            return np.eye(4, dtype=np.float32)
+        with np.load(before) as camera:
+            return np.asarray(camera["pose"], np.float32)
 
     def _path(self, kind: str, number: int) -> Path:
         return self.folder / kind / f"{number:06d}{SUFFIXES[kind]}"
@@ -110,7 +120,8 @@ class SavedFrame:
     `intrinsics` are in pixels of `color`, `intrinsics_original` in pixels of the original image (upright, of
     `original_size`, (h, w)). `scale` and `offset`, both (x, y), lead from one to the other:
     u_color = (u_original + 0.5) * scale - 0.5 - offset. `index` and `name` say which frame of the input it was; `chunk`
-    counts the resets before it.
+    counts the resets before it. `finite` is False where the network gave no finite pose: then no depth is valid, and
+    `world_from_cam` is that of the frame before.
     """
 
     number: int
@@ -127,6 +138,7 @@ class SavedFrame:
     index: int | None = None
     chunk: int | None = None
     name: str | None = None
+    finite: bool = True
 
     @property
     def valid(self) -> Bool[np.ndarray, "h w"]:
@@ -159,6 +171,7 @@ def _read_frame(folder: Path, camera_path: Path) -> SavedFrame:
         single = {key: values[key].item() for key in ("index", "chunk", "name")}
         time_s = float(values["time_s"])
         extra = {**pairs, **single, "intrinsics_original": values["intrinsics_original"]}
+        extra["finite"] = bool(values.get("finite", True))
         extra["time_s"] = None if np.isnan(time_s) else time_s
     stem = camera_path.stem
     return SavedFrame(
@@ -183,6 +196,7 @@ def _origin(result: FrameResult) -> dict[str, Any]:
         "time_s": np.array(np.nan if frame.time_s is None else frame.time_s),
         "index": np.array(frame.index),
         "chunk": np.array(result.chunk),
+        "finite": np.array(result.camera_is_finite),
         "name": np.array(frame.name),
     }
 
