@@ -190,8 +190,8 @@ def test_a_whole_video_ends_without_a_warning(tmp_path, caplog):
 
 def test_max_frames_of_a_video_trusts_the_frames_and_not_the_header(tmp_path, monkeypatch):
     class Boasting(video.SequentialCapture):
-        def __init__(self, target):
-            super().__init__(target)
+        def __init__(self, target, **how):
+            super().__init__(target, **how)
             self.frame_count = 1000
 
     monkeypatch.setattr(frames, "SequentialCapture", Boasting)
@@ -258,7 +258,7 @@ def test_sorting_is_an_option(tmp_path):
 @pytest.fixture
 def camera(monkeypatch):
     fake = FakeCamera()
-    monkeypatch.setattr(video, "_open", lambda target: fake)
+    monkeypatch.setattr(video, "_open_camera", lambda number: fake)
     return fake
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from cut3r.io import video
 from cut3r.io.video import NewestFrameCapture, SequentialCapture, is_stream, open_stream, public_name
-from tests.io.pictures import FakeCamera, write_video
+from tests.io.pictures import FakeCamera, encode, walk, write_video
 
 
 def drain(capture):
@@ -35,21 +35,9 @@ def test_time_stamps_belong_to_their_frames(tmp_path):
     assert capture.grabbed == capture.frame_count == 12
 
 
-def test_a_file_without_time_stamps_is_timed_by_its_rate(tmp_path, monkeypatch):
-    class Timeless:
-        left = 3
-
-        def grab(self):
-            self.left -= 1
-            return self.left >= 0
-
-        def get(self, name):
-            return 25.0 if name == cv2.CAP_PROP_FPS else 0.0
-
-    monkeypatch.setattr(video, "_open", lambda target: Timeless())
-    capture = SequentialCapture(tmp_path / "raw.h264")
-    assert [stamp.time_s for stamp in drain(capture)] == pytest.approx([0, 0.04, 0.08])
-    assert capture.frame_count is None
+def test_a_file_without_time_stamps_is_timed_by_its_rate(tmp_path):
+    path = encode(tmp_path / "raw.h264", walk(3), fps=25, container="h264")
+    assert [stamp.time_s for stamp in drain(SequentialCapture(path))] == pytest.approx([0, 0.04, 0.08])
 
 
 def test_rotation_metadata_is_applied(tmp_path):
@@ -163,7 +151,7 @@ def test_every_frame_of_an_http_stream_arrives(tmp_path):
 @pytest.fixture
 def camera(monkeypatch):
     fake = FakeCamera()
-    monkeypatch.setattr(video, "_open", lambda target: fake)
+    monkeypatch.setattr(video, "_open_camera", lambda number: fake)
     return fake
 
 

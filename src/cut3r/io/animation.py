@@ -1,0 +1,102 @@
+"""Animated pictures (GIF, WebP, PNG) and TIFF files with several pages, read as a video of all their frames."""
+
+import struct
+import weakref
+import zlib
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, TiffImagePlugin
+
+from cut3r.io.images import WHITE
+from cut3r.io.video import RepeatableCapture, Stamp, public_name
+
+ANIMATED_FORMATS = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")  # not MPO, a photo with its preview
+PAUSE_S = 0.1  # how long browsers show a frame that names no time
+
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+
+
+def page_count(path: Path) -> int:
+    """How many frames or pages a picture has; 1 for whatever is no such picture."""
+    if not path.is_file():
+        return 1
+    try:
+        with Image.open(path, formats=ANIMATED_FORMATS) as image:
+            return len(_numbers(image))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, *_DAMAGE):
+        return 1
+
+
+class AnimationCapture(RepeatableCapture):
+    """The frames of an animated picture with their times, transparency over `background`."""
+
+    def __init__(self, path: Path, *, background: tuple[int, int, int] = WHITE) -> None:
+        self._path, self._background = path, background
+        self.name = public_name(path)
+        self.live = False
+        self._image = Image.open(path, formats=ANIMATED_FORMATS)
+        self._release = weakref.finalize(self, self._image.close)  # so that one may also be forgotten
+        self._numbers = _numbers(self._image)
+        self.frame_count = self.announced = len(self._numbers)
+        self._next_s = 0.0
+        self._loaded = False
+        self._load(0)
+        self.fps = 1 / self._duration_s()
+        w, h = self._image.size
+        self.description = f"{self.name}, {self.frame_count} frames of {w}x{h}"
+
+    def reopen(self) -> "AnimationCapture":
+        return AnimationCapture(self._path, background=self._background)
+
+    def grab(self) -> Stamp | None:
+        if self.grabbed == self.frame_count:
+            return None
+        self._load(self.grabbed)
+        stamp = Stamp(self.grabbed, self._next_s)
+        self._next_s += self._duration_s()
+        self.grabbed += 1
+        return stamp
+
+    def retrieve(self) -> UInt8[np.ndarray, "h w 3"] | None:
+        if not self._loaded:
+            return None
+        return np.array(_to_rgb(ImageOps.exif_transpose(self._image), self._background))
+
+    def close(self) -> None:
+        self.grabbed = self.frame_count
+        self._release()
+
+    def _load(self, index: int) -> None:
+        """Pictures of an animation build on each other, so each is decoded even when nobody needs it."""
+        try:
+            self._image.seek(self._numbers[index])
+            self._image.load()
+            self._loaded = True
+        except _DAMAGE:
+            self._loaded = False
+
+    def _duration_s(self) -> float:
+        return (self._image.info.get("duration") or 1000 * PAUSE_S) / 1000
+
+
+def _numbers(image: Image.Image) -> list[int]:
+    """Where the frames are. TIFF files also hold reduced copies and masks of their pages (NewSubfileType, tag 254)."""
+    numbers = range(getattr(image, "n_frames", 1))
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or len(numbers) == 1:
+        return list(numbers)
+    pages = []
+    for number in numbers:
+        image.seek(number)
+        if not int(image.tag_v2.get(254, 0)) & 0b101:
+            pages.append(number)
+    return pages
+
+
+def _to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)).convert("RGB")
+    canvas = Image.new("RGBA", image.size, (*background, 255))
+    canvas.alpha_composite(image.convert("RGBA"))
+    return canvas.convert("RGB")
