@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cut3r.io import frames, video
+from cut3r.io import frames, video, webcam
 from cut3r.io.frames import Frame, FrameOptions, SortOrder, open_frames
 from cut3r.io.images import write_image
 from tests.io.pictures import STORED, FakeCamera, save, write_video
@@ -258,7 +258,7 @@ def test_sorting_is_an_option(tmp_path):
 @pytest.fixture
 def camera(monkeypatch):
     fake = FakeCamera()
-    monkeypatch.setattr(video, "_open_camera", lambda number: fake)
+    monkeypatch.setattr(webcam, "_open", lambda number: fake)
     return fake
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cut3r.io import video
+from cut3r.io import webcam
 from cut3r.io.video import NewestFrameCapture, SequentialCapture, is_stream, open_stream, public_name
 from tests.io.pictures import FakeCamera, encode, walk, write_video
 
@@ -151,7 +151,7 @@ def test_every_frame_of_an_http_stream_arrives(tmp_path):
 @pytest.fixture
 def camera(monkeypatch):
     fake = FakeCamera()
-    monkeypatch.setattr(video, "_open_camera", lambda number: fake)
+    monkeypatch.setattr(webcam, "_open", lambda number: fake)
     return fake
 
 

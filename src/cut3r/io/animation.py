@@ -65,7 +65,7 @@ class AnimationCapture(RepeatableCapture):
         return np.array(_to_rgb(ImageOps.exif_transpose(self._image), self._background))
 
     def close(self) -> None:
-        self.grabbed = self.frame_count
+        self.grabbed = len(self._numbers)
         self._release()
 
     def _load(self, index: int) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -103,7 +104,7 @@ class Converter:
 
         Source: ISO 14496-12, 8.3.2 (tkhd).
         """
-        data = frame.side_data.get("DISPLAYMATRIX")
+        data: Any = frame.side_data.get("DISPLAYMATRIX")
         if data is None:
             return np.eye(2, dtype=np.int64)
         matrix = np.frombuffer(bytes(data), np.int32).reshape(3, 3)[:2, :2].astype(np.int64)

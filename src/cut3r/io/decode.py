@@ -9,7 +9,7 @@ import shlex
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from io import FileIO
@@ -96,7 +96,7 @@ class Decoder:
         self._pictures: deque[Picture] = deque()
         self._deinterlacer = Deinterlacer()
         self._damaged = False  # since the last key frame
-        self._cut_off: set[int | None] = set()  # time stamps of packets that the container knows to be incomplete
+        self._cut_off: set[int] = set()  # time stamps of packets that the container knows to be incomplete
         self._size: tuple[int, int] | None = None  # (w, h) of the last frame
         self._decoded = 0
         self._ended = False
@@ -138,10 +138,11 @@ class Decoder:
     def _decode(self, packet: av.Packet | None) -> None:
         if packet is not None and packet.is_discard and self.announced is not None:
             self.announced -= 1  # an edit list cuts it out
-        if packet is not None and packet.is_corrupt:
+        if packet is not None and packet.is_corrupt and packet.pts is not None:
             self._cut_off.add(packet.pts)
-        last = packet is None or (packet.dts is None and packet.pts is None and packet.size == 0)
-        if not last and packet.size == 0:
+        empty = packet is None or packet.size == 0
+        last = packet is None or (empty and packet.dts is None and packet.pts is None)
+        if empty and not last:
             return  # no news, in AVI; to the decoder it would mean the end
         frames: list[av.VideoFrame] = []
         try:
@@ -179,17 +180,15 @@ class Decoder:
     def _is_damaged(self, frame: av.VideoFrame) -> bool:
         """Damage lasts until the next key frame: what comes before that builds on damaged pictures."""
         corrupt = frame.is_corrupt or frame.pts in self._cut_off
-        self._cut_off.discard(frame.pts)
+        self._cut_off -= {frame.pts}
         self._damaged = corrupt or (self._damaged and not frame.key_frame)
         return self._damaged
 
     def _aspect_of(self, frame: av.VideoFrame) -> Fraction:
         """The container's word counts, until the stream changes its own, which the decoder knows some frames ahead."""
         codec = self._stream.codec_context
-        if codec.sample_aspect_ratio != self._coded_aspect and (codec.height, codec.width) == (
-            frame.height,
-            frame.width,
-        ):
+        reached = (codec.height, codec.width) == (frame.height, frame.width)
+        if reached and codec.sample_aspect_ratio != self._coded_aspect:
             self._coded_aspect = self._aspect = codec.sample_aspect_ratio
         return self._aspect or Fraction(1)
 
@@ -197,9 +196,9 @@ class Decoder:
 def _open_container(source: FileIO | str) -> InputContainer:
     """A file comes as an open one: its name is then no address, pattern or option, and may hold any bytes."""
     if not isinstance(source, str):
-        return av.open(source, metadata_errors="replace")
+        return av.open(source, "r", metadata_errors="replace")
     options = {"rtsp_transport": "tcp"} if source.startswith("rtsp") else {}
-    return av.open(source, options=options, timeout=NETWORK_TIMEOUT_S, metadata_errors="replace")
+    return av.open(source, "r", options=options, timeout=NETWORK_TIMEOUT_S, metadata_errors="replace")
 
 
 def _choose(container: InputContainer, name: str, say: SaidOnce) -> VideoStream:
@@ -245,6 +244,4 @@ def _estimate(container: InputContainer, stream: VideoStream, fps: float) -> int
 
 def _time_s(frame: av.VideoFrame) -> float | None:
     ticks = frame.pts if frame.pts is not None else frame.dts
-    with suppress(TypeError):
-        return float(ticks * frame.time_base)
-    return None
+    return None if ticks is None or frame.time_base is None else float(ticks * frame.time_base)

@@ -6,6 +6,8 @@ from fractions import Fraction
 import av
 from av.filter import Graph
 
+MIN_HEIGHT = 8  # bwdif takes no less than 4
+
 
 class Deinterlacer:
     """Gives as many frames as it takes. It starts with the first interlaced frame; from then on each frame waits for
@@ -28,7 +30,7 @@ class Deinterlacer:
         if self._graph is not None and shape != self._shape:
             flushed = self._flush()
         if self._graph is None:
-            if not frame.interlaced_frame:
+            if not frame.interlaced_frame or frame.height < MIN_HEIGHT:
                 return [*flushed, (frame, frame)]
             self._graph, self._shape = _graph(frame), shape
         self._inside.append(frame)

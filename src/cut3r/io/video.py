@@ -1,24 +1,22 @@
-"""Video files, webcams and network streams, read strictly forwards: PyAV decodes, OpenCV reads webcams."""
+"""Video files, webcams and network streams, read strictly forwards."""
 
-import contextlib
 import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import av
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from cut3r.io.convert import Converter
-from cut3r.io.decode import DEFAULT_FPS, Decoder, Picture, SaidOnce, how_to_convert
+from cut3r.io.decode import Decoder, Picture, SaidOnce, how_to_convert
 from cut3r.io.images import WHITE
+from cut3r.io.webcam import Webcam
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ class NewestFrameCapture(Capture):
     def __init__(self, target: str | int) -> None:
         self.name = public_name(target)
         self.live = True
-        self._source: _Video | _Webcam = _Webcam(target) if isinstance(target, int) else _Video(target)
+        self._source: _Video | Webcam = Webcam(target) if isinstance(target, int) else _Video(target)
         self.fps = self._source.fps
         self.description = f"live {self._source.description}"
         self._arrived = threading.Condition()
@@ -205,27 +203,6 @@ class _Video:
         first = self.decoder.peek()
         size = "" if first is None else "{1}x{0} ".format(*self.rgb.size(first))
         self.description = f"{name}, {size}at {self.fps:.3g} fps"
-
-
-class _Webcam:
-    """Frames of a webcam, in OpenCV's order of colours until `rgb`."""
-
-    def __init__(self, number: int) -> None:
-        self._camera = _open_camera(number)
-        w, h = (int(self._camera.get(name)) for name in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        fps = self._camera.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if 0 < fps <= 1000 else DEFAULT_FPS
-        self.description = f"{public_name(number)}, {w}x{h} at {self.fps:.3g} fps"
-
-    def read(self) -> UInt8[np.ndarray, "h w 3"] | None:
-        delivered, bgr = self._camera.read()
-        return bgr if delivered else None
-
-    def rgb(self, bgr: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-
-    def close(self) -> None:
-        self._camera.release()
 
 
 class _Clock:
@@ -295,24 +272,3 @@ def _decoder(target: str | Path, name: str, say: SaidOnce) -> Decoder:
         f"{printable(target)} cannot be opened as a video ({reason}); it is damaged, cut off before its index was "
         "written, or of a kind that FFmpeg does not know: try to play or re-encode it"
     )
-
-
-def _open_camera(number: int) -> cv2.VideoCapture:
-    with _quiet():
-        camera = cv2.VideoCapture(number)
-    if not camera.isOpened():
-        raise ValueError(
-            f"camera:{number} cannot be opened; check that it is plugged in, not in use, and that you may read it"
-        )
-    return camera
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep OpenCV from writing to stderr: our own errors say it better."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
