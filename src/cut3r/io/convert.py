@@ -6,7 +6,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.filter import Graph
 from jaxtyping import Int64, UInt8
 
 from cut3r.io.decode import Picture, SaidOnce
@@ -30,7 +30,8 @@ class Converter:
         self._name, self._say = name, say
         self._background = background
         self._parity = parity
-        self._reformatter = VideoReformatter()
+        self._graph: Graph | None = None
+        self._key: tuple[object, ...] = ()
 
     def size(self, picture: Picture) -> tuple[int, int]:
         """(h, w) of what `__call__` gives."""
@@ -42,6 +43,7 @@ class Converter:
         try:
             rgb = self._to_rgb(picture)
         except (av.error.FFmpegError, NotImplementedError):
+            self._graph = None
             return None
         return _oriented(rgb, self._orientation(picture.frame))
 
@@ -57,26 +59,22 @@ class Converter:
 
     def _reformat(self, frame: av.VideoFrame, size: tuple[int, int], layout: str) -> np.ndarray:
         """Bicubic: for 8-bit video these are, bit for bit, the pixels of OpenCV's reader."""
-        h, w = size
-        return self._reformatter.reformat(
-            frame,
-            width=w,
-            height=h,
-            format=layout,
-            src_colorspace=self._matrix(frame),
-            dst_color_range=ColorRange.JPEG,
-            interpolation=Interpolation.BICUBIC,
-        ).to_ndarray()
+        matrix = self._matrix(frame)
+        key = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range, size, layout, matrix)
+        if self._graph is None or key != self._key:
+            self._graph, self._key = _graph(frame, size, layout, matrix), key
+        self._graph.vpush(frame)
+        return np.ascontiguousarray(self._graph.vpull().to_ndarray())
 
-    def _matrix(self, frame: av.VideoFrame) -> Colorspace | None:
-        """None leaves it to the frame's tag; frames without one are guessed as players do, high definition by size."""
+    def _matrix(self, frame: av.VideoFrame) -> str:
+        """What the frame's tag says; frames without one are guessed as players do, high definition by its size."""
         if frame.colorspace not in _UNTAGGED or frame.format.is_rgb or frame.format.has_palette:
-            return None
+            return "auto"
         if self._parity:
-            return Colorspace.ITU601
+            return "bt601"
         if transfer_of(frame.color_trc, frame.color_primaries) is not None:
-            return Colorspace.BT2020
-        return Colorspace.ITU709 if frame.width >= 1280 or frame.height > 576 else Colorspace.ITU601
+            return "bt2020"
+        return "bt709" if frame.width >= 1280 or frame.height > 576 else "bt601"
 
     def _square(self, picture: Picture) -> tuple[int, int]:
         """(h, w) before rotation at which pixels are square: one side grows, so that no detail is lost."""
@@ -114,6 +112,20 @@ class Converter:
             self._say(logging.WARNING, message, self._name)
         keep = np.eye(2, dtype=bool) if straight >= crossed else ~np.eye(2, dtype=bool)
         return np.where(keep, np.where(matrix < 0, -1, 1), 0)
+
+
+def _graph(frame: av.VideoFrame, size: tuple[int, int], layout: str, matrix: str) -> Graph:
+    """A filter graph and not PyAV's reformatter, because it uses its memory again: fresh pages for each frame cost more
+    than the conversion."""
+    graph = Graph()
+    graph.threads = 1  # more only wait for each other when the network computes at the same time
+    h, w = size
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or Fraction(1, 1000)
+    )
+    scale = graph.add("scale", w=str(w), h=str(h), flags="bicubic", in_color_matrix=matrix, out_range="full")
+    graph.link_nodes(source, scale, graph.add("format", pix_fmts=layout), graph.add("buffersink")).configure()
+    return graph
 
 
 def _oriented(rgb: UInt8[np.ndarray, "h0 w0 3"], orientation: Int64[np.ndarray, "2 2"]) -> UInt8[np.ndarray, "h w 3"]:

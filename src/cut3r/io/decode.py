@@ -128,7 +128,7 @@ class Decoder:
             self._missing()
             self._failed_reads += 1
         except (av.error.FFmpegError, OSError) as error:
-            self._say(logging.WARNING, "%s broke off: %s", self._name, error.strerror)
+            self._say(logging.WARNING, "%s broke off: %s", self._name, why(error))
             return None
         if self._failed_reads > MAX_FAILED_READS:
             return None
@@ -222,6 +222,13 @@ def _choose(container: InputContainer, name: str, say: SaidOnce) -> VideoStream:
             chosen.height,
         )
     return chosen
+
+
+def why(error: av.error.FFmpegError | OSError) -> str:
+    """Without the address that FFmpeg's own text holds, and so without its password."""
+    if isinstance(error, av.error.ExitError):
+        return f"nothing came for {NETWORK_TIMEOUT_S:g} seconds"
+    return str(error.strerror)
 
 
 def how_to_convert(name: str) -> str:

@@ -156,8 +156,10 @@ def _open_file(path: Path, options: FrameOptions, skip: int) -> Capture:
     if page_count(path) > 1:
         return AnimationCapture(path, background=options.background)
     if not path.is_file() and (skip or options.max_frames is not None):
-        refused = "the run cannot be resumed" if skip else "no --max-frames can be spread over it; use --end or --every"
-        raise ValueError(f"{public_name(path)} is a pipe and is read only once, so {refused}, or save it as a file")
+        raise ValueError(
+            f"{public_name(path)} is a pipe and is read only once, so it can be neither resumed nor counted for "
+            "--max-frames; use --end or --every, or save it as a file first"
+        )
     return SequentialCapture(path, background=options.background, parity=options.parity)
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Float, UInt8, UInt16
 REFERENCE_NITS = 203.0
 PEAK_NITS = 1000.0  # what phones and most films are graded for; brighter PQ is cut off
 KNEE = 0.8  # of reference white
+BAND = 32  # rows at a time, which stay in the processor's cache
 
 # Chromaticities (x, y) of red, green and blue; all of them have the white point D65.
 _WHITE = (0.3127, 0.3290)
@@ -83,9 +84,15 @@ def transfer_of(color_trc: int, color_primaries: int) -> Transfer | None:
 def to_srgb(rgb: UInt16[np.ndarray, "h w 3"], transfer: Transfer, color_primaries: int) -> UInt8[np.ndarray, "h w 3"]:
     """Convert a full-range signal, 65535 at its top, to 8-bit sRGB with the primaries of BT.709."""
     to_light, to_code = _tables(transfer)
-    light = cv2.transform(to_light[rgb], _to_bt709(color_primaries))
-    np.clip(light, 0, transfer.peak, out=light)  # colours outside BT.709 have negative parts
-    return to_code[(np.sqrt(light) * _code_step(transfer)).astype(np.uint16)]
+    matrix, step = _to_bt709(color_primaries), _code_step(transfer)
+    out = np.empty(rgb.shape, np.uint8)
+    for top in range(0, len(rgb), BAND):
+        light = cv2.transform(to_light[rgb[top : top + BAND]], matrix)
+        np.clip(light, 0, transfer.peak, out=light)  # colours outside BT.709 have negative parts
+        np.sqrt(light, out=light)
+        light *= step
+        np.take(to_code, light.astype(np.uint16), out=out[top : top + BAND], mode="clip")
+    return out
 
 
 @cache

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from cut3r.io.convert import Converter
-from cut3r.io.decode import Decoder, Picture, SaidOnce, how_to_convert
+from cut3r.io.decode import Decoder, Picture, SaidOnce, how_to_convert, why
 from cut3r.io.images import WHITE
 from cut3r.io.webcam import Webcam
 
@@ -263,7 +263,7 @@ def _decoder(target: str | Path, name: str, say: SaidOnce) -> Decoder:
     try:
         return Decoder(target, name, say)
     except (av.error.FFmpegError, OSError) as error:
-        reason = str(error.strerror)  # without the address, which may hold a password
+        reason = why(error)
     if isinstance(target, str):
         raise ValueError(
             f"the stream {name} cannot be opened ({reason}); check the address, the network and the password"
