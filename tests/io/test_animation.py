@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cut3r.io import animation
 from cut3r.io.animation import AnimationCapture, page_count
 from cut3r.io.frames import FrameOptions, open_frames
 
@@ -55,6 +56,13 @@ def test_what_is_no_animation_has_one_page(tmp_path):
     (tmp_path / "b.gif").write_bytes(b"GIF89a and then nothing")
     for name in ("a.png", "b.gif", "missing.gif"):
         assert page_count(tmp_path / name) == 1
+
+
+def test_frames_of_an_absurd_size_are_refused(tmp_path, monkeypatch):
+    path = animate(tmp_path / "a.gif", pages(), duration=100)
+    monkeypatch.setattr(animation, "MAX_PIXELS", 90)
+    with pytest.raises(ValueError, match=r"a\.gif have 12x8 pixels, expected at most 90"):
+        AnimationCapture(path)
 
 
 def test_transparent_parts_lie_over_the_background(tmp_path):

@@ -10,12 +10,18 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, TiffImagePlugin
 
 from cut3r.io.images import WHITE
-from cut3r.io.video import RepeatableCapture, Stamp, public_name
+from cut3r.io.video import RepeatableCapture, Stamp, printable, public_name
 
 ANIMATED_FORMATS = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")  # not MPO, a photo with its preview
 PAUSE_S = 0.1  # how long browsers show a frame that names no time
 
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+MAX_PIXELS = 89_478_485  # of a frame; more are a mistake, or a bomb
+
+# What Pillow's decoders raise on damaged bytes; it documents no common base class.
+_DAMAGE = (
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error),
+    *(Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
 
 
 def page_count(path: Path) -> int:
@@ -25,26 +31,40 @@ def page_count(path: Path) -> int:
     try:
         with Image.open(path, formats=ANIMATED_FORMATS) as image:
             return len(_numbers(image))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, *_DAMAGE):
+    except _DAMAGE:
         return 1
 
 
 class AnimationCapture(RepeatableCapture):
-    """The frames of an animated picture with their times, transparency over `background`."""
+    """The frames of an animated picture with their times, transparency over `background`.
+
+    Raises:
+        ValueError: It cannot be opened, or its frames are too large.
+    """
 
     def __init__(self, path: Path, *, background: tuple[int, int, int] = WHITE) -> None:
         self._path, self._background = path, background
         self.name = public_name(path)
         self.live = False
-        self._image = Image.open(path, formats=ANIMATED_FORMATS)
+        try:
+            self._image = Image.open(path, formats=ANIMATED_FORMATS)
+        except _DAMAGE as error:
+            raise ValueError(
+                f"{printable(path)} cannot be opened ({error}); it is damaged: copy or export it again"
+            ) from error
         self._release = weakref.finalize(self, self._image.close)  # so that one may also be forgotten
+        w, h = self._image.size
+        if w * h > MAX_PIXELS:
+            raise ValueError(
+                f"the frames of {printable(path)} have {w}x{h} pixels, expected at most {MAX_PIXELS:,}; "
+                "it is damaged, or has to be made smaller first"
+            )
         self._numbers = _numbers(self._image)
         self.frame_count = self.announced = len(self._numbers)
         self._next_s = 0.0
         self._loaded = False
         self._load(0)
         self.fps = 1 / self._duration_s()
-        w, h = self._image.size
         self.description = f"{self.name}, {self.frame_count} frames of {w}x{h}"
 
     def reopen(self) -> "AnimationCapture":
