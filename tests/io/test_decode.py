@@ -167,7 +167,7 @@ def test_packets_that_cannot_be_decoded_do_not_end_the_video(tmp_path, caplog):
     frames = list(open_frames(path))
     assert len(frames) == 17
     assert frames[-1].time_s == pytest.approx(1.7)
-    assert "1 parts of a.mp4 are damaged and could not be decoded; their frames are missing" in caplog.text
+    assert "1 packets of a.mp4 could not be decoded; their frames are missing" in caplog.text
     kept = [frame.index for frame in open_frames(path, FrameOptions(skip_bad=True))]
     assert kept == [*range(7), *range(11, 17)]  # 8 to 11 built on the lost one
 

@@ -332,7 +332,7 @@ def _check_end(capture: Capture, options: FrameOptions, selected: int) -> None:
         )
     if capture.failed:
         logger.warning(
-            "%d parts of %s are damaged and could not be decoded; their frames are missing",
+            "%d packets of %s could not be decoded; their frames are missing",
             capture.failed,
             capture.name,
         )

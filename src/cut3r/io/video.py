@@ -42,7 +42,7 @@ class Capture(ABC):
         frame_count: How many frames will probably come; None when unknown.
         announced: How many frames the header promises, which may be wrong; None when it promises nothing.
         grabbed: Frames passed so far, so the index of the next one.
-        failed: Parts of the source so far that could not be decoded; their frames are missing.
+        failed: Packets of the source so far that could not be decoded; their frames are missing.
         advice: What to do when no frame comes.
     """
 
@@ -111,7 +111,7 @@ class SequentialCapture(RepeatableCapture):
     def grab(self) -> Stamp | None:
         with self._reading:
             self._picture = None if self._closed else self._video.decoder.read()
-            self.failed, self.announced = self._video.decoder.failed, self._video.decoder.announced
+            self.failed, self.announced = self._video.failed, self._video.decoder.announced
         if self._closed:  # while it was being read, and by a thread that could not wait for the end of that
             self.close()
             self._picture = None
@@ -180,6 +180,7 @@ class NewestFrameCapture(Capture):
                     self._arrived.notify()
                 index += 1
         finally:
+            self.failed = self._source.failed
             with self._arrived:
                 self._ended = True
                 self._arrived.notify()
@@ -203,6 +204,10 @@ class _Video:
         first = self.decoder.peek()
         size = "" if first is None else "{1}x{0} ".format(*self.rgb.size(first))
         self.description = f"{name}, {size}at {self.fps:.3g} fps"
+
+    @property
+    def failed(self) -> int:
+        return self.decoder.failed
 
 
 class _Clock:

@@ -17,6 +17,8 @@ class Webcam:
         ValueError: It cannot be opened.
     """
 
+    failed = 0  # OpenCV does not count
+
     def __init__(self, number: int) -> None:
         self._camera = _open(number)
         w, h = (int(self._camera.get(name)) for name in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
