@@ -20,6 +20,7 @@ ONLY_IN = {
     ),
     "accelerate": ("src/cut3r/training/", "eval/runner.py"),
     "viser": ("src/cut3r/viewer/",),
+    "av": ("src/cut3r/io/",),
     "cv2": ("src/cut3r/io/", "src/cut3r/viewer/", "src/cut3r/data/showcase.py"),
     "croco": ("src/cut3r/model/rope.py",),
     "evo": ("eval/",),

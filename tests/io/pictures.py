@@ -3,6 +3,7 @@
 import threading
 import time
 
+import av
 import cv2
 import numpy as np
 from PIL import Image
@@ -38,6 +39,70 @@ def write_video(path, count=12, fps=10, size=(48, 64), codec="mp4v"):
         picture[: h // 4] = 255
         writer.write(picture)
     writer.release()
+    return path
+
+
+def walk(count=12, size=(96, 128)):
+    """A camera that moves over coloured tiles, so that frames differ and a smeared one shows."""
+    h, w = size
+    tiles = np.random.default_rng(0).integers(30, 226, (32, 32, 3), dtype=np.uint8)
+    floor = np.kron(tiles, np.ones((16, 16, 1), np.uint8))
+    return [np.ascontiguousarray(floor[2 * k : 2 * k + h, 3 * k : 3 * k + w]) for k in range(count)]
+
+
+def encode(path, pictures, codec="libx264", pix_fmt="yuv420p", fps=10, container=None, **how):
+    """Write one track of video; see `encode_tracks`."""
+    return encode_tracks(path, [dict(pictures=pictures, codec=codec, pix_fmt=pix_fmt, fps=fps, **how)], container)
+
+
+def encode_tracks(path, tracks, container=None, title=None):
+    """Write tracks with PyAV, each with a key frame every six. What `_add_track` does not know goes to the encoder."""
+    with av.open(str(path), "w", format=container) as file:
+        if title is not None:
+            file.metadata["title"] = title
+        added = [_add_track(file, **track) for track in tracks]
+        for track, pictures, first_tick in added:
+            for tick, rgb in enumerate(pictures, first_tick):
+                frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
+                frame.pts, frame.time_base = tick, 1 / track.average_rate
+                file.mux(track.encode(frame))
+            file.mux(track.encode())
+    return path
+
+
+def _add_track(
+    file,
+    pictures,
+    codec="libx264",
+    pix_fmt="yuv420p",
+    fps=10,
+    options=None,
+    disposition=None,
+    first_tick=0,
+    **properties,
+):
+    quality = {"libx264": {"qp": "10", "preset": "ultrafast"}, "mpeg4": {"qscale": "2"}}.get(codec, {})
+    track = file.add_stream(codec, rate=fps, options={**quality, **(options or {})})
+    track.height, track.width = pictures[0].shape[:2]
+    track.pix_fmt = pix_fmt
+    track.codec_context.gop_size = 6
+    if disposition is not None:
+        track.disposition = disposition
+    for name, value in properties.items():
+        setattr(track.codec_context, name, value)
+    return track, pictures, first_tick
+
+
+def packets_of(path):
+    """(offset in the file, size) of each packet."""
+    with av.open(str(path)) as file:
+        return [(packet.pos, packet.size) for packet in file.demux(video=0) if packet.size]
+
+
+def overwrite(path, start, size, byte=None):
+    data = bytearray(path.read_bytes())
+    data[start : start + size] = byte * size if byte else np.random.default_rng(0).bytes(size)
+    path.write_bytes(data)
     return path
 
 

@@ -1,14 +1,16 @@
 import logging
+import os
+import threading
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from cut3r.io import frames, video
+from cut3r.io import frames, video, webcam
 from cut3r.io.frames import Frame, FrameOptions, SortOrder, open_frames
 from cut3r.io.images import write_image
-from tests.io.pictures import STORED, FakeCamera, save, write_video
+from tests.io.pictures import STORED, FakeCamera, encode, save, walk, write_video
 
 
 def photos(folder, count=5, bad=()):
@@ -190,8 +192,8 @@ def test_a_whole_video_ends_without_a_warning(tmp_path, caplog):
 
 def test_max_frames_of_a_video_trusts_the_frames_and_not_the_header(tmp_path, monkeypatch):
     class Boasting(video.SequentialCapture):
-        def __init__(self, target):
-            super().__init__(target)
+        def __init__(self, target, **how):
+            super().__init__(target, **how)
             self.frame_count = 1000
 
     monkeypatch.setattr(frames, "SequentialCapture", Boasting)
@@ -256,9 +258,36 @@ def test_sorting_is_an_option(tmp_path):
 
 
 @pytest.fixture
+def pipe(tmp_path, monkeypatch):
+    """A pipe with a clip of five frames behind it."""
+    path = tmp_path / "p.ts"
+    os.mkfifo(path)
+    clip = encode(tmp_path / "clip.ts", walk(5), container="mpegts").read_bytes()
+    writer = threading.Thread(target=lambda: path.write_bytes(clip), daemon=True)
+    writer.start()
+    monkeypatch.setattr(frames, "find_images", lambda source, options: source)
+    return path
+
+
+def test_a_video_may_come_through_a_pipe(pipe):
+    stream = open_frames(pipe, FrameOptions(every=2))
+    assert stream.live
+    assert stream.fingerprint is None
+    assert stream.expected is None
+    assert stream.description == "pipe p.ts, 128x96 at 10 fps"
+    assert [frame.name for frame in stream] == ["p.ts#000000", "p.ts#000002", "p.ts#000004"]
+
+
+@pytest.mark.parametrize(("options", "skip"), [(FrameOptions(), 3), (FrameOptions(max_frames=3), 0)])
+def test_what_needs_a_second_reading_of_a_pipe_is_refused(pipe, options, skip):
+    with pytest.raises(ValueError, match=r"p\.ts is a pipe and is read only once.*use --end or --every, or save it"):
+        open_frames(pipe, options, skip=skip)
+
+
+@pytest.fixture
 def camera(monkeypatch):
     fake = FakeCamera()
-    monkeypatch.setattr(video, "_open", lambda target: fake)
+    monkeypatch.setattr(webcam, "_open", lambda number: fake)
     return fake
 
 

@@ -2,6 +2,7 @@ import contextlib
 import functools
 import http.server
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -12,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from cut3r.io import video
+from cut3r.io import decode, webcam
 from cut3r.io.video import NewestFrameCapture, SequentialCapture, is_stream, open_stream, public_name
-from tests.io.pictures import FakeCamera, write_video
+from tests.io.pictures import FakeCamera, encode, walk, write_video
 
 
 def drain(capture):
@@ -35,21 +36,9 @@ def test_time_stamps_belong_to_their_frames(tmp_path):
     assert capture.grabbed == capture.frame_count == 12
 
 
-def test_a_file_without_time_stamps_is_timed_by_its_rate(tmp_path, monkeypatch):
-    class Timeless:
-        left = 3
-
-        def grab(self):
-            self.left -= 1
-            return self.left >= 0
-
-        def get(self, name):
-            return 25.0 if name == cv2.CAP_PROP_FPS else 0.0
-
-    monkeypatch.setattr(video, "_open", lambda target: Timeless())
-    capture = SequentialCapture(tmp_path / "raw.h264")
-    assert [stamp.time_s for stamp in drain(capture)] == pytest.approx([0, 0.04, 0.08])
-    assert capture.frame_count is None
+def test_a_file_without_time_stamps_is_timed_by_its_rate(tmp_path):
+    path = encode(tmp_path / "raw.h264", walk(3), fps=25, container="h264")
+    assert [stamp.time_s for stamp in drain(SequentialCapture(path))] == pytest.approx([0, 0.04, 0.08])
 
 
 def test_rotation_metadata_is_applied(tmp_path):
@@ -160,10 +149,61 @@ def test_every_frame_of_an_http_stream_arrives(tmp_path):
         capture.close()
 
 
+@contextlib.contextmanager
+def sent(data):
+    """A server that sends data, a little at a time, and then says nothing more."""
+    server = socket.create_server(("127.0.0.1", 0))
+    done = threading.Event()
+
+    def serve():
+        with contextlib.suppress(OSError), server.accept()[0] as connection:
+            for start in range(0, len(data), 1880):
+                connection.sendall(data[start : start + 1880])
+                time.sleep(0.002)
+            done.wait()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"tcp://me:secret@127.0.0.1:{server.getsockname()[1]}"
+    finally:
+        done.set()
+        thread.join()
+        server.close()
+
+
+def test_a_network_camera_that_falls_silent_ends_its_stream(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(decode, "NETWORK_TIMEOUT_S", 0.5)
+    with sent(encode(tmp_path / "a.ts", walk(30), container="mpegts").read_bytes()) as address:
+        capture = open_stream(address)
+        indices = [stamp.index for stamp in drain(capture)]
+        assert capture.retrieve().shape == (96, 128, 3)
+        capture.close()
+    assert indices[-1] == 29
+    assert indices == sorted(set(indices))
+    assert "broke off: nothing came for 0.5 seconds" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_server_that_says_nothing_is_named_without_its_password(monkeypatch):
+    monkeypatch.setattr(decode, "NETWORK_TIMEOUT_S", 0.3)
+    with sent(b"") as address, pytest.raises(ValueError, match=r"cannot be opened \(nothing came for") as error:
+        open_stream(address)
+    assert "secret" not in str(error.value)
+    assert error.value.__context__ is None
+
+
+def test_a_network_stream_may_be_forgotten_at_the_end_of_the_program(tmp_path):
+    with sent(50 * encode(tmp_path / "a.ts", walk(30), container="mpegts").read_bytes()) as address:
+        program = f"from cut3r.io.video import open_stream\nprint(open_stream({address!r}).grab().index >= 0)"
+        result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "True\n", "")
+
+
 @pytest.fixture
 def camera(monkeypatch):
     fake = FakeCamera()
-    monkeypatch.setattr(video, "_open", lambda target: fake)
+    monkeypatch.setattr(webcam, "_open", lambda number: fake)
     return fake
 
 

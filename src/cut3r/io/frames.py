@@ -19,10 +19,20 @@ from types import TracebackType
 import numpy as np
 from jaxtyping import UInt8
 
-from cut3r.io.images import GreyScale, UnreadableImageError, read_image
+from cut3r.io.animation import AnimationCapture
+from cut3r.io.images import GreyScale, UnreadableImageError, page_count, read_image
 from cut3r.io.selection import FrameOptions, Selector, SortOrder, spread
 from cut3r.io.sources import find_images
-from cut3r.io.video import Capture, SequentialCapture, Stamp, is_stream, open_stream, public_name
+from cut3r.io.video import (
+    Capture,
+    NewestFrameCapture,
+    RepeatableCapture,
+    SequentialCapture,
+    Stamp,
+    is_stream,
+    open_stream,
+    public_name,
+)
 
 __all__ = ["Frame", "FrameOptions", "FrameStream", "SortOrder", "open_frames"]
 
@@ -31,7 +41,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture of a stream, upright (EXIF and video rotation applied), sRGB.
+    """One picture of a stream as it is meant to be seen: upright, not mirrored, sRGB.
+
+    Its pixels are square: where those of a video are not, the picture is wider or higher than the coded one, and
+    whatever counts "pixels of the original" (`intrinsics_original`, `original_size`) counts the pixels of `rgb`.
 
     `index` is the position in the source before any selection, from 0. `time_s` is the presentation time in seconds
     since the first frame of the source, None for photos. `name` is a file name, or like "kitchen.mp4#000123".
@@ -126,8 +139,8 @@ def open_frames(
 
     Args:
         source: A folder of images, a list of images, a glob pattern, a text file with one path per line (relative to
-            it), one image, a video file, "camera:0", or a URL (rtsp, http, ...). A path that exists is never taken for
-            a pattern.
+            it), one image, a video file, an animated image or one with several pages, a pipe that a video comes
+            through, "camera:0", or a URL (rtsp, http, ...). A path that exists is never taken for a pattern.
         options: Selection and decoding; all frames in natural order by default.
         skip: Leave out the first so many frames that would otherwise be given, to resume a run. Cheap: photos are not
             decoded and frames of a video not converted, except with skip_bad, where it must be known which ones count.
@@ -138,7 +151,7 @@ def open_frames(
         FileNotFoundError: No such file or folder, or a pattern without a match.
         ValueError: A source without images, a video that cannot be opened, a selection that the source cannot do.
             While iterating: a frame that cannot be read, unless `options.skip_bad`; a selection that starts after the
-            end of a video.
+            end of a video. Frames that are damaged but can be read are counted and used, unless `options.skip_bad`.
     """
     options = options or FrameOptions()
     bad = _BadFrames(options.skip_bad, check)
@@ -152,8 +165,19 @@ def open_frames(
         return _capture_stream(open_stream(source), options, skip, bad)
     found = find_images(source, options)
     if isinstance(found, Path):
-        return _capture_stream(SequentialCapture(found), options, skip, bad, files=[found])
+        return _capture_stream(_open_file(found, options, skip), options, skip, bad, files=[found])
     return _photo_stream(found, options, skip, bad)
+
+
+def _open_file(path: Path, options: FrameOptions, skip: int) -> Capture:
+    if page_count(path) > 1:
+        return AnimationCapture(path, background=options.background)
+    if not path.is_file() and (skip or options.max_frames is not None):
+        raise ValueError(
+            f"{public_name(path)} is a pipe and is read only once, so it can be neither resumed nor counted for "
+            "--max-frames; use --end or --every, or save it as a file first"
+        )
+    return SequentialCapture(path, background=options.background, parity=options.parity)
 
 
 def fingerprint(files: Sequence[Path]) -> str:
@@ -171,11 +195,12 @@ def fingerprint(files: Sequence[Path]) -> str:
 
 @dataclass
 class _BadFrames:
-    """Counts unreadable frames where that is allowed."""
+    """Counts unreadable frames where that is allowed, and damaged ones."""
 
     allowed: bool
     check: Callable[[Frame], None] | None
     skipped: list[str] = field(default_factory=list)
+    damaged: int = 0  # used all the same
 
     def accepts(self, frame: Frame) -> bool:
         try:
@@ -185,6 +210,16 @@ class _BadFrames:
             self.report(frame.name, str(error))
             return False
         return True
+
+    def accepts_damage(self, name: str, stamp: Stamp) -> bool:
+        """Damaged frames are left out where that is allowed; elsewhere they are used, with a warning."""
+        if stamp.damaged and self.allowed:
+            self.report(name, f"frame {name} is damaged")
+        elif stamp.damaged:
+            self.damaged += 1
+            if self.damaged == 1:
+                logger.warning("frame %s is damaged and used all the same; --skip-bad leaves such frames out", name)
+        return not (stamp.damaged and self.allowed)
 
     def report(self, name: str, reason: str) -> None:
         if not self.allowed:
@@ -252,17 +287,23 @@ def _captured(capture: Capture, options: FrameOptions, skip: int, bad: _BadFrame
     stamps = _select(capture, options)
     if options.max_frames is not None:
         stamps = _at(_positions(capture, options, options.max_frames), stamps)
-    for stamp in stamps:
-        name = f"{capture.name}#{stamp.index:06d}"
-        if skip and not bad.allowed:
-            skip -= 1
-        elif (rgb := capture.retrieve()) is None:
-            bad.report(name, f"frame {stamp.index} of {capture.name} cannot be decoded")
-        elif bad.accepts(frame := Frame(rgb, stamp.index, stamp.time_s, name)):
-            if skip:
+    try:
+        for stamp in stamps:
+            name = f"{capture.name}#{stamp.index:06d}"
+            if skip and not bad.allowed:
                 skip -= 1
-            else:
-                yield frame
+            elif not bad.accepts_damage(name, stamp):
+                continue
+            elif (rgb := capture.retrieve()) is None:
+                bad.report(name, f"frame {stamp.index} of {capture.name} cannot be decoded")
+            elif bad.accepts(frame := Frame(rgb, stamp.index, stamp.time_s, name)):
+                if skip:
+                    skip -= 1
+                else:
+                    yield frame
+    finally:
+        if bad.damaged > 1:
+            logger.warning("%d frames of %s are damaged and were used all the same", bad.damaged, capture.name)
 
 
 def _select(capture: Capture, options: FrameOptions) -> Iterator[Stamp]:
@@ -291,7 +332,7 @@ def _positions(capture: Capture, options: FrameOptions, max_frames: int) -> Sequ
     """
     if capture.live:
         return range(max_frames)
-    assert isinstance(capture, SequentialCapture)
+    assert isinstance(capture, RepeatableCapture)
     logger.info("counting the frames of %s, to choose %d of them evenly", capture.name, max_frames)
     counter = capture.reopen()
     try:
@@ -303,20 +344,26 @@ def _positions(capture: Capture, options: FrameOptions, max_frames: int) -> Sequ
 def _check_end(capture: Capture, options: FrameOptions, selected: int) -> None:
     """Tell a selection that missed the source, a source that broke off and a normal end from each other."""
     if capture.grabbed == 0:
-        raise ValueError(f"{capture.name} was opened but no frame of it can be decoded; try to play or re-encode it")
+        raise ValueError(f"{capture.name} was opened but no frame of it can be decoded; {capture.advice}")
     if selected == 0:
         raise ValueError(
             f"the selection starts at frame {options.start}, but {capture.name} has only {capture.grabbed}"
         )
-    announced = min(capture.frame_count or 0, options.end or sys.maxsize)
+    if capture.failed:
+        logger.warning(
+            "%d packets of %s could not be decoded; their frames are missing",
+            capture.failed,
+            capture.name,
+        )
+    announced = min(capture.announced or 0, options.end or sys.maxsize)
     if capture.grabbed < announced:
         logger.warning(
             "%s announces %d frames but only %d could be decoded; it is damaged, or its header is wrong",
             capture.name,
-            capture.frame_count,
+            capture.announced,
             capture.grabbed,
         )
-    if capture.live and (options.end is None or capture.grabbed < options.end):
+    if isinstance(capture, NewestFrameCapture) and (options.end is None or capture.grabbed < options.end):
         logger.warning("%s ended after %d frames", capture.name, capture.grabbed)
 
 

@@ -44,8 +44,14 @@ class GreyScale:
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = [paths[i * (len(paths) - 1) // (SAMPLES - 1)] for i in range(SAMPLES)] if paths else []
-        self._paths = list(dict.fromkeys(self._paths))
+        self._samples = _spread([(path, 0) for path in paths])
+
+    @classmethod
+    def of_pages(cls, path: Path, numbers: Sequence[int]) -> "GreyScale":
+        """The same for the pages of one file."""
+        scale = cls([])
+        scale._samples = _spread([(path, number) for number in numbers])
+        return scale
 
     def range_for(self, path: Path, values: Shaped[np.ndarray, "h w"]) -> GreyRange:
         """The range of the source; of the picture alone where no sampled one is deep grey."""
@@ -56,7 +62,7 @@ class GreyScale:
 
     @functools.cached_property
     def _measured(self) -> GreyRange | None:
-        samples = (values for path in self._paths if (values := _deep_values(path)) is not None)
+        samples = (values for path, page in self._samples if (values := _deep_values(path, page)) is not None)
         try:
             return grey_range(samples)
         except ValueError:  # none is deep grey, or readable
@@ -101,9 +107,16 @@ def deep_values(image: Image.Image) -> Shaped[np.ndarray, "h w"]:
     return values.view(np.uint32) if image.mode == "I" and unsigned else values  # Pillow's integers are signed
 
 
-def _deep_values(path: Path) -> Shaped[np.ndarray, "h w"] | None:
+def _spread(pictures: Sequence[tuple[Path, int]]) -> list[tuple[Path, int]]:
+    if not pictures:
+        return []
+    return list(dict.fromkeys(pictures[i * (len(pictures) - 1) // (SAMPLES - 1)] for i in range(SAMPLES)))
+
+
+def _deep_values(path: Path, page: int) -> Shaped[np.ndarray, "h w"] | None:
     try:
         with open_picture(path) as image:
+            image.seek(page)
             return np.array(deep_values(image)) if is_deep(image) else None
     except (UnreadableImageError, OSError):  # said when its turn comes
         return None

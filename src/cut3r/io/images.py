@@ -98,18 +98,17 @@ def read_image(
     """
     path = Path(path)
     with open_picture(path) as image:
-        if (pages := _pages(image)) > 1:
+        if (pages := len(page_numbers(image))) > 1:
             _say_first_page(path, pages)
         reduction = 1 if parity else _reduction(image.width * image.height)
         full_size = image.size
         if reduction > 1 and image.format == "JPEG":  # which can be decoded small
             image.draft(None, _reduced(full_size, reduction))
         image.load()
-        rgb = _to_rgb_as_original(image) if parity else _to_rgb(image, background, path, grey)
+        rgb = _to_rgb_as_original(image) if parity else to_rgb(image, background, path, grey)
         if reduction > 1 and image.size == full_size:
             rgb = rgb.reduce(reduction)
-        method = _TRANSPOSE.get(orientation(image))
-        upright = np.array(rgb if method is None else rgb.transpose(method))
+        upright = turn_upright(rgb, orientation(image))
         if reduction > 1:
             _say_reduced(path, reduction, upright)
         return upright
@@ -126,7 +125,7 @@ def page_count(path: str | Path) -> int:
         return 1
     try:
         with open_picture(path) as image:
-            return _pages(image)
+            return len(page_numbers(image))
     except UnreadableImageError:
         return 1
 
@@ -162,7 +161,8 @@ def resize(
     return np.array(Image.fromarray(rgb).resize((w, h), filters[resampling]))
 
 
-def _to_rgb(image: Image.Image, background: tuple[int, int, int], path: Path, grey: GreyScale | None) -> Image.Image:
+def to_rgb(image: Image.Image, background: tuple[int, int, int], path: Path, grey: GreyScale | None) -> Image.Image:
+    """Blend a decoded picture over the background, and scale deep grey: what `read_image` does, for one page."""
     if is_deep(image):
         values = deep_values(image)
         chosen = (grey or GreyScale([])).range_for(path, values)
@@ -189,15 +189,21 @@ def _reduced(size: tuple[int, int], factor: int) -> tuple[int, int]:
     return max(size[0] // factor, 1), max(size[1] // factor, 1)
 
 
-def _pages(image: Image.Image) -> int:
+def turn_upright(rgb: Image.Image, orientation: int) -> UInt8[np.ndarray, "h w 3"]:
+    """Turn and mirror as EXIF's orientation (1 to 8) says."""
+    method = _TRANSPOSE.get(orientation)
+    return np.array(rgb if method is None else rgb.transpose(method))
+
+
+def page_numbers(image: Image.Image) -> list[int]:
+    """Where the pages of an open picture are; reduced copies and masks inside a TIFF are none."""
     if image.format not in _WITH_PAGES:
-        return 1
-    if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        return int(getattr(image, "n_frames", 1))
-    if image.n_frames == 1:
-        return 1
+        return [0]
+    numbers = list(range(getattr(image, "n_frames", 1)))
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or len(numbers) == 1:
+        return numbers
     try:
-        return max(sum(_is_page(image, number) for number in range(image.n_frames)), 1)
+        return [number for number in numbers if _is_page(image, number)] or [0]
     finally:
         image.seek(0)
 

@@ -1,54 +1,60 @@
-"""Video files, webcams and network streams, read strictly forwards through OpenCV.
+"""Video files, webcams and network streams, read strictly forwards."""
 
-Never by seeking: it is slow and, for some codecs, lands on another frame. Rotation metadata is applied by OpenCV.
-"""
-
-import contextlib
 import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-import cv2
+import av
 import numpy as np
 from jaxtyping import UInt8
 
-DEFAULT_FPS = 30.0  # when a container names no plausible rate
-NETWORK_TIMEOUT_S = 10.0  # to connect, and to wait for a frame
+from cut3r.io.convert import Converter
+from cut3r.io.decode import Decoder, Picture, SaidOnce, how_to_convert, why
+from cut3r.io.images import WHITE
+from cut3r.io.webcam import Webcam
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """Where a frame stands in its source: index from 0, presentation time in seconds after the first frame."""
+    """Where a frame stands in its source: index from 0, presentation time in seconds after the first frame.
+
+    `damaged`: the decoder had to guess part of it, or of a frame that it builds on.
+    """
 
     index: int
     time_s: float
+    damaged: bool = False
 
 
 class Capture(ABC):
     """A source that only goes forwards: `grab` moves to the next frame, `retrieve` gives its pixels.
 
     Attributes:
+        name: For logs and frames, without secrets.
+        description: One line for people.
+        fps: Of the container, or a guess.
         live: No known end, and opening it again gives other frames.
-        frame_count: What the container announces, which may be wrong; None when it announces nothing.
+        frame_count: How many frames will probably come; None when unknown.
+        announced: How many frames the header promises, which may be wrong; None when it promises nothing.
         grabbed: Frames passed so far, so the index of the next one.
+        failed: Packets of the source so far that could not be decoded; their frames are missing.
+        advice: What to do when no frame comes.
     """
 
-    def __init__(self, target: str | Path | int, *, live: bool) -> None:
-        self._capture = _open(target)
-        self.name = public_name(target)
-        self.live = live
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = fps if 0 < fps <= 1000 else DEFAULT_FPS
-        w, h = (int(self._capture.get(name)) for name in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        self.description = f"{'live ' if live else ''}{self.name}, {w}x{h} at {self.fps:.3g} fps"
-        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.frame_count = count if count > 0 and not live else None
-        self.grabbed = 0
+    name: str
+    description: str
+    fps: float
+    live: bool
+    frame_count: int | None = None
+    announced: int | None = None
+    grabbed: int = 0
+    failed: int = 0
+    advice: str = "try to play or re-encode it"
 
     @abstractmethod
     def grab(self) -> Stamp | None:
@@ -62,35 +68,68 @@ class Capture(ABC):
     def close(self) -> None: ...
 
 
-class SequentialCapture(Capture):
-    """Every frame of a video file, or of a stream that waits for its reader (http)."""
+class RepeatableCapture(Capture):
+    """A source that can be read again, unless it is `live`."""
 
-    def __init__(self, target: str | Path) -> None:
-        super().__init__(target, live=isinstance(target, str))
+    @abstractmethod
+    def reopen(self) -> "RepeatableCapture":
+        """The same source once more, from its first frame."""
+
+
+class SequentialCapture(RepeatableCapture):
+    """Every frame of a video file, of a pipe, or of a stream that waits for its reader (http).
+
+    It may be closed from another thread than the one that reads it.
+    """
+
+    def __init__(
+        self,
+        target: str | Path,
+        *,
+        background: tuple[int, int, int] = WHITE,
+        parity: bool = False,
+        say: SaidOnce | None = None,
+    ) -> None:
+        self._arguments: dict[str, Any] = {"background": background, "parity": parity, "say": say or SaidOnce()}
         self._target = target
-        self._time_s = 0.0
+        self.name = public_name(target)
+        self._video = _Video(target, **self._arguments)
+        self.fps = self._video.fps
+        self.is_pipe = isinstance(target, Path) and not target.is_file()
+        self.live = isinstance(target, str) or self.is_pipe
+        self.description = f"{'pipe ' if self.is_pipe else 'live ' if self.live else ''}{self._video.description}"
+        self.frame_count = None if self.live else self._video.decoder.expected
+        self.advice = f"its codec is {self._video.decoder.codec}; {how_to_convert(self.name)}"
+        self._picture: Picture | None = None
+        self._clock = _Clock(self.fps)
+        self._reading = threading.Lock()
+        self._closed = False
 
     def reopen(self) -> "SequentialCapture":
-        """The same source once more, from its first frame."""
-        return SequentialCapture(self._target)
+        return SequentialCapture(self._target, **self._arguments)
 
     def grab(self) -> Stamp | None:
-        if not self._capture.grab():
+        with self._reading:
+            self._picture = None if self._closed else self._video.decoder.read()
+            self.failed, self.announced = self._video.failed, self._video.decoder.announced
+        if self._closed:  # while it was being read, and by a thread that could not wait for the end of that
+            self.close()
+            self._picture = None
+        if self._picture is None:
             return None
-        # Asked for after grab(), it is the stamp of the frame that was grabbed; before, of the one before it.
-        time_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if self.grabbed > 0 and time_s <= self._time_s:  # a container without time stamps, such as raw H.264
-            time_s = self._time_s + 1 / self.fps
-        self._time_s = time_s
         self.grabbed += 1
-        return Stamp(self.grabbed - 1, time_s)
+        return Stamp(self.grabbed - 1, self._clock(self._picture.time_s), self._picture.damaged)
 
     def retrieve(self) -> UInt8[np.ndarray, "h w 3"] | None:
-        decoded, bgr = self._capture.retrieve()
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB) if decoded else None
+        return None if self._picture is None else self._video.rgb(self._picture)
 
     def close(self) -> None:
-        self._capture.release()
+        self._closed = True
+        if self._reading.acquire(timeout=1):  # FFmpeg dies when it is closed while it reads
+            try:
+                self._video.close()
+            finally:
+                self._reading.release()
 
 
 class NewestFrameCapture(Capture):
@@ -101,10 +140,14 @@ class NewestFrameCapture(Capture):
     """
 
     def __init__(self, target: str | int) -> None:
-        super().__init__(target, live=True)
+        self.name = public_name(target)
+        self.live = True
+        self._source: _Video | Webcam = Webcam(target) if isinstance(target, int) else _Video(target)
+        self.fps = self._source.fps
+        self.description = f"live {self._source.description}"
         self._arrived = threading.Condition()
-        self._newest: tuple[Stamp, np.ndarray] | None = None  # waiting to be taken
-        self._current: np.ndarray | None = None  # taken by grab()
+        self._newest: tuple[Stamp, Any] | None = None  # waiting to be taken
+        self._current: Any = None  # taken by grab()
         self._ended = False
         self._thread = threading.Thread(target=self._read, name="newest-frame", daemon=True)
         self._thread.start()
@@ -119,7 +162,7 @@ class NewestFrameCapture(Capture):
         return stamp
 
     def retrieve(self) -> UInt8[np.ndarray, "h w 3"] | None:
-        return None if self._current is None else cv2.cvtColor(self._current, cv2.COLOR_BGR2RGB)
+        return None if self._current is None else self._source.rgb(self._current)
 
     def close(self) -> None:
         self._ended = True
@@ -128,21 +171,60 @@ class NewestFrameCapture(Capture):
     def _read(self) -> None:
         index, start_s = 0, None
         try:
-            while not self._ended:
-                delivered, bgr = self._capture.read()
-                if not delivered:
-                    break
+            while not self._ended and (picture := self._source.read()) is not None:
                 now_s = time.monotonic()
                 start_s = now_s if start_s is None else start_s
+                damaged = isinstance(picture, Picture) and picture.damaged
                 with self._arrived:
-                    self._newest = (Stamp(index, now_s - start_s), bgr)
+                    self._newest = (Stamp(index, now_s - start_s, damaged), picture)
                     self._arrived.notify()
                 index += 1
         finally:
+            self.failed = self._source.failed
             with self._arrived:
                 self._ended = True
                 self._arrived.notify()
-            self._capture.release()
+            self._source.close()
+
+
+class _Video:
+    """A decoder and the converter of its pictures."""
+
+    def __init__(
+        self,
+        target: str | Path,
+        background: tuple[int, int, int] = WHITE,
+        parity: bool = False,
+        say: SaidOnce | None = None,
+    ) -> None:
+        name, say = public_name(target), say or SaidOnce()
+        self.decoder = _decoder(target, name, say)
+        self.rgb = Converter(name, say, background, parity=parity)
+        self.read, self.close, self.fps = self.decoder.read, self.decoder.close, self.decoder.fps
+        first = self.decoder.peek()
+        size = "" if first is None else "{1}x{0} ".format(*self.rgb.size(first))
+        self.description = f"{name}, {size}at {self.fps:.3g} fps"
+
+    @property
+    def failed(self) -> int:
+        return self.decoder.failed
+
+
+class _Clock:
+    """Seconds after the first frame, always rising: what has no time stamp, such as raw H.264, is timed by its rate."""
+
+    def __init__(self, fps: float) -> None:
+        self._step_s = 1 / fps
+        self._origin_s: float | None = None
+        self._last_s: float | None = None
+
+    def __call__(self, time_s: float | None) -> float:
+        if self._last_s is None:
+            self._origin_s, self._last_s = time_s, 0.0
+            return 0.0
+        now_s = None if time_s is None or self._origin_s is None else time_s - self._origin_s
+        self._last_s = now_s if now_s is not None and now_s > self._last_s else self._last_s + self._step_s
+        return self._last_s
 
 
 def is_stream(source: str) -> bool:
@@ -171,44 +253,27 @@ def public_name(target: str | Path | int) -> str:
     if isinstance(target, int):
         return f"camera:{target}"
     if isinstance(target, Path):
-        return target.name
+        return printable(target.name)
     url = urlsplit(target)
     port = f":{url.port}" if url.port else ""
     return f"{url.scheme}://{url.hostname or ''}{port}{url.path}"
 
 
-def _open(target: str | Path | int) -> cv2.VideoCapture:
-    with _quiet():
-        if isinstance(target, int):
-            capture = cv2.VideoCapture(target)
-        else:
-            # FFmpeg by name: left to choose, OpenCV takes "frame_01.jpg" for an image sequence.
-            timeout_ms = int(1000 * NETWORK_TIMEOUT_S)
-            timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
-            capture = cv2.VideoCapture(str(target), cv2.CAP_FFMPEG, timeouts if isinstance(target, str) else [])
-    if not capture.isOpened():
-        raise ValueError(_why_not_open(target))
-    return capture
+def printable(path: str | Path) -> str:
+    """The path with a question mark in place of each byte that is not UTF-8, which no log or text file could take."""
+    return os.fsencode(path).decode(errors="replace")
 
 
-def _why_not_open(target: str | Path | int) -> str:
-    if isinstance(target, int):
-        return f"camera:{target} cannot be opened; check that it is plugged in, not in use, and that you may read it"
-    if isinstance(target, str):
-        return f"the stream {public_name(target)} cannot be opened; check the address, the network and the password"
-    return (
-        f"{target} cannot be opened as a video; it is damaged, cut off before its index was written, or of a kind that "
-        "FFmpeg does not know: try to play or re-encode it"
-    )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep OpenCV and FFmpeg from writing to stderr: our own errors say it better."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read by OpenCV when it first opens a video
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+def _decoder(target: str | Path, name: str, say: SaidOnce) -> Decoder:
     try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
+        return Decoder(target, name, say)
+    except (av.error.FFmpegError, OSError) as error:
+        reason = why(error)
+    if isinstance(target, str):
+        raise ValueError(
+            f"the stream {name} cannot be opened ({reason}); check the address, the network and the password"
+        )
+    raise ValueError(
+        f"{printable(target)} cannot be opened as a video ({reason}); it is damaged, cut off before its index was "
+        "written, or of a kind that FFmpeg does not know: try to play or re-encode it"
+    )
