@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from cut3r.data.dataset import READ_ERRORS, MultiViewDataset, NoScenesError
+from cut3r.data.dataset import MultiViewDataset, NoScenesError
 from cut3r.data.datasets import DATASETS
+from cut3r.data.layout import READ_ERRORS
 from cut3r.data.sampling import Scene
 from cut3r.data.transforms import principal_window
 from datasets_preprocess.runner import read_records, require_rigid

@@ -107,7 +107,7 @@ def test_the_test_scans_are_a_hundred(tmp_path):
 
 def test_a_line_of_scannet_has_sixteen_numbers(tmp_path):
     write(tmp_path / "pose.txt", "1 2 3\n")
-    with pytest.raises(ValueError, match="line 1 is not the 16 numbers"):
+    with pytest.raises(ValueError, match="line 1: 3 numbers; expected 16"):
         scannet.read_cameras(tmp_path / "pose.txt")
 
 
