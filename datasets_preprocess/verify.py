@@ -33,7 +33,9 @@ class Verification:
                 "SCENE converts a scene again in any case"
             )
         if self.without_depth:
-            lines.append(f"  {len(self.without_depth)} frames show no depth at all, first {self.without_depth[0]}")
+            lines.append(
+                f"  frames that show no depth at all: {len(self.without_depth)}, first {self.without_depth[0]}"
+            )
         return "\n".join(lines)
 
 

@@ -193,7 +193,7 @@ def coverage(result: dict[str, Any]) -> str:
             )
     for kind, said in NOT_COUNTED.items():
         if count := result.get("not_counted", {}).get(kind):
-            text += f"; {count} {said} not counted"
+            text += f"; {said}, not counted: {count}"
     return text
 
 

@@ -51,7 +51,7 @@ def test_a_pose_that_is_no_rotation_is_an_unknown_camera(room, tmp_path, caplog,
     assert result["coverage"]["failed"] == {}
     assert "1 of 6 cameras are not known" in caplog.text
     assert "frame-000002.color.png" in caplog.text
-    assert "1 frames of unknown cameras not counted" in summary_table(result)
+    assert "frames of unknown cameras, not counted: 1" in summary_table(result)
     metrics = next(iter(result["summary"].values()))
     assert metrics["ate" if protocol == "relpose" else "acc"]["headline"] < 1e-3
 
@@ -99,7 +99,7 @@ def test_a_picture_without_truth_does_not_count(room, tmp_path, caplog):
     assert metrics["median"] == pytest.approx(np.median(others))
     assert min(others) > 0
     assert "1 of 6 pictures have no true depth and do not count" in caplog.text
-    assert "1 pictures without true depth not counted" in summary_table(result)
+    assert "pictures without true depth, not counted: 1" in summary_table(result)
 
 
 class EvaluatedItems:

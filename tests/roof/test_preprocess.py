@@ -229,7 +229,7 @@ def test_frames_that_show_no_depth_are_said_but_may_be_right(tmp_path):
     run(CONVERTERS["co3d"], tmp_path / "raw", tmp_path / "out")
     verification = verify("co3d", tmp_path / "out")
     assert verification.problems == []
-    assert "1 frames show no depth at all, first apple/102_5_6/frame000007" in str(verification)
+    assert "frames that show no depth at all: 1, first apple/102_5_6/frame000007" in str(verification)
 
 
 def copy_category(raw, name):

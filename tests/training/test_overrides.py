@@ -52,6 +52,11 @@ def test_paths_and_text_reach_hydra_as_they_stand(name, value):
     assert override.value() == value
 
 
+def test_bytes_that_are_no_text_are_refused():
+    with pytest.raises(ValueError, match=r"paths\.root is '/\\udcff', which is no text"):
+        quote_text_settings(["paths.root=/\udcff"], TrainConfig)
+
+
 @given(st.text(min_size=1))
 def test_any_text_can_be_quoted(text):
     assert read(f"name={quoted(text)}").value() == text

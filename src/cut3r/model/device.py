@@ -1,4 +1,4 @@
-"""Which device is meant, and whether it is there."""
+"""Which device is meant, whether it is there, and what to do when it fails."""
 
 import torch
 
@@ -25,9 +25,23 @@ def check_device(name: str) -> torch.device:
             return device
         case "mps" if not device.index:
             if not _has_mps():
-                raise ValueError(f"the device {name!r} is not there: it is for Macs with Apple's chips; use auto or cpu")
+                raise ValueError(
+                    f"the device {name!r} is not there: it is for Macs with Apple's chips; use auto or cpu"
+                )
             return device
     raise ValueError(f"the device {name!r} cannot be used here; expected {KNOWN}")
+
+
+def device_failure(error: Exception) -> str | None:
+    """Say what to do about a device or a memory that gave up; None for other errors."""
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or "can't allocate memory" in text or "not enough memory" in text:
+        return "the machine is out of memory; use a smaller --size, or fewer --max-points"
+    if "out of memory" in text:
+        return "the device is out of memory; use --dtype bf16, a smaller --size or --device cpu"
+    if "cuda error" in text or "cudnn" in text:
+        return f"the device failed ({str(error).splitlines()[0]}); try again, or use --device cpu"
+    return None
 
 
 def _check_cuda(name: str, index: int) -> None:

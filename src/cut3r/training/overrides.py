@@ -25,7 +25,7 @@ def quote_text_settings(arguments: Iterable[str], kind: Any) -> list[str]:
         kind: The dataclass of all settings.
 
     Raises:
-        ValueError: Such a setting is empty.
+        ValueError: Such a setting is empty, or holds bytes that are no text.
     """
     arguments = list(arguments)
     sweeps = any(argument in MULTIRUN for argument in arguments)
@@ -57,6 +57,8 @@ def _quote_setting(argument: str, kind: Any, *, sweeps: bool) -> str:
             f"{setting['name']} is empty; give it a value, or leave it out for the default (is a variable of the shell "
             "not set?)"
         )
+    if any("\ud800" <= character <= "\udfff" for character in value):  # how Python keeps bytes that are no text
+        raise ValueError(f"{setting['name']} is {value!r}, which is no text in UTF-8; rename it")
     means_something = value == "null" or "${" in value or QUOTED.fullmatch(value)
     if means_something or (sweeps and ("," in value or re.fullmatch(r"\w+\(.*\)", value))):
         return argument
