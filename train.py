@@ -26,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf, SCMode
 from omegaconf.errors import OmegaConfBaseException
 
 from cut3r.training.config import TrainConfig, build, explain
+from cut3r.training.overrides import quote_text_settings
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.training.trainer import Trainer
@@ -61,6 +62,18 @@ def with_config_name(arguments: list[str]) -> list[str]:
     return arguments
 
 
+def settings_in_quotes(arguments: list[str]) -> list[str]:
+    """Let names and folders stand as they are, whatever characters they hold.
+
+    Raises:
+        WrongSettingsError: One of them is empty.
+    """
+    try:
+        return quote_text_settings(arguments, TrainConfig)
+    except ValueError as error:
+        raise WrongSettingsError(str(error)) from error
+
+
 def settings(config: DictConfig) -> TrainConfig:
     """Make the merged YAML real; whatever a dataclass does not accept is refused here."""
     plain = OmegaConf.to_container(config, resolve=True, structured_config_mode=SCMode.DICT)
@@ -86,7 +99,7 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through, to be explained here
     ConfigStore.instance().store(name="schema", node=TrainConfig)
     try:
-        sys.argv[1:] = with_config_name(sys.argv[1:])
+        sys.argv[1:] = settings_in_quotes(with_config_name(sys.argv[1:]))
         run()
     except (HydraException, OmegaConfBaseException, WrongSettingsError) as error:
         logger.debug("refused", exc_info=True)

@@ -31,13 +31,14 @@ def main(arguments: list[str] | None = None) -> int:
             shard=args.shard,
             workers=args.workers,
             retry_failed=args.retry_failed,
+            again=args.again,
             parity=args.parity,
         )
-    except (FileNotFoundError, RuntimeError) as error:
+    except (FileNotFoundError, RuntimeError, ValueError) as error:
         logger.error("%s", error)
         return 2
     logger.info("%s", report)
-    return 1 if report.failures else 0
+    return 0 if report.complete else 1
 
 
 def parse_args(arguments: list[str] | None) -> argparse.Namespace:
@@ -55,6 +56,9 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
         command.add_argument("--shard", type=Shard.parse, default=Shard(), help="3/8: the third of eight machines")
         command.add_argument("--workers", type=int, default=1, help="processes")
         command.add_argument("--retry-failed", action="store_true", help="try scenes again that have failed")
+        command.add_argument(
+            "--again", nargs="+", default=[], metavar="SCENE", help="convert these again, whatever their records say"
+        )
         command.add_argument("--parity", action="store_true", help="repeat the quirks of the original converter")
     return parser.parse_args(arguments)
 

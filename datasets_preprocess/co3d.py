@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import torch
 from jaxtyping import Float32, Float64
 from PIL import Image
 
-from cut3r.data.layout import LAYOUTS, read_png16, write_json
+from cut3r.data.layout import LAYOUTS, naming_the_file, read_png16, write_json
 from cut3r.data.transforms import Rescale, drop_far, object_size, principal_window
+from cut3r.files.listing import visible
 from cut3r.geometry.poses import invert, pose_from_parts
 from cut3r.io.images import read_image
-from datasets_preprocess.runner import Converter, RawScene, Record, Writer, require_rigid
+from datasets_preprocess.runner import Converter, RawScene, Record, Unlisted, Writer, require_rigid
 
 LAYOUT = LAYOUTS["co3d"]
 
@@ -39,15 +41,23 @@ CATEGORIES = (
 OPENCV_FROM_PYTORCH3D = np.diag([-1.0, -1.0, 1.0])
 
 
-def scenes(raw: Path) -> Iterator[RawScene]:
-    """List "<split>/<category>/<sequence>" with pairs (frame number, image path) of the set lists."""
-    for split in SPLITS:
-        for seed, category in enumerate(CATEGORIES, start=42):
-            if not (raw / category / "set_lists").is_dir():
-                continue
-            listed = _listed_frames(raw / category, category, split)
-            for sequence in choose_sequences(listed, _qualities(raw / category), seed):
-                yield RawScene(f"{split}/{category}/{sequence}", tuple(listed[sequence]))
+def scenes(raw: Path) -> Iterator[RawScene | Unlisted]:
+    """List "<split>/<category>/<sequence>" with pairs (frame number, image path) of the set lists; of a category with a
+    damaged list or annotation, why that cannot be done."""
+    for seed, category in enumerate(CATEGORIES, start=42):
+        if not (raw / category / "set_lists").is_dir():
+            continue
+        try:
+            yield from _scenes_of(raw / category, category, seed)
+        except (OSError, ValueError) as error:  # of this category only
+            yield Unlisted(category, str(error))
+
+
+def sources(raw: Path, scene: RawScene) -> list[Path]:
+    """Name what a sequence is made from; the annotations are those of its whole category."""
+    _, category, sequence = scene.name.split("/")
+    parts = [f"{sequence}/{part}" for part in ("images", "depths", "masks")]
+    return [raw / category / part for part in (*parts, "frame_annotations.jgz")]
 
 
 def choose_sequences(listed: dict[str, Any], qualities: dict[str, float], seed: int) -> list[str]:
@@ -90,7 +100,9 @@ def _convert_frame(raw: Path, scene: str, annotation: dict[str, Any], writer: Wr
     if not rgb.shape[:2] == depth.shape == mask.shape == size:
         raise ValueError(f"{frame}: image {rgb.shape[:2]}, depth {depth.shape}, mask {mask.shape}, annotated {size}")
     intrinsics, world_from_cam = camera(annotation["viewpoint"], size, parity=writer.parity)
-    require_rigid(world_from_cam, frame)
+    require_rigid(world_from_cam, f"{scene}/{frame} in frame_annotations.jgz")
+    if not (np.isfinite(intrinsics).all() and intrinsics[0, 0] > 0 and intrinsics[1, 1] > 0):
+        raise ValueError(f"{scene}/{frame} in frame_annotations.jgz has no focal length or principal point")
 
     window = principal_window(size, intrinsics)
     scaling = Rescale.to_cover(window.size, object_size(size))
@@ -138,26 +150,49 @@ def camera(
     return intrinsics, invert(pose_from_parts(rotation, translation)).numpy()
 
 
+def _scenes_of(folder: Path, category: str, seed: int) -> list[RawScene]:
+    qualities = _qualities(folder)
+    found = []
+    for split in SPLITS:
+        listed = _listed_frames(folder, category, split)
+        chosen = choose_sequences(listed, qualities, seed)
+        found += [RawScene(f"{split}/{category}/{sequence}", tuple(listed[sequence])) for sequence in chosen]
+    return found
+
+
 def _listed_frames(folder: Path, category: str, split: str) -> dict[str, list[tuple[int, str]]]:
     """Frames per sequence of the set lists for training on few views, or of the single-sequence subset."""
-    files = sorted(folder.glob("set_lists/*fewview_train*.json"))
+    files = visible(folder, "set_lists/*fewview_train*.json")
     if not files and category not in NOT_IN_SUBSET:
-        files = sorted(folder.glob("set_lists/*manyview_dev*.json"))
+        files = visible(folder, "set_lists/*manyview_dev*.json")
     frames: dict[str, list[tuple[int, str]]] = {}
     for file in files:
-        for sequence, number, path in json.loads(file.read_text())[split]:
-            frames.setdefault(sequence, []).append((number, path))
+        with _naming_the_content(file):
+            for sequence, number, path in json.loads(file.read_text())[split]:
+                frames.setdefault(sequence, []).append((number, path))
     return frames
 
 
 def _qualities(folder: Path) -> dict[str, float]:
-    records = _read_jgz(folder / "sequence_annotations.jgz")
-    return {record["sequence_name"]: record["viewpoint_quality_score"] or 0.0 for record in records}
+    path = folder / "sequence_annotations.jgz"
+    with _naming_the_content(path):
+        return {record["sequence_name"]: record["viewpoint_quality_score"] or 0.0 for record in _read_jgz(path)}
 
 
 @lru_cache(maxsize=1)  # hundreds of megabytes; the sequences of a category come one after the other
 def _annotations(path: Path) -> dict[tuple[str, int], dict[str, Any]]:
-    return {(record["sequence_name"], record["frame_number"]): record for record in _read_jgz(path)}
+    with _naming_the_content(path):
+        return {(record["sequence_name"], record["frame_number"]): record for record in _read_jgz(path)}
+
+
+@contextmanager
+def _naming_the_content(path: Path) -> Iterator[None]:
+    """Let what a damaged file raises name it, also when only its content is of another kind than expected."""
+    with naming_the_file(path):
+        try:
+            yield
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"it does not hold what it should: {error}") from error
 
 
 def _read_jgz(path: Path) -> Any:
@@ -172,4 +207,5 @@ CONVERTER = Converter(
     scenes,
     convert,
     finish,
+    sources,
 )

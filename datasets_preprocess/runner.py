@@ -1,8 +1,9 @@
 """Runs a converter over the scenes of a dataset: sharded, in several processes, resumable, with a report.
 
 A converter is a module with two functions and a few facts (`Converter`). Each scene gets one status record, written
-last: `OUT/.status/<scene>.json`. A scene with a record is not touched again; one that was interrupted has none and is
-done again. All files are written atomically, so an interrupted file is either whole or absent.
+last: `OUT/.status/<scene>.json`. A scene with a record is not touched again, unless its raw files have changed since;
+one that was interrupted has none and is done again. All files are written atomically, so an interrupted file is either
+whole or absent.
 """
 
 import json
@@ -22,10 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
-from cut3r.data.layout import LAYOUTS, Layout, write_json, write_npz, write_png16
+from cut3r.data.layout import LAYOUTS, READ_ERRORS, Layout, write_json, write_npz, write_png16
 from cut3r.files.atomic import atomic_path
+from cut3r.files.listing import visible
+from cut3r.geometry.poses import is_rigid
+from cut3r.io.frames import fingerprint
 from cut3r.io.images import write_image
 
 logger = logging.getLogger(__name__)
@@ -40,6 +45,14 @@ class RawScene:
 
     name: str
     frames: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unlisted:
+    """A part of the download whose scenes cannot be listed, because a file about them is damaged."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -73,7 +86,8 @@ class Writer:
 
 @dataclass(frozen=True)
 class Record:
-    """How the conversion of a scene ended; `reason` says why if it failed."""
+    """How the conversion of a scene ended; `reason` says why if it failed. `raw` is the fingerprint of what it was made
+    from, empty in records of older versions."""
 
     scene: str
     done: bool
@@ -82,11 +96,21 @@ class Record:
     seconds: float
     version: int
     parity: bool
+    raw: str = ""
 
 
-Scenes = Callable[[Path], Iterable[RawScene]]
+Scenes = Callable[[Path], Iterable[RawScene | Unlisted]]
+Sources = Callable[[Path, RawScene], Iterable[Path]]
 Convert = Callable[[Path, RawScene, Writer], Iterable[str]]
 Finish = Callable[[Path, list[Record]], None]
+
+
+def _nothing_spans_scenes(out: Path, records: list[Record]) -> None:
+    pass
+
+
+def _own_folder(raw: Path, scene: RawScene) -> list[Path]:
+    return [raw / scene.name]
 
 
 @dataclass(frozen=True)
@@ -95,7 +119,8 @@ class Converter:
 
     `scenes(raw)` lists the scenes below the folder of the download. `convert(raw, scene, writer)` writes the files of
     one scene and returns the names of its frames; any error fails this scene alone. `finish(out, records)` writes what
-    spans scenes, from the records of all that are done, in all shards. A new `version` says that the output has
+    spans scenes, from the records of all that are done, in all shards. `sources(raw, scene)` names the files and
+    folders that a scene is made from: it is done again when they change. A new `version` says that the output has
     changed: finished scenes are then done again.
     """
 
@@ -104,7 +129,8 @@ class Converter:
     version: int
     scenes: Scenes
     convert: Convert
-    finish: Finish = lambda out, records: None
+    finish: Finish = _nothing_spans_scenes
+    sources: Sources = _own_folder
 
 
 @dataclass(frozen=True)
@@ -134,6 +160,11 @@ class Report:
     skipped: int  # done by an earlier run
     converted: int
     failures: list[Record]
+    unlisted: list[Unlisted]
+
+    @property
+    def complete(self) -> bool:
+        return not (self.failures or self.unlisted)
 
     def __str__(self) -> str:
         head = (
@@ -141,8 +172,9 @@ class Report:
             f"{len(self.failures)} failed"
         )
         lines = [f"  {record.scene}: {record.reason}" for record in self.failures]
-        hint = ["  run again with --retry-failed to try these again"] if lines else []
-        return "\n".join([head, *lines, *hint])
+        lines += ["  repaired raw files are noticed; --retry-failed tries all of these again"] if lines else []
+        lines += [f"  the scenes of {part.name} are not converted: {part.reason}" for part in self.unlisted]
+        return "\n".join([head, *lines])
 
 
 def run(
@@ -153,29 +185,41 @@ def run(
     shard: Shard = Shard(),
     workers: int = 1,
     retry_failed: bool = False,
+    again: Iterable[str] = (),
     parity: bool = False,
 ) -> Report:
-    """Convert the scenes of a shard that have no record yet.
+    """Convert the scenes of a shard that have no record yet, or whose raw files have changed since.
+
+    Args:
+        again: Scenes to convert in any case, by the end of their names.
 
     Raises:
         FileNotFoundError: There is no raw folder, or no scene in it.
+        ValueError: There is no such scene to convert again.
         RuntimeError: A worker process died; finished scenes are recorded, and the same call goes on with the rest.
     """
     if not raw.is_dir():
         raise FileNotFoundError(f"there is no folder {raw}; download {converter.name} first and pass it as --raw")
-    found = sorted(converter.scenes(raw), key=lambda scene: scene.name)
-    if not found:
+    listed = list(converter.scenes(raw))
+    if not listed:
         raise FileNotFoundError(f"no {converter.name} scene in {raw}; datasets_preprocess/README.md shows its layout")
+    unlisted = [part for part in listed if isinstance(part, Unlisted)]
+    found = sorted((scene for scene in listed if isinstance(scene, RawScene)), key=lambda scene: scene.name)
+    named = _named(found, again)
     mine = found[shard.number - 1 :: shard.count]
     before = {record.scene: record for record in read_records(out) if _is_current(record, converter, parity)}
-    todo = [scene for scene in mine if _is_due(before.get(scene.name), retry_failed)]
+    changed = {scene.name for scene in mine if _has_changed(before.get(scene.name), converter, raw, scene)}
+    todo = [scene for scene in mine if scene.name in changed | named or _is_due(before.get(scene.name), retry_failed)]
     logger.info("%s: %d scenes, %d to convert", converter.name, len(mine), len(todo))
+    if changed:
+        logger.info("%d of them again, because their raw files have changed: %s", len(changed), min(changed))
     now = [record.done for record in _progress(_convert_all(converter, raw, out, todo, workers, parity), len(todo))]
     records = [record for record in read_records(out) if _is_current(record, converter, parity)]
     converter.finish(out, [record for record in records if record.done])
     names = {scene.name for scene in mine}
     failures = [record for record in records if not record.done and record.scene in names]
-    return Report(len(mine), len(mine) - len(todo) - (len(failures) - now.count(False)), now.count(True), failures)
+    skipped = len(mine) - len(todo) - (len(failures) - now.count(False))
+    return Report(len(mine), skipped, now.count(True), failures, unlisted)
 
 
 def read_records(out: Path) -> list[Record]:
@@ -192,11 +236,11 @@ def _convert_all(
     writer = Writer(out, LAYOUTS[converter.name], parity)
     if workers <= 1:
         for scene in todo:
-            yield _convert_one(converter.convert, converter.version, raw, scene, writer)
+            yield _convert_one(converter, raw, scene, writer)
         return
     # Spawned, not forked: a fork copies the locks of OpenCV's and torch's threads.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_die_with_parent) as pool:
-        work = partial(_convert_one, converter.convert, converter.version, raw)
+        work = partial(_convert_one, converter, raw)
         futures = [pool.submit(work, scene, writer) for scene in todo]
         try:
             for future in as_completed(futures):
@@ -208,27 +252,50 @@ def _convert_all(
             ) from error
 
 
-def _convert_one(convert: Convert, version: int, raw: Path, scene: RawScene, writer: Writer) -> Record:
+def _convert_one(converter: Converter, raw: Path, scene: RawScene, writer: Writer) -> Record:
     start = time.monotonic()
+    made_from = _made_from(converter, raw, scene)
     frames: tuple[str, ...] = ()
     reason = ""
     try:
-        frames = tuple(convert(raw, scene, writer))
+        frames = tuple(converter.convert(raw, scene, writer))
     except Exception as error:  # whatever it is, it must not stop the other thousand scenes; the record keeps it
         reason = "".join(traceback.format_exception_only(error)).strip()
-        logger.warning("%s failed: %s", scene.name, reason, exc_info=error)
+        known = isinstance(error, READ_ERRORS)  # the sentence says it all; anything else may be a fault of ours
+        logger.warning("%s failed: %s", scene.name, reason, exc_info=None if known else error)
     seconds = round(time.monotonic() - start, 3)
-    record = Record(scene.name, not reason, frames, reason, seconds, version, writer.parity)
+    record = Record(scene.name, not reason, frames, reason, seconds, converter.version, writer.parity, made_from)
     write_json(writer.out / STATUS / f"{scene.name}.json", asdict(record))
     return record
 
 
 def require_rigid(world_from_cam: np.ndarray, what: str) -> None:
     """Raise ValueError unless the pose is a rotation (orthonormal within 1e-3, not a reflection) and a translation."""
-    rotation = world_from_cam[:3, :3].astype(np.float64)
-    error = np.abs(rotation @ rotation.T - np.eye(3)).max()
-    if not (np.isfinite(world_from_cam).all() and error < 1e-3 and np.linalg.det(rotation) > 0):
+    if not is_rigid(torch.from_numpy(world_from_cam)):
         raise ValueError(f"{what}: its pose is no rigid motion; check the convention of the file")
+
+
+def _made_from(converter: Converter, raw: Path, scene: RawScene) -> str:
+    """Fingerprint the files of a scene, and those in its folders."""
+    sources = converter.sources(raw, scene)
+    listed = [[each for each in visible(path, "**/*") if each.is_file()] or [path] for path in sources]
+    return fingerprint([path for paths in listed for path in paths])
+
+
+def _named(scenes: list[RawScene], again: Iterable[str]) -> set[str]:
+    names: set[str] = set()
+    for wanted in again:
+        matching = {scene.name for scene in scenes if f"/{scene.name}".endswith(f"/{wanted}")}
+        if not matching:
+            raise ValueError(
+                f"there is no scene {wanted} to convert again; the first of {len(scenes)} is {scenes[0].name}"
+            )
+        names |= matching
+    return names
+
+
+def _has_changed(record: Record | None, converter: Converter, raw: Path, scene: RawScene) -> bool:
+    return record is not None and record.raw not in ("", _made_from(converter, raw, scene))
 
 
 def _progress(records: Iterator[Record], total: int) -> Iterator[Record]:

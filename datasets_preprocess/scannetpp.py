@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from PIL import Image
 
 from cut3r.data.layout import read_npz
 from cut3r.data.transforms import Rescale, Size
-from cut3r.geometry.poses import invert, matrix_from_quaternion, pose_from_parts
+from cut3r.files.listing import visible
+from cut3r.geometry.poses import invert, is_rotation, matrix_from_quaternion, pose_from_parts
 from cut3r.io.images import read_image
+from cut3r.io.numbers import number
 from datasets_preprocess.mesh import read_mesh, render_depth
 from datasets_preprocess.runner import Converter, RawScene, Writer, require_rigid
 
@@ -47,8 +50,14 @@ class Source:
 
 def scenes(raw: Path) -> Iterator[RawScene]:
     """List RAW/data/<scene>."""
-    for folder in sorted(path for path in raw.glob("data/*") if path.is_dir()):
+    for folder in (path for path in visible(raw, "data/*") if path.is_dir()):
         yield RawScene(folder.name)
+
+
+def sources(raw: Path, scene: RawScene) -> list[Path]:
+    """Name what a scene is made from."""
+    folder = raw / "data" / scene.name
+    return [folder / "dslr", folder / "iphone", folder / MESH, raw / "pairs" / scene.name]
 
 
 def convert(raw: Path, scene: RawScene, writer: Writer, *, target: Size = TARGET) -> list[str]:
@@ -118,25 +127,44 @@ def read_sources(folder: Path) -> dict[str, Source]:
 
 
 def read_cameras(path: Path) -> dict[int, Camera]:
-    """Read COLMAP's cameras.txt, models OPENCV and OPENCV_FISHEYE."""
+    """Read COLMAP's cameras.txt, models OPENCV and OPENCV_FISHEYE.
+
+    Raises:
+        ValueError: A line that is no camera of these.
+    """
     cameras = {}
-    for line in _content(path):
-        number, model, w, h, *parameters = line.split()
-        if model not in ("OPENCV", "OPENCV_FISHEYE"):
-            raise ValueError(f"{path}: camera model {model}; expected OPENCV or OPENCV_FISHEYE")
-        fx, fy, cx, cy, *distortion = map(float, parameters)
-        intrinsics = np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
-        fisheye = model == "OPENCV_FISHEYE"
-        cameras[int(number)] = Camera(fisheye, (int(h), int(w)), intrinsics, np.array(distortion))
+    for line, text in _content(path):
+        if text.strip():
+            with _naming_the_line(path, line):
+                identity, camera = _camera(text.split())
+                cameras[identity] = camera
     return cameras
 
 
+def _camera(words: list[str]) -> tuple[int, Camera]:
+    identity, model, w, h, *parameters = words
+    if model not in ("OPENCV", "OPENCV_FISHEYE"):
+        raise ValueError(f"camera model {model}; expected OPENCV or OPENCV_FISHEYE")
+    fx, fy, cx, cy, *distortion = map(number, parameters)
+    if not (np.isfinite([fx, fy, cx, cy, *distortion]).all() and fx > 0 and fy > 0):
+        raise ValueError("its numbers are no camera; expected finite ones, and positive focal lengths")
+    intrinsics = np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
+    return int(identity), Camera(model == "OPENCV_FISHEYE", (int(h), int(w)), intrinsics, np.array(distortion))
+
+
 def read_poses(path: Path) -> Iterator[tuple[str, int, Float64[np.ndarray, "4 4"]]]:
-    """Read COLMAP's images.txt: file name, camera number, world_from_cam. Every second line holds 2-D points."""
-    for line in _content(path)[::2]:
-        _, *numbers, camera, name = line.split(maxsplit=9)
-        values = torch.tensor([float(number) for number in numbers], dtype=torch.float64)
-        cam_from_world = pose_from_parts(matrix_from_quaternion(values[:4]), values[4:])
+    """Read COLMAP's images.txt: file name, camera number, world_from_cam. Every second line holds 2-D points.
+
+    Raises:
+        ValueError: A line that is no image, or whose pose is no rigid motion.
+    """
+    for line, text in _content(path)[::2]:
+        with _naming_the_line(path, line):
+            _, *numbers, camera, name = text.split(maxsplit=9)
+            values = torch.tensor([number(word) for word in numbers], dtype=torch.float64)
+            if not (is_rotation(values[:4]) and values.isfinite().all()):
+                raise ValueError("its pose is no rigid motion; expected a unit quaternion and a place")
+            cam_from_world = pose_from_parts(matrix_from_quaternion(values[:4]), values[4:])
         yield name, int(camera), invert(cam_from_world).numpy()
 
 
@@ -201,8 +229,18 @@ def _read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
         return np.asarray(image.convert("L"))
 
 
-def _content(path: Path) -> list[str]:
-    return [line for line in path.read_text().splitlines() if not line.startswith("#")]
+def _content(path: Path) -> list[tuple[int, str]]:
+    """The lines that are no comments, with their numbers."""
+    lines = enumerate(path.read_text().splitlines(), start=1)
+    return [(count, text) for count, text in lines if not text.startswith("#")]
+
+
+@contextmanager
+def _naming_the_line(path: Path, line: int) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}, line {line}: {error}") from error
 
 
 CONVERTER = Converter(
@@ -211,4 +249,5 @@ CONVERTER = Converter(
     1,
     scenes,
     convert,
+    sources=sources,
 )

@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from cut3r.data.dataset import READ_ERRORS, MultiViewDataset, NoScenesError
+from cut3r.data.dataset import MultiViewDataset, NoScenesError
 from cut3r.data.datasets import DATASETS
+from cut3r.data.layout import READ_ERRORS
 from cut3r.data.sampling import Scene
 from cut3r.data.transforms import principal_window
 from datasets_preprocess.runner import read_records, require_rigid
@@ -15,13 +16,27 @@ Opened = tuple[MultiViewDataset, Scene]
 
 @dataclass(frozen=True)
 class Verification:
+    """What was found. `without_depth` are frames that are whole but show no depth, which may be right (an object out of
+    sight) or not."""
+
     scenes: int
     frames: int
     problems: list[str]
+    without_depth: list[str]
 
     def __str__(self) -> str:
-        head = f"{self.scenes} scenes with {self.frames} frames, {len(self.problems)} problems"
-        return "\n".join([head, *(f"  {problem}" for problem in self.problems)])
+        lines = [f"{self.scenes} scenes with {self.frames} frames, {len(self.problems)} problems"]
+        lines += [f"  {problem}" for problem in self.problems]
+        if self.problems:
+            lines.append(
+                "  repair the raw files and run the converter again: it notices which of them have changed; --again "
+                "SCENE converts a scene again in any case"
+            )
+        if self.without_depth:
+            lines.append(
+                f"  frames that show no depth at all: {len(self.without_depth)}, first {self.without_depth[0]}"
+            )
+        return "\n".join(lines)
 
 
 def verify(name: str, out: Path, *, workers: int = 1) -> Verification:
@@ -35,9 +50,11 @@ def verify(name: str, out: Path, *, workers: int = 1) -> Verification:
         scenes, reasons = _scenes_of(name, out, split)
         opened += scenes
         problems += reasons
+    without_depth: list[str] = []
     with ThreadPoolExecutor(workers) as pool:
-        for found in pool.map(_problems_of, opened):
-            problems += found
+        for found in pool.map(_examine, opened):
+            problems += found[0]
+            without_depth += found[1]
     frames = sum(len(scene.frames) for _, scene in opened)
     records = read_records(out)
     problems.extend(f"{record.scene}: not converted: {record.reason}" for record in records if not record.done)
@@ -46,7 +63,7 @@ def verify(name: str, out: Path, *, workers: int = 1) -> Verification:
         problems.append(f"the converter recorded {recorded} frames and the reader finds {frames}; convert again")
     if not opened:
         problems.append(f"no scene of {name} in {out}")
-    return Verification(len(opened), frames, problems)
+    return Verification(len(opened), frames, problems, without_depth)
 
 
 def _scenes_of(name: str, out: Path, split: str | None) -> tuple[list[Opened], list[str]]:
@@ -60,16 +77,22 @@ def _scenes_of(name: str, out: Path, split: str | None) -> tuple[list[Opened], l
     return [(dataset, scene) for scene in dataset.scenes], []
 
 
-def _problems_of(opened: Opened) -> list[str]:
+def _examine(opened: Opened) -> tuple[list[str], list[str]]:
+    """Read the frames of a scene: problems, and frames without depth."""
     dataset, scene = opened
-    return [problem for frame in scene.frames if (problem := _problem_of(dataset, scene, frame))]
+    found = [_examine_frame(dataset, scene, frame) for frame in scene.frames]
+    without_depth = [
+        f"{scene.name}/{frame}" for frame, (_, depth) in zip(scene.frames, found, strict=True) if not depth
+    ]
+    return [problem for problem, _ in found if problem], without_depth
 
 
-def _problem_of(dataset: MultiViewDataset, scene: Scene, frame: str) -> str:
+def _examine_frame(dataset: MultiViewDataset, scene: Scene, frame: str) -> tuple[str, bool]:
+    """Say what is wrong with a frame, if anything is, and whether it shows depth."""
     try:
         raw = dataset.read(scene, frame)
         require_rigid(raw.world_from_cam, frame)
         principal_window(raw.size, raw.intrinsics)
     except READ_ERRORS as error:
-        return f"{scene.name}/{frame}: {error!r}"
-    return ""
+        return f"{scene.name}/{frame}: {error!r}", True
+    return "", bool((raw.depth != 0).any())

@@ -1,5 +1,6 @@
 """What single-picture and video depth share: how a set's depth is scored, and what the report draws of it."""
 
+import logging
 from abc import abstractmethod
 from dataclasses import asdict
 from itertools import pairwise
@@ -16,6 +17,8 @@ from eval.protocol import EvaluationProtocol, Item, Look, Metrics, Score
 from eval.saved import Predictions
 from eval.sequences.sequence import Sequence
 from eval.system import Wanted
+
+logger = logging.getLogger(__name__)
 
 SINTEL_LIMIT_M = 70.0
 LOOK_WIDTH = 256  # pixels, of the maps in the report
@@ -65,8 +68,31 @@ def scoring(dataset: str, *, parity: bool) -> DepthScoring:
     return DepthScoring(max_depth=MAX_DEPTH.get(family), post_clip=POST_CLIP.get(family, NO_CLIP), parity=parity)
 
 
+def require_pixels(sequence: Sequence, without_truth: list[str], scored: int) -> None:
+    """Say which pictures have no true depth, and so do not count.
+
+    Raises:
+        ValueError: No picture is left with both true depth and a finite prediction (`scored` are).
+    """
+    if len(without_truth) == len(sequence):
+        raise ValueError(
+            f"no picture of {sequence.name} has a pixel with true depth, so there is nothing to compare with; "
+            "check its depth maps"
+        )
+    if scored == 0:
+        raise ValueError(f"no prediction for {sequence.name} is a finite number where the true depth is known")
+    if without_truth:
+        logger.warning(
+            "%s: %d of %d pictures have no true depth and do not count, first %s",
+            *(sequence.name, len(without_truth), len(sequence), without_truth[0]),
+        )
+
+
 def item(name: str, scores: DepthScores, *, parity: bool) -> Item:
+    """Name an item's numbers; without valid pixels it has no errors, only the share that failed."""
     numbers = asdict(scores)
+    if not scores.valid_pixels:
+        return Item(name, {"failed": scores.failed}, weight=0)
     metrics: Metrics = {key: numbers[key] for key in ("abs_rel", "sq_rel", "rmse", "log_rmse")}
     metrics |= {key: numbers[key] for key in ("delta_0", "delta_1", "delta_2", "delta_3")}
     if not parity:

@@ -32,7 +32,7 @@ import torch
 from cut3r.files.atomic import atomic_path
 from cut3r.io.frames import Frame
 from cut3r.io.machine import commit, cpu_name, now
-from eval.protocol import EvaluationProtocol, NotScoredError, Score, summarize
+from eval.protocol import SCORING, EvaluationProtocol, NotScoredError, Score, summarize
 from eval.saved import Predictions, SavedPredictions, read_record, save_predictions, write_json
 from eval.sequences.sequence import Sequence
 from eval.system import FramePrediction, System
@@ -138,6 +138,7 @@ class EvaluationRun:
                 "left_out": left_out,
                 "failed": failed,
             },
+            "not_counted": not_counted(scores),
             "summary": summarize(scores, weighted=self.protocol.weighted) if scores else {},
         }
         write_json(self.folder / "result.json", result)
@@ -157,7 +158,7 @@ class EvaluationRun:
 
     def _score_identity(self, sequence: Sequence) -> dict[str, Any]:
         """What decides the scores, beside the predictions."""
-        return {**self.protocol.settings(), "frames": len(sequence)}
+        return {**self.protocol.settings(), "frames": len(sequence), "scoring": SCORING}
 
     def _predict(self, system: System, sequence: Sequence) -> None:
         folder = self.folder / "predictions" / sequence.name
@@ -193,6 +194,15 @@ class EvaluationRun:
                 "environment": environment(),
             },
         )
+
+
+def not_counted(scores: dict[str, Score]) -> dict[str, int]:
+    """Count what protocols leave out of sequences that have a score, by the name of the note."""
+    notes = [score.notes for score in scores.values()]
+    return {
+        "unknown_cameras": sum(each.get("unknown_cameras", 0) for each in notes),
+        "pictures_without_truth": sum(len(each.get("pictures_without_truth", ())) for each in notes),
+    }
 
 
 class Clock:
@@ -236,6 +246,9 @@ def guarded(sequence: Sequence, folder: Path) -> Iterator[None]:
     except NotScoredError as error:
         logger.warning("%s is left out: %s", sequence.name, error)
         write_json(path, {"sequence": sequence.name, "left_out": str(error)})
+    except (ValueError, OSError) as error:  # files that do not hold what they should; the sentence says it all
+        logger.error("%s failed: %s", sequence.name, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+        write_json(path, {"sequence": sequence.name, "failed": f"{type(error).__name__}: {error}"})
     except Exception as error:  # whatever it is: a set is not lost because of one sequence
         logger.exception("%s failed", sequence.name)
         write_json(path, {"sequence": sequence.name, "failed": f"{type(error).__name__}: {error}"})

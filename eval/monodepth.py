@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from cut3r.metrics.depth_alignment import DepthAlignment
 from cut3r.metrics.depth_scoring import DepthScorer
-from eval.depth import DepthProtocol, depth_look, item
+from eval.depth import DepthProtocol, depth_look, item, require_pixels
 from eval.protocol import Item, Look, Score
 from eval.saved import Predictions
 from eval.sequences.sequence import Sequence
@@ -24,19 +24,23 @@ class MonoDepth(DepthProtocol):
     def score_pairs(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
         assert sequence.read_depth is not None
         groups: dict[str, list[Item]] = {alignment.value: [] for alignment in self.alignments}
-        unknown: list[str] = []
+        without_truth: list[str] = []
+        scored = 0
         look: Look = {}
         for number, stem in enumerate(sequence.stems):
             with DepthScorer(self.scoring) as scorer:
                 scorer.add(predictions.depth(number), sequence.read_depth(number))
                 if not len(scorer.pairs) and not scorer.pairs.not_finite:
-                    unknown.append(stem)
+                    without_truth.append(stem)
+                    continue
+                scored += bool(len(scorer.pairs))
                 for alignment in self.alignments:
                     fit = scorer.fit(alignment) if len(scorer.pairs) else None
                     groups[alignment.value].append(item(stem, scorer.score(fit), parity=self.parity))
                     if not look and fit is not None:
                         look = depth_look(sequence, predictions, fit)
-        return Score(groups, {"pictures_without_truth": unknown}), look
+        require_pixels(sequence, without_truth, scored)
+        return Score(groups, {"pictures_without_truth": without_truth}), look
 
 
 def main() -> None:

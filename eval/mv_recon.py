@@ -54,7 +54,8 @@ class ReconOptions:
 
 @dataclass(frozen=True)
 class Views:
-    """All views of a sequence: the truth in the frame of the first camera, and what was predicted there; metres."""
+    """All views of known cameras of a sequence: the truth in the frame of the first camera, and what was predicted
+    there; metres."""
 
     true: Float[Tensor, "v h w 3"]
     predicted: Float[Tensor, "v h w 3"]
@@ -110,12 +111,14 @@ class MultiViewReconstruction(EvaluationProtocol):
 
     def _views(self, sequence: Sequence, predictions: Predictions) -> tuple[Views, dict[str, Any]]:
         assert sequence.world_from_cam is not None
-        if not sequence.known_cameras()[0]:
+        known_cameras = sequence.known_cameras()
+        if not known_cameras[0]:
             raise NotScoredError(f"the first camera of {sequence.name} is not known, and its frame is the world")
         first_from_world = invert(torch.from_numpy(sequence.world_from_cam[0]).float())
         true, predicted, valid, colors = [], [], [], []
-        notes: dict[str, Any] = {"failed_pixels": 0, "low_confidence_pixels": 0}
-        for number in range(len(sequence)):
+        unknown = int((~known_cameras).sum())
+        notes: dict[str, Any] = {"unknown_cameras": unknown, "failed_pixels": 0, "low_confidence_pixels": 0}
+        for number in np.flatnonzero(known_cameras).tolist():
             view = self.view(sequence, number)
             depth = torch.from_numpy(view.depth)
             points = torch.from_numpy(predictions.points(number))

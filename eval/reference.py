@@ -14,12 +14,16 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64
 
+from cut3r.data.layout import read_npy
 from cut3r.files.atomic import atomic_path
-from cut3r.geometry.poses import matrix_from_quaternion, quaternion_from_matrix
+from cut3r.files.listing import visible
+from cut3r.geometry.poses import is_rotation, matrix_from_quaternion, quaternion_from_matrix
+from cut3r.io.numbers import read_rows
 from eval.evaluate import EvaluationRun
 from eval.protocol import Score
-from eval.saved import MissingPredictionsError
+from eval.saved import MissingPredictionsError, require_shape
 from eval.sequences.sequence import Sequence
+from eval.stamps import require_stamps_of_pictures
 from eval.trajectory import proper
 
 DEPTH_KEYS = {
@@ -64,7 +68,7 @@ class ReferencePredictions:
         """
         names = (sequence.name, sequence.name.removeprefix("rgbd_bonn_"))
         folders = [root / name for name in names if (root / name).is_dir()]
-        if not folders and any(root.glob("*depth.npy")):
+        if not folders and visible(root, "*depth.npy"):
             folders = [root]
         if not folders:
             raise MissingPredictionsError(f"there is no folder {root / sequence.name}; check predictions and layout")
@@ -74,17 +78,24 @@ class ReferencePredictions:
         return self.frames
 
     def depth(self, number: int) -> Float[np.ndarray, "h w"]:
-        paths = sorted(self.folder.glob("*depth.npy")) or sorted(self.folder.glob("frame_*.npy"))
+        paths = visible(self.folder, "*depth.npy") or visible(self.folder, "frame_*.npy")
         if len(paths) != self.frames:
             raise MissingPredictionsError(f"{self.folder} has {len(paths)} depth maps for {self.frames} pictures")
-        array: np.ndarray = np.load(paths[number], allow_pickle=False)
+        array = read_npy(paths[number])
+        require_shape(array, "h w", paths[number])
         return array.astype(np.float32, copy=False)
 
     def cameras(self) -> Float64[np.ndarray, "v 4 4"]:
         path = self.folder / "pred_traj.txt"
         if not path.is_file():
             raise MissingPredictionsError(f"there is no {path}")
-        rows = np.loadtxt(path, ndmin=2)  # index x y z qw qx qy qz: the scalar first
+        rows, lines = read_rows(path, 8, "index x y z qw qx qy qz")  # the scalar first
+        wrong = np.flatnonzero(~is_rotation(torch.from_numpy(rows[:, 4:8])).numpy())
+        if len(wrong):
+            raise ValueError(
+                f"{path}, line {lines[wrong[0]]}: its quaternion is no rotation; expected a unit quaternion"
+            )
+        require_stamps_of_pictures(rows[:, 0], (), None, path)
         cameras = np.tile(np.eye(4), (len(rows), 1, 1))
         cameras[:, :3, :3] = matrix_from_quaternion(torch.from_numpy(rows[:, 4:8])).numpy()
         cameras[:, :3, 3] = rows[:, 1:4]

@@ -7,12 +7,17 @@ of scale counts. Source: spec/eval_metrics.md 2.
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
+from jaxtyping import Bool, Float
 
+from cut3r.geometry.poses import is_rigid
 from eval.protocol import EvaluationProtocol, Item, Look, Metrics, NotScoredError, Score
 from eval.saved import Predictions
 from eval.sequences.sequence import Sequence
 from eval.system import Wanted
 from eval.trajectory import Alignment, PathErrors, path_errors, rms
+
+PREDICTED_TOLERANCE = 1e-2  # half precision is off by up to 2e-3; `proper` takes the nearest rotation
 
 
 class RelativePose(EvaluationProtocol):
@@ -35,11 +40,8 @@ class RelativePose(EvaluationProtocol):
         known = sequence.known_cameras()
         if self.parity and not known.all():
             raise NotScoredError(f"{(~known).sum()} of {len(known)} true cameras are not known")
-        usable = known & np.isfinite(predicted).all(axis=(1, 2))
-        failed = int((known & ~usable).sum())
-        if failed:
-            raise ValueError(f"{failed} of {len(known)} predicted cameras are not finite, so the path has no error")
-        frames = np.flatnonzero(usable)
+        _require_cameras(predicted, known, sequence)
+        frames = np.flatnonzero(known)
         steps = np.diff(frames) == 1  # a step over a gap is longer than the others
         if not steps.any():
             raise NotScoredError("no two successive cameras are known")
@@ -54,6 +56,17 @@ class RelativePose(EvaluationProtocol):
         if not self.parity:
             groups["sim3"][0].metrics["scale_error"] = abs(sim3.scale - 1)
         return Score(groups, notes), _look(sim3, true[frames], frames)
+
+
+def _require_cameras(predicted: Float[np.ndarray, "v 4 4"], known: Bool[np.ndarray, "v"], sequence: Sequence) -> None:
+    """Refuse a path of which a camera that counts is no rigid motion, so that there is no error."""
+    wrong = np.flatnonzero(known & ~is_rigid(torch.from_numpy(predicted), tolerance=PREDICTED_TOLERANCE).numpy())
+    if len(wrong):
+        raise ValueError(
+            f"{len(wrong)} of {len(known)} predicted cameras of {sequence.name} are no rotation and translation (not "
+            f"finite, stretched or mirrored), first that of {sequence.images[wrong[0]].name}; have the system give "
+            "each a rigid motion"
+        )
 
 
 def _metrics(errors: PathErrors, steps: np.ndarray) -> Metrics:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import hydra
-import torch
 from accelerate import PartialState
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
@@ -20,7 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from cut3r.inference.meter import Progress
+from cut3r.model.device import check_device
 from cut3r.training.config import build, explain
+from cut3r.training.overrides import quote_text_settings
 from eval.config import EvalConfig
 from eval.evaluate import ROOT, EvaluationRun, Stage
 from eval.reference import write_reference_files
@@ -55,6 +56,10 @@ def main(protocol: str) -> None:
             status = _refuse(protocol, str(error))
 
     try:
+        sys.argv[1:] = quote_text_settings(sys.argv[1:], EvalConfig)
+    except ValueError as error:
+        sys.exit(_refuse(protocol, str(error)))
+    try:
         hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=protocol)(run)()
     except (HydraException, OmegaConfBaseException) as error:
         status = _refuse(protocol, explain(error, EvalConfig))
@@ -78,11 +83,16 @@ def settings(config: DictConfig) -> EvalConfig:
 
 def evaluate(protocol: str, config: EvalConfig) -> int:
     """Run one protocol on one set, this process's share of it; the first process puts everything together."""
-    on_cpu = config.device == "cpu" or not torch.cuda.is_available()
-    state = PartialState(cpu=on_cpu, timeout=timedelta(days=7))  # scoring may take long, and unequally long
+    try:
+        device = check_device(config.device)
+    except ValueError as error:
+        raise WrongSettingsError(str(error)) from error
+    # scoring may take long, and unequally long
+    state = PartialState(cpu=device.type == "cpu", timeout=timedelta(days=7))
+    device = state.device if state.num_processes > 1 else device  # one GPU for each process
     console = Console(stderr=True, quiet=not state.is_main_process)
     try:
-        run = make_run(protocol, config, state.device)
+        run = make_run(protocol, config, device)
         # long sequences first, so that no process is left with one at the end
         longest_first = sorted(run.sequences, key=lambda sequence: (-len(sequence), sequence.name))
         run = replace(run, share=longest_first[state.process_index :: state.num_processes])

@@ -6,7 +6,8 @@ A folder per sequence; in it a file per frame, named like the frame's picture:
     alley_2/points/frame_0001.npy       h w 3    in the frame of the first camera
     alley_2/confidence/frame_0001.npy   h w      of the points
     alley_2/cameras.npz                 world_from_cam (v 4 4) and, if known, intrinsics (v 3 3), a row per picture
-    alley_2/cameras.tum                 or this: a line per picture, time stamp tx ty tz qx qy qz qw
+    alley_2/cameras.tum                 or this: a line per picture, time stamp tx ty tz qx qy qz qw; any clock will do,
+                                        but steps must be those of the pictures (eval.stamps)
 
 What a protocol does not ask for may be missing. `sequence.json` is written last by our runs, and need not be there.
 """
@@ -21,10 +22,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 
+from cut3r.data.layout import naming_the_file, read_npy, read_npz
 from cut3r.files.atomic import atomic_path
+from cut3r.files.listing import visible
 from cut3r.io.trajectory import read_tum
+from eval.stamps import require_stamps_of_pictures
 from eval.system import FramePrediction
 
 RECORD = "sequence.json"
@@ -52,49 +56,78 @@ class Predictions(Protocol):
 
 @dataclass(frozen=True)
 class SavedPredictions:
-    """A folder as described above; `stems` are the names of the pictures, in order."""
+    """A folder as described above.
+
+    Attributes:
+        stems: Names of the pictures, in order.
+        times_s: Of the pictures, where their set has a clock.
+    """
 
     folder: Path
     stems: tuple[str, ...]
+    times_s: Float64[np.ndarray, "v"] | None = None
 
     def __len__(self) -> int:
         return len(self.stems)
 
     def depth(self, number: int) -> Float[np.ndarray, "h w"]:
-        return self._array("depth", number)
+        return self._array("depth", number, "h w")
 
     def points(self, number: int) -> Float[np.ndarray, "h w 3"]:
-        return self._array("points", number)
+        return self._array("points", number, "h w 3")
 
     def confidence(self, number: int) -> Float[np.ndarray, "h w"]:
-        return self._array("confidence", number)
+        return self._array("confidence", number, "h w")
 
     def cameras(self) -> Float[np.ndarray, "v 4 4"]:
-        tum = self.folder / "cameras.tum"
-        cameras = read_tum(tum)[0] if tum.is_file() else self._cameras_file()["world_from_cam"]
-        if len(cameras) != len(self):
-            raise ValueError(f"{self.folder} has {len(cameras)} cameras for {len(self)} pictures; expected one each")
-        return cameras
+        tum, npz = self.folder / "cameras.tum", self.folder / "cameras.npz"
+        if tum.is_file():
+            cameras, stamps = read_tum(tum)
+            self._require_one_each(len(cameras))
+            require_stamps_of_pictures(stamps, self.stems, self.times_s, tum)
+            return cameras
+        if not npz.is_file():
+            raise MissingPredictionsError(f"there is neither {npz} nor cameras.tum, and this protocol scores cameras")
+        (matrices,) = read_npz(npz, "world_from_cam")
+        require_shape(matrices, "v 4 4", npz)
+        self._require_one_each(len(matrices))
+        return matrices.astype(np.result_type(matrices, np.float32), copy=False)
 
     def intrinsics(self) -> Float[np.ndarray, "v 3 3"] | None:
-        return self._cameras_file().get("intrinsics") if (self.folder / "cameras.npz").is_file() else None
-
-    def _cameras_file(self) -> dict[str, np.ndarray]:
         path = self.folder / "cameras.npz"
         if not path.is_file():
-            raise MissingPredictionsError(f"there is neither {path} nor cameras.tum, and this protocol scores cameras")
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+            return None
+        with naming_the_file(path), np.load(path, allow_pickle=False) as file:
+            return file.get("intrinsics")
 
-    def _array(self, kind: str, number: int) -> np.ndarray:
+    def _require_one_each(self, count: int) -> None:
+        if count != len(self):
+            raise ValueError(f"{self.folder} has {count} cameras for {len(self)} pictures; expected one each")
+
+    def _array(self, kind: str, number: int, shape: str) -> np.ndarray:
         path = self.folder / kind / f"{self.stems[number]}.npy"
         if not path.is_file():
-            there = len(list(path.parent.glob("*.npy")))
+            there = len(visible(path.parent, "*.npy"))
             raise MissingPredictionsError(
                 f"there is no {path}: {there} of {len(self)} frames have a file there, and each needs one of its name"
             )
-        array: np.ndarray = np.load(path, allow_pickle=False)
+        array = read_npy(path)
+        require_shape(array, shape, path)
         return array.astype(np.float32, copy=False)
+
+
+def require_shape(array: np.ndarray, shape: str, path: Path) -> None:
+    """Refuse an array of a file that has not the axes (letters) and lengths (numbers) of `shape`, as in "h w 3".
+
+    Raises:
+        ValueError: It has others, or its entries are no real numbers.
+    """
+    axes = shape.split()
+    fits = array.ndim == len(axes) and all(
+        not axis.isdigit() or length == int(axis) for axis, length in zip(axes, array.shape, strict=True)
+    )
+    if not fits or array.dtype.kind not in "fiu":
+        raise ValueError(f"{path} holds {array.dtype} of shape {array.shape}; expected real numbers ({shape})")
 
 
 def save_predictions(

@@ -97,7 +97,7 @@ def finder(folder: Path, layout: Layout) -> Callable[[Sequence], Predictions]:
     """How to find a sequence's finished predictions."""
     if layout is Layout.reference:
         return lambda sequence: ReferencePredictions.find(folder, sequence)
-    return lambda sequence: SavedPredictions(folder / sequence.name, sequence.stems)
+    return lambda sequence: SavedPredictions(folder / sequence.name, sequence.stems, sequence.times_s)
 
 
 def chosen(sequences: list[Sequence], config: EvalConfig) -> list[Sequence]:

@@ -51,6 +51,9 @@ METRICS = {
 Row = dict[str, str]
 
 
+NOT_COUNTED = {"unknown_cameras": "frames of unknown cameras", "pictures_without_truth": "pictures without true depth"}
+
+
 class Kind(Enum):
     run = "run"  # ours
     paper = "paper"
@@ -188,6 +191,9 @@ def coverage(result: dict[str, Any]) -> str:
             text += f"; {len(counts[kind])} {said}: " + "; ".join(
                 f"{name} ({why})" for name, why in counts[kind].items()
             )
+    for kind, said in NOT_COUNTED.items():
+        if count := result.get("not_counted", {}).get(kind):
+            text += f"; {said}, not counted: {count}"
     return text
 
 

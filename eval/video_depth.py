@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from cut3r.metrics.depth_alignment import DepthAlignment
 from cut3r.metrics.depth_scoring import DepthScorer
-from eval.depth import DepthProtocol, depth_look, errors_by_frame, item
+from eval.depth import DepthProtocol, depth_look, errors_by_frame, item, require_pixels
 from eval.protocol import Item, Look, Score
 from eval.saved import Predictions
 from eval.sequences.sequence import Sequence
@@ -26,9 +26,15 @@ class VideoDepth(DepthProtocol):
         look: Look = {}
         with DepthScorer(self.scoring) as scorer:
             ends = []
-            for number in range(len(sequence)):
+            known = 0
+            without_truth: list[str] = []
+            for number, stem in enumerate(sequence.stems):
                 scorer.add(predictions.depth(number), sequence.read_depth(number))
                 ends.append(len(scorer.pairs))
+                before, known = known, len(scorer.pairs) + scorer.pairs.not_finite
+                without_truth += [stem] if known == before else []
+            require_pixels(sequence, without_truth, len(scorer.pairs))
+            notes["pictures_without_truth"] = without_truth
             for alignment in self.alignments:
                 fit = scorer.fit(alignment)
                 groups[alignment.value] = [item(sequence.name, scorer.score(fit), parity=self.parity)]

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cut3r.files.listing import visible
+
 LEVELS = 3  # how many folders may lie between the download and what is looked for
 
 
@@ -68,5 +70,5 @@ def copy_files(sources: Iterable[Path], folder: Path) -> None:
 
 def _find(top: Path, name: str, holding: str) -> Path | None:
     patterns = ["*/" * level + name for level in range(LEVELS)]
-    found = (path for pattern in patterns for path in sorted(top.glob(pattern)) if path.is_dir())
+    found = (path for pattern in patterns for path in visible(top, pattern) if path.is_dir())
     return next((path for path in found if (path / holding).exists()), None)

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from cut3r.io.numbers import read_lines
+
 LARGEST_GAP_S = 0.02
 
 
@@ -38,7 +40,18 @@ def associate(
 
 
 def read_rows(path: Path) -> tuple[Float64[np.ndarray, "n"], list[list[str]]]:
-    """Read a list of TUM: time stamps, and the words of each line. Commas count as blanks, # begins a comment line."""
-    lines = [line.replace(",", " ").split() for line in path.read_text().splitlines()]
-    rows = [words for words in lines if words and not words[0].startswith("#")]
-    return np.array([float(words[0]) for words in rows], np.float64), rows
+    """Read a list of TUM: time stamps, and the words of each line. Commas count as blanks, # begins a comment.
+
+    Raises:
+        ValueError: A line does not begin with a number.
+    """
+    rows = read_lines(path)
+    times_s = [_time_s(path, line, words[0]) for line, words in rows]
+    return np.array(times_s, np.float64), [words for _, words in rows]
+
+
+def _time_s(path: Path, line: int, word: str) -> float:
+    try:
+        return float(word)
+    except ValueError as error:
+        raise ValueError(f"{path}, line {line}: {error}; expected a time stamp first; download it again") from error

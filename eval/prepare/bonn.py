@@ -15,7 +15,7 @@ from eval.prepare.archives import copy_files, download_folder
 from eval.prepare.association import associate, read_rows
 from eval.prepare.runner import Job, Order, Preparer
 from eval.sequences.bonn import FRAMES, SEQUENCES, folder_of
-from eval.sequences.inventory import list_files
+from eval.sequences.inventory import list_files, number_in_name
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def _by_time(
 
 
 def _stamps(paths: list[Path]) -> np.ndarray:
-    return np.array([float(path.stem) for path in paths])
+    return np.array([number_in_name(path) for path in paths])
 
 
 PREPARER = Preparer(

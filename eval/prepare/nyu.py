@@ -16,6 +16,7 @@ import scipy.io
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
+from cut3r.files.listing import is_hidden, visible
 from eval.prepare.runner import Job, Order, Preparer
 from eval.sequences.nyu import FRAMES, folder_of
 
@@ -50,8 +51,8 @@ def make(order: Order, hidden: tuple[Path, ...]) -> str:
 
 def pictures(raw: Path) -> Iterator[Picture]:
     """Read the test pictures from whatever the raw folder holds: name, picture, depth in metres."""
-    labeled, shards = raw / "nyu_depth_v2_labeled.mat", sorted(raw.glob("val-*.tar"))
-    files = sorted(raw.glob("**/official/*.h5"))
+    labeled, shards = raw / "nyu_depth_v2_labeled.mat", visible(raw, "val-*.tar")
+    files = visible(raw, "**/official/*.h5")
     if labeled.is_file():
         yield from read_labeled(labeled, raw / "splits.mat")
     elif files:
@@ -83,9 +84,10 @@ def read_fastdepth(name: str, file: BinaryIO) -> Picture:
 def _read_shard(shard: Path) -> Iterator[Picture]:
     with tarfile.open(shard) as tar:
         for member in tar:
-            file = tar.extractfile(member) if member.name.endswith(".h5") else None
+            path = Path(member.name)
+            file = tar.extractfile(member) if path.suffix == ".h5" and not is_hidden(path) else None
             if file is not None:
-                yield read_fastdepth(Path(member.name).stem, io.BytesIO(file.read()))
+                yield read_fastdepth(path.stem, io.BytesIO(file.read()))
 
 
 def _test_numbers(splits: Path) -> list[int]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cut3r.training.overrides import quoted
+
 PLAIN = re.compile(r"[\w./+@%-]+")  # what Hydra reads without quotes
 
 # settings in which a run may differ from the defaults of eval/config.py: in the facts, in the identity
@@ -58,4 +60,4 @@ def _hydra(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     text = str(value)
-    return text if PLAIN.fullmatch(text) else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return text if PLAIN.fullmatch(text) else quoted(text)

@@ -120,7 +120,7 @@ def _single_depth(name: str, runs: dict[str, Run], looks: dict[str, Look], drawi
     lines, worst = [], []
     for label, run in runs.items():
         items = run.sequences[name].score.groups.get(main_group(run) or "", [])
-        values = np.array([float(item.metrics["abs_rel"]) for item in items])
+        values = np.array([float(item.metrics.get("abs_rel", np.nan)) for item in items])
         lines.append(Line(label, np.arange(len(values), dtype=float) * run.every, 100 * values, drawing.colors[label]))
         order = np.argsort(-np.nan_to_num(values, nan=np.inf))[:3]
         named = ", ".join(f"{items[number].name} ({100 * values[number]:.1f} %)" for number in order)
@@ -176,6 +176,8 @@ def _reconstruction(name: str, runs: dict[str, Run], looks: dict[str, Look], dra
     said = [f"Points outside the box shown: {', '.join(cut)}."] if cut else []
     shown = {alignment_title(run.protocol, run.sequences[name].settings["alignments"][0]) for run in runs.values()}
     said.append(f"Clouds after alignment and registration: {'; '.join(sorted(shown))}.")
+    unknown = {label: run.sequences[name].score.notes.get("unknown_cameras", 0) for label, run in runs.items()}
+    said += [f"{label}: {count} frames of unknown cameras were left out." for label, count in unknown.items() if count]
     failed = {label: run.sequences[name].score.notes.get("failed_pixels", 0) for label, run in runs.items()}
     said += [
         f"{label}: {count} pixels without a finite point were left out." for label, count in failed.items() if count

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from cut3r.data.layout import read_png16
-from eval.sequences.inventory import Found, Request, depth_reader, gather, list_files, pair, shortage
+from eval.sequences.inventory import Found, Request, depth_reader, gather, list_files, number_in_name, pair, shortage
 from eval.sequences.sequence import Sequence
 
 logger = logging.getLogger(__name__)
@@ -63,8 +63,8 @@ def read_depth(path: Path) -> Float64[np.ndarray, "h w"]:
 
 def _warn_of_gaps(name: str, pairs: list[tuple[Path, Path]]) -> None:
     """Say if pictures and depth were paired by count and have drifted apart."""
-    rgb_times = [float(image.stem) for image, _ in pairs]
-    gaps = [abs(time - float(depth.stem)) for time, (_, depth) in zip(rgb_times, pairs, strict=True)]
+    rgb_times = [number_in_name(image) for image, _ in pairs]
+    gaps = [abs(time - number_in_name(depth)) for time, (_, depth) in zip(rgb_times, pairs, strict=True)]
     spacing = float(np.median([later - earlier for earlier, later in pairwise(rgb_times)] or [np.inf]))
     if pairs and max(gaps) > spacing:
         logger.warning(

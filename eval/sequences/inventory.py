@@ -75,6 +75,20 @@ def list_files(folder: Path, suffix: str) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.name.endswith(suffix) and not path.name.startswith("."))
 
 
+def number_in_name(path: Path, prefix: str = "") -> float:
+    """Read the time stamp or number that a file is named by, after a prefix.
+
+    Raises:
+        ValueError: It is named by something else.
+    """
+    try:
+        return float(path.stem.removeprefix(prefix))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not named by a number; expected {prefix}NUMBER{path.suffix}; move it elsewhere"
+        ) from error
+
+
 def pair(
     images: list[Path], truths: list[Path], *, by_order: bool = False
 ) -> tuple[list[tuple[Path, Path]], tuple[str, ...]]:

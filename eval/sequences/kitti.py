@@ -61,10 +61,10 @@ def read_depth(path: Path) -> Float64[np.ndarray, "h w"]:
     """Read a depth map of KITTI: metres, -1 where nothing was measured.
 
     Raises:
-        ValueError: No value is above 255 (0.996 m): an 8-bit picture of the depth, or an empty map.
+        ValueError: No value is above 255 (0.996 m) but some are known: an 8-bit picture of the depth.
     """
     values = read_png16(path)
-    if values.max() <= 255:
+    if 0 < values.max() <= 255:
         raise ValueError(f"{path} holds nothing above 255; expected 16-bit depth in 1/256 m; unpack it again")
     return np.where(values == 0, -1.0, values / UNITS_PER_METRE)
 

@@ -7,9 +7,11 @@ everywhere in the literature the offset of 6 cm is not applied.
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float64
 
+from cut3r.io.numbers import read_rows
 from cut3r.io.trajectory import read_kitti
-from eval.sequences.inventory import Found, Request, gather, list_files
+from eval.sequences.inventory import Found, Request, gather, list_files, number_in_name
 from eval.sequences.sequence import Sequence
 
 ADVICE = (
@@ -25,7 +27,9 @@ def open_poses(root: Path, request: Request) -> list[Sequence]:
 
     def find(name: str) -> Found:
         truth = folder / "poses" / f"{name}.txt"
-        image_of = {int(path.stem): path for path in list_files(folder / "sequences" / name / "image_2", ".png")}
+        image_of = {
+            int(number_in_name(path)): path for path in list_files(folder / "sequences" / name / "image_2", ".png")
+        }
         if not image_of or not truth.is_file():
             return Found(None, (f"poses/{truth.name}" if image_of else f"sequences/{name}/image_2",))
         world_from_cam = read_kitti(truth)
@@ -35,8 +39,17 @@ def open_poses(root: Path, request: Request) -> list[Sequence]:
         if not rows:
             return Found(None, missing)
         times = folder / "sequences" / name / "times.txt"
-        times_s = np.loadtxt(times, ndmin=1)[rows] if times.is_file() else None
+        times_s = _read_times(times, len(world_from_cam))[rows] if times.is_file() else None
         images = tuple(image_of[row] for row in rows)
         return Found(Sequence(name, images, world_from_cam=world_from_cam[rows], times_s=times_s), missing)
 
     return gather(SEQUENCES, find, folder=folder, root=root, advice=ADVICE, request=request)
+
+
+def _read_times(path: Path, count: int) -> Float64[np.ndarray, "v"]:
+    times_s = read_rows(path, 1, "seconds")[0][:, 0]
+    if len(times_s) != count:
+        raise ValueError(
+            f"{path} has {len(times_s)} time stamps for {count} cameras; expected one each; unpack it again"
+        )
+    return times_s

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from cut3r.io.numbers import read_matrix, read_rows
 from eval.sequences.inventory import Found, Request, depth_reader, gather, list_files, shortage
 from eval.sequences.sequence import Sequence
 from eval.sequences.sevenscenes import LONG_STEP, read_depth
@@ -72,10 +73,10 @@ def read_poses(path: Path, *, parity: bool = False) -> Float64[np.ndarray, "v 4 
     Args:
         parity: A matrix with "nan" in its first line is the unit matrix of the file's axes.
     """
-    numbers = np.array(path.read_text().split(), np.float64)
-    if numbers.size == 0 or numbers.size % 16:
-        raise ValueError(f"{path} holds {numbers.size} numbers; expected 16 per frame; unpack it again")
-    world_from_gl = numbers.reshape(-1, 4, 4)
+    rows, _ = read_rows(path, 4, "a line of a 4x4 matrix")
+    if not len(rows) or len(rows) % 4:
+        raise ValueError(f"{path} holds {rows.size} numbers; expected 16 per frame; unpack it again")
+    world_from_gl = rows.reshape(-1, 4, 4)
     if parity:  # Parity: quirk 37
         world_from_gl[np.isnan(world_from_gl[:, 0]).any(axis=1)] = np.eye(4)
     return world_from_gl @ OPENGL_FROM_OPENCV
@@ -83,7 +84,9 @@ def read_poses(path: Path, *, parity: bool = False) -> Float64[np.ndarray, "v 4 
 
 def read_focal(path: Path) -> float:
     """Read the focal length of a room in pixels, and warn if it is not the one that the reference uses for all."""
-    focal = float(path.read_text())
+    focal = float(read_matrix(path, 1, 1)[0, 0])
+    if not 0 < focal < np.inf:
+        raise ValueError(f"{path} says that the focal length is {focal}; expected pixels; unpack it again")
     if abs(focal - FOCAL) > 1e-3:
         logger.warning("%s says %.3f, which is used; the reference uses %.3f for all rooms", path, focal, FOCAL)
     return focal

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from cut3r.data.layout import read_npy
 from eval.sequences.inventory import Found, Request, depth_reader, gather, list_files, pair, shortage
 from eval.sequences.sequence import Sequence
 
@@ -39,7 +40,7 @@ def folder_of(root: Path) -> Path:
 
 def read_depth(path: Path) -> Float32[np.ndarray, "h w"]:
     """Read a depth map of NYU: metres."""
-    depth: np.ndarray = np.load(path, allow_pickle=False)
+    depth = read_npy(path)
     if depth.ndim != 2:
         raise ValueError(f"{path} has the shape {depth.shape}; expected a depth map (h, w); prepare it again")
     return depth.astype(np.float32)

@@ -13,6 +13,8 @@ from jaxtyping import Float32, Float64
 from PIL import Image
 
 from cut3r.data.layout import read_png16
+from cut3r.files.listing import visible
+from cut3r.io.numbers import read_matrix
 from eval.sequences.inventory import Found, Request, depth_reader, gather, list_files
 from eval.sequences.sequence import MissingDataError, Sequence
 from eval.sequences.sevenscenes import UNKNOWN_MM, read_pose
@@ -47,13 +49,14 @@ def read_intrinsics(folder: Path, depth: Path) -> Float64[np.ndarray, "3 3"]:
     """Read the intrinsics of a recording, or take those of the depth camera of 7-Scenes.
 
     Raises:
-        ValueError: The file is not a 3x3 matrix; or there is none and the depth map has not the size of 7-Scenes.
+        ValueError: The file is not a 3x3 matrix with focal lengths; or there is none and the depth map has not the size
+            of 7-Scenes.
     """
     path = folder / "camera-intrinsics.txt"
     if path.is_file():
-        matrix = np.loadtxt(path, ndmin=2)
-        if matrix.shape != (3, 3):
-            raise ValueError(f"{path} has the shape {matrix.shape}; expected a 3x3 matrix [fx 0 cx; 0 fy cy; 0 0 1]")
+        matrix = read_matrix(path, 3, 3)
+        if not (np.isfinite(matrix).all() and matrix[0, 0] > 0 and matrix[1, 1] > 0):
+            raise ValueError(f"{path} has no focal length; expected a 3x3 matrix [fx 0 cx; 0 fy cy; 0 0 1] in pixels")
         return matrix
     with Image.open(depth) as image:
         w, h = image.size
@@ -95,7 +98,7 @@ def _recordings(folder: Path) -> list[Path]:
         return []
     if _colors(folder):
         return [folder.resolve()]  # a name, even if the folder was given as "."
-    return [path for path in sorted(folder.iterdir()) if path.is_dir() and _colors(path)]
+    return [path for path in visible(folder, "*") if path.is_dir() and _colors(path)]
 
 
 def _colors(folder: Path) -> list[Path]:

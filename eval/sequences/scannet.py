@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from eval.sequences.inventory import Found, Request, gather, list_files, shortage
+from cut3r.io.numbers import read_rows
+from eval.sequences.inventory import Found, Request, gather, list_files, number_in_name, shortage
 from eval.sequences.sequence import Sequence
 
 ADVICE = (
@@ -53,13 +54,10 @@ def read_cameras(path: Path) -> Float64[np.ndarray, "v 4 4"]:
     Raises:
         ValueError: A line that is not sixteen numbers.
     """
-    rows = [[float(word) for word in line.split()] for line in path.read_text().splitlines() if line.strip()]
-    wrong = [number for number, row in enumerate(rows, 1) if len(row) != 16]
-    if wrong:
-        raise ValueError(f"{path}, line {wrong[0]} is not the 16 numbers of a 4x4 matrix; prepare the scene again")
-    return np.array(rows, np.float64).reshape(-1, 4, 4)
+    rows, _ = read_rows(path, 16, "a 4x4 matrix")
+    return rows.reshape(-1, 4, 4)
 
 
 def number_of(image: Path) -> int:
     """Tell the line of a picture's camera from its name, frame_<line>.jpg."""
-    return int(image.stem.removeprefix("frame_"))
+    return int(number_in_name(image, "frame_"))

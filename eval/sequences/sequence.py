@@ -4,13 +4,20 @@ A reader knows one data set's folders, lists and file formats, and nothing of pr
 set's business, how they are scored is the protocol's.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Float64
 
+from cut3r.geometry.poses import is_rigid
+
+logger = logging.getLogger(__name__)
+
+LISTED = 5  # names in a warning
 DepthReader = Callable[[int], Float[np.ndarray, "h w"]]
 
 
@@ -27,7 +34,8 @@ class Sequence:
         images: In the order of the stream. The stems are unique, and pair predictions with the truth.
         read_depth: True depth of frame i: metres along the optical axis, not positive or not a number where it is
             unknown. float32 or float64, as the published protocols compute with it. None for sets without depth.
-        world_from_cam: True cameras, OpenCV axes, metres; a camera that is not known has numbers that are not finite.
+        world_from_cam: True cameras, OpenCV axes, metres. A camera that is not known is no rigid motion: its numbers
+            are not finite, or zeros, or a reflection.
         intrinsics: In pixels of the true depth; (0, 0) is the centre of the top-left pixel.
         times_s: Of the true cameras; None where the set has no clock.
     """
@@ -67,7 +75,14 @@ class Sequence:
         )
 
     def known_cameras(self) -> Bool[np.ndarray, "v"]:
-        """Say which true cameras are known."""
+        """Say which true cameras are known, and warn of the others."""
         assert self.world_from_cam is not None
-        known: np.ndarray = np.isfinite(self.world_from_cam).all(axis=(1, 2))
+        known = is_rigid(torch.from_numpy(self.world_from_cam)).numpy()
+        if not known.all():
+            names = [self.images[number].name for number in np.flatnonzero(~known)]
+            more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+            logger.warning(
+                "%s: %d of %d cameras are not known, because their poses are not finite or no rotation: %s",
+                *(self.name, len(names), len(known), ", ".join(names[:LISTED]) + more),
+            )
         return known

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from cut3r.data.layout import read_png16
+from cut3r.io.numbers import read_matrix
 from eval.sequences.inventory import Found, Request, depth_reader, gather, list_files
 from eval.sequences.sequence import Sequence
 
@@ -72,11 +73,8 @@ def read_depth(path: Path) -> Float32[np.ndarray, "h w"]:
 
 
 def read_pose(path: Path) -> Float64[np.ndarray, "4 4"]:
-    """Read world_from_cam: four lines of four numbers, not finite where tracking was lost."""
-    world_from_cam = np.array(path.read_text().split(), np.float64)
-    if world_from_cam.size != 16:
-        raise ValueError(f"{path} holds {world_from_cam.size} numbers; expected the 16 of a 4x4 matrix; copy it again")
-    return world_from_cam.reshape(4, 4)
+    """Read world_from_cam: four lines of four numbers, no rotation or not finite where tracking was lost."""
+    return read_matrix(path, 4, 4)
 
 
 def _sequence(name: str, folder: Path, numbers: list[int]) -> Sequence:

@@ -6,8 +6,10 @@ Depth is scored on all 23 sequences, poses on the 14 whose camera moves enough f
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float32, Float64
 
+from cut3r.geometry.poses import is_rigid
 from eval.sequences.inventory import Found, Request, depth_reader, gather, list_files, pair, shortage
 from eval.sequences.sequence import Sequence
 
@@ -107,7 +109,7 @@ def read_cam(path: Path) -> tuple[Float64[np.ndarray, "4 4"], Float64[np.ndarray
     """Read a camera of Sintel: world_from_cam (the file holds its inverse) and the intrinsics.
 
     Raises:
-        ValueError: The file does not begin with Sintel's tag, or has another size.
+        ValueError: The file does not begin with Sintel's tag, has another size, or holds no rigid motion.
     """
     data = path.read_bytes()
     _require_tag(data, path)
@@ -115,6 +117,8 @@ def read_cam(path: Path) -> tuple[Float64[np.ndarray, "4 4"], Float64[np.ndarray
         raise ValueError(f"{path} has {len(data)} bytes; expected 172 (a tag, 3x3 and 3x4 doubles); unpack it again")
     numbers = np.frombuffer(data, "<f8", offset=4).astype(np.float64)
     cam_from_world = np.concatenate([numbers[9:].reshape(3, 4), [[0.0, 0.0, 0.0, 1.0]]])
+    if not is_rigid(torch.from_numpy(cam_from_world)):
+        raise ValueError(f"{path} holds no rotation and translation; all cameras of Sintel are known; unpack it again")
     return np.linalg.inv(cam_from_world), numbers[:9].reshape(3, 3)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cut3r.io.trajectory import read_tum
-from eval.sequences.inventory import Found, Request, gather, list_files, shortage
+from eval.sequences.inventory import Found, Request, gather, list_files, number_in_name, shortage
 from eval.sequences.sequence import Sequence
 
 ADVICE = (
@@ -56,7 +56,7 @@ def folder_of(root: Path, frames: int | None) -> Path:
 
 
 def _require_same_times(images: list[Path], times_s: np.ndarray, truth: Path) -> None:
-    gaps = np.abs(np.array([float(image.stem) for image in images]) - times_s)
+    gaps = np.abs(np.array([number_in_name(image) for image in images]) - times_s)
     if gaps.max() > LARGEST_GAP_S:
         worst = int(gaps.argmax())
         raise ValueError(

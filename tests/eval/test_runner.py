@@ -117,6 +117,12 @@ def refusal(monkeypatch, capsys, *words: str) -> str:
         (("dataset=sintel", "weights=tiny", "root=/nowhere"), "sintel"),
         (("dataset=rgbd", "predictions=/nowhere", "root={root}"), "there is no folder /nowhere"),
         (("dataset=rgbd", "weights=tiny", "only=[d]", "root={root}"), "rgbd has no sequence d; it has a, b, c"),
+        (("dataset=rgbd", "weights=tiny", "root={root}", "device=foo"), "there is no device 'foo'"),
+        (("dataset=rgbd", "weights=tiny", "root={root}", "device=meta"), "the device 'meta' cannot be used"),
+        (("dataset=rgbd", "weights=tiny", "root={root}", "device=cuda:99"), "the device 'cuda:99' is not there"),
+        (("dataset=rgbd", "weights=tiny", "root="), "root is empty; give it a value"),
+        (("dataset=rgbd", "weights=tiny", "only=[a(b]"), "the setting 'only=[a(b]' cannot be read"),
+        (("dataset=rgbd", "weights=tiny", "root=no[1], \u00fc=(x)"), "no[1], \u00fc=(x)"),
     ],
 )
 def test_wrong_settings_are_refused_in_one_sentence(monkeypatch, capsys, workplace, words, said):

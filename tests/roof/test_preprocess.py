@@ -1,8 +1,10 @@
 """Conversion as users run it: shards, several processes, interruption, failures, verification."""
 
+import gzip
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -141,6 +143,141 @@ def test_verification_finds_a_frame_that_is_gone(tartanair):
     assert verify("tartanair", out).problems == [
         "the converter recorded 12 frames and the reader finds 11; convert again"
     ]
+
+
+def test_a_scene_is_converted_again_when_its_raw_files_were_repaired(tartanair):
+    raw, out = tartanair
+    image = raw / "abandoned" / "Hard" / "P000" / "image_left" / "000003_left.png"
+    whole = image.read_bytes()
+    image.write_bytes(whole[: len(whole) // 2])
+    run(CONVERTERS["tartanair"], raw, out)
+    center_tartanair(out)
+    damaged = verify("tartanair", out)
+    assert len(damaged.problems) == 1
+    assert "it notices which of them have changed; --again SCENE" in str(damaged)
+    image.write_bytes(whole)
+    report = run(CONVERTERS["tartanair"], raw, out)
+    assert (report.converted, report.skipped) == (1, 1)
+    center_tartanair(out)
+    assert verify("tartanair", out).problems == []
+    assert run(CONVERTERS["tartanair"], raw, out).converted == 0
+
+
+def test_a_failed_scene_is_tried_again_when_its_raw_files_were_repaired(tartanair):
+    raw, out = tartanair
+    poses = raw / "abandoned" / "Hard" / "P000" / "pose_left.txt"
+    whole = poses.read_text()
+    poses.write_text("\n".join(whole.splitlines()[:3]))
+    assert len(run(CONVERTERS["tartanair"], raw, out).failures) == 1
+    poses.write_text(whole)
+    report = run(CONVERTERS["tartanair"], raw, out)
+    assert (report.converted, report.failures) == (1, [])
+
+
+def test_what_file_managers_leave_is_no_change(tartanair):
+    raw, out = tartanair
+    run(CONVERTERS["tartanair"], raw, out)
+    for name in ("._000003_left.png", ".DS_Store"):
+        (raw / "abandoned" / "Hard" / "P000" / "image_left" / name).write_bytes(b"\0")
+    (raw / "._abandoned").write_bytes(b"\0")
+    assert run(CONVERTERS["tartanair"], raw, out).converted == 0
+
+
+def test_scenes_are_converted_again_by_name(tmp_path):
+    run(toy(touch), tmp_path, tmp_path / "out")
+    assert run(toy(touch), tmp_path, tmp_path / "out", again=["room/2", "5"]).converted == 2
+    with pytest.raises(ValueError, match="there is no scene room/7 to convert again"):
+        run(toy(touch), tmp_path, tmp_path / "out", again=["room/7"])
+
+
+def test_records_of_older_versions_are_kept(tmp_path):
+    run(toy(touch), tmp_path, tmp_path / "out")
+    for path in (tmp_path / "out" / ".status").rglob("*.json"):
+        content = json.loads(path.read_text())
+        del content["raw"]
+        path.write_text(json.dumps(content))
+    assert run(toy(touch), tmp_path, tmp_path / "out").converted == 0
+
+
+@pytest.mark.parametrize("pose", ["1 2 3 0 0 0 0", "1 2 3 nan 0 0 1", "1 -1.#IND 3 0 0 0 1", "1 2 3 0 0 x 1", "1 2 3"])
+def test_a_pose_that_is_no_rotation_fails_its_scene_by_file_and_line(tartanair, pose):
+    raw, out = tartanair
+    poses = raw / "abandoned" / "Hard" / "P000" / "pose_left.txt"
+    lines = poses.read_text().splitlines()
+    lines[2] = pose
+    poses.write_text("\n".join(lines))
+    report = run(CONVERTERS["tartanair"], raw, out)
+    (failure,) = report.failures
+    assert failure.scene == "abandoned/Hard/P000"
+    assert "pose_left.txt, line 3: " in failure.reason
+    assert report.converted == 1
+
+
+def test_a_depth_map_without_a_finite_value_is_a_problem(tartanair):
+    raw, out = tartanair
+    path = raw / "abandoned" / "Easy" / "P000" / "depth_left" / "000002_left_depth.npy"
+    np.save(path, np.full((48, 64), np.nan, np.float32))
+    run(CONVERTERS["tartanair"], raw, out)
+    center_tartanair(out)
+    (problem,) = verify("tartanair", out).problems
+    assert "abandoned/Easy/P000/000002: " in problem
+    assert "000002_depth.npy holds no finite depth" in problem
+
+
+def test_frames_that_show_no_depth_are_said_but_may_be_right(tmp_path):
+    make_co3d(tmp_path / "raw")
+    run(CONVERTERS["co3d"], tmp_path / "raw", tmp_path / "out")
+    verification = verify("co3d", tmp_path / "out")
+    assert verification.problems == []
+    assert "frames that show no depth at all: 1, first apple/102_5_6/frame000007" in str(verification)
+
+
+def copy_category(raw, name):
+    """A second category with the files of the first."""
+    shutil.copytree(raw / "apple", raw / name)
+    for path in [*(raw / name).glob("*.jgz"), *(raw / name).glob("set_lists/*.json")]:
+        opened = gzip.open if path.suffix == ".jgz" else open
+        with opened(path, "rt") as file:
+            text = file.read()
+        with opened(path, "wt") as file:
+            file.write(text.replace("apple/", f"{name}/"))
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("sequence_annotations.jgz", None),
+        ("sequence_annotations.jgz", b""),
+        ("sequence_annotations.jgz", gzip.compress(b"[{}]")),
+        ("sequence_annotations.jgz", gzip.compress(b"[1]")),
+        ("set_lists/set_lists_fewview_train.json", None),
+        ("set_lists/set_lists_fewview_train.json", b"{}"),
+        ("set_lists/set_lists_fewview_train.json", b"[1]"),
+    ],
+)
+def test_a_category_with_a_damaged_file_is_named_and_the_others_are_converted(tmp_path, caplog, file, content):
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    make_co3d(raw)
+    copy_category(raw, "ball")
+    path = raw / "ball" / file
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    caplog.set_level(logging.INFO)
+    assert main(["co3d", "--raw", str(raw), "--out", str(out)]) == 1
+    assert f"the scenes of ball are not converted: {path} cannot be read" in caplog.text
+    assert {record.scene for record in read_records(out)} == {"train/apple/100_1_2", "train/apple/102_5_6"}
+    path.write_bytes(whole)
+    assert main(["co3d", "--raw", str(raw), "--out", str(out)]) == 0
+    assert "train/ball/100_1_2" in {record.scene for record in read_records(out)}
+
+
+def test_damaged_frame_annotations_fail_their_sequences_by_name(tmp_path):
+    make_co3d(tmp_path / "raw")
+    path = tmp_path / "raw" / "apple" / "frame_annotations.jgz"
+    path.write_bytes(path.read_bytes()[:100])
+    report = run(CONVERTERS["co3d"], tmp_path / "raw", tmp_path / "out")
+    assert len(report.failures) == 2
+    assert all(f"{path} cannot be read" in failure.reason for failure in report.failures)
 
 
 def test_verification_of_every_split_allows_an_empty_one(tmp_path):

@@ -104,3 +104,24 @@ def test_many_runs_have_a_folder_each(tmp_path):
     assert done.returncode == 0, done.stderr
     weights = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("final.safetensors"))
     assert len({path.parts[0] for path in weights}) == 2
+
+
+def test_an_empty_folder_is_refused(monkeypatch, capsys):
+    assert "run.output_dir is empty; give it a value" in refusal(monkeypatch, capsys, "+smoke", "run.output_dir=")
+
+
+def test_a_setting_that_hydra_cannot_read_is_refused_with_how_to_quote(monkeypatch, capsys):
+    text = refusal(monkeypatch, capsys, "+smoke", "run.train_only=[head(s)")
+    assert "the setting 'run.train_only=[head(s)' cannot be read" in text
+    assert "into quotes" in text
+
+
+def test_a_folder_of_any_name_is_written_to(tmp_path):
+    folder = tmp_path / "J\u00fcrgen's lr=1e-3, set[1] (a)"
+    done = run_train(
+        *("+smoke", f"run.output_dir={folder}", "optim.epochs=1", "run.tensorboard=false"),
+        *("data.samples.synthetic=2", "data.validation.samples.synthetic=1"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert (folder / "checkpoints/final.safetensors").is_file()
+    assert (folder / ".hydra/config.yaml").is_file()

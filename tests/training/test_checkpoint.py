@@ -1,7 +1,9 @@
 """A training that is interrupted ends with the same weights, bit for bit, as one that is not."""
 
+import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,6 +154,64 @@ def test_a_file_of_weights_is_no_state(tmp_path):
 def test_a_missing_state_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no training state"):
         make_trainer(tmp_path, resume=tmp_path / "step-00000001.pt")
+
+
+@pytest.fixture
+def two_states(tmp_path, uninterrupted):
+    """A run with the states of steps 7 and 8."""
+    shutil.copytree(uninterrupted.run.output_dir, tmp_path / "run")
+    return sorted((tmp_path / "run" / "checkpoints").glob("step-*.pt"))
+
+
+def cut(share):
+    return lambda content: content[: int(share * len(content))]
+
+
+def make_hole(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes(2000) + content[middle + 2000 :]
+
+
+DAMAGES = {
+    **{f"cut to {share}": cut(share) for share in (0, 0.001, 0.3, 2 / 3, 0.999)},
+    "zeros": lambda content: bytes(len(content)),
+    "a hole of zeros": make_hole,
+    "a web page": lambda content: b"<html>",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_state_is_named_and_the_one_before_it_is_taken(two_states, caplog, uninterrupted, damage):
+    two_states[1].write_bytes(damage(two_states[1].read_bytes()))
+    with caplog.at_level(logging.WARNING):
+        trainer = make_trainer(two_states[0].parents[1])
+    assert trainer.progress.step == 7
+    assert f"{two_states[1]} cannot be read as a state of a training" in caplog.text
+    assert trainer.fit()
+    assert_same_end(trainer, uninterrupted)
+
+
+def test_if_no_state_is_whole_one_sentence_says_so(two_states):
+    for path in two_states:
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(
+        ValueError, match=r"step-00000008\.pt cannot be read .*; no other state in .* is whole"
+    ) as refused:
+        make_trainer(two_states[0].parents[1])
+    assert "\n" not in str(refused.value)
+
+
+def test_a_damaged_state_does_not_push_out_a_whole_one(two_states):
+    two_states[1].write_bytes(b"")
+    trainer = make_trainer(two_states[0].parents[1], keep_last=1)
+    trainer._save()
+    assert two_states[0].is_file()
+
+
+def test_a_damaged_state_that_is_named_is_refused(tmp_path, two_states):
+    two_states[1].write_bytes(two_states[1].read_bytes()[:-10])
+    with pytest.raises(ValueError, match=r"step-00000008\.pt cannot be read"):
+        make_trainer(tmp_path / "other", resume=two_states[1])
 
 
 def test_all_random_generators_are_remembered():

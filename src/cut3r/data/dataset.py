@@ -5,8 +5,6 @@ matter which worker makes it, and it can be made again alone.
 """
 
 import logging
-import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +15,14 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
+from cut3r.data.layout import READ_ERRORS
 from cut3r.data.sampling import Choice, MaskProbabilities, Policy, SamplingPolicy, Scene, cut_off
 from cut3r.data.transforms import ColorJitter, Size, fit
 from cut3r.data.view import Facts, RawFrame, View, assemble
+from cut3r.geometry.poses import is_rigid
 
 logger = logging.getLogger(__name__)
 
-# What damaged files raise: Pillow, NumPy and zip archives have no common base class.
-READ_ERRORS = (OSError, ValueError, KeyError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error)
 ATTEMPTS = 10  # other samples to try before giving up
 _COUNTERS = 256  # one per worker process, so that no two processes write to the same
 
@@ -253,8 +251,8 @@ class MultiViewDataset(ABC):
         """Read and crop a frame, or note the reason why that cannot be done."""
         try:
             frame = self.read(scene, scene.frames[position])
-            if not np.isfinite(frame.world_from_cam).all() or not np.isfinite(frame.depth).all():
-                raise ValueError("its pose or its depth is not finite")
+            if not is_rigid(torch.from_numpy(frame.world_from_cam)) or not np.isfinite(frame.depth).all():
+                raise ValueError("its pose is no rigid motion, or its depth is not finite")
             if crop.object_only and frame.foreground is not None:
                 frame = replace(frame, depth=np.where(frame.foreground, frame.depth, np.float32(0)))
             fitted = fit(frame, crop.size, margin=self._draw_margin(rng) if crop.margin is None else crop.margin)

@@ -6,7 +6,10 @@ layouts of the original scripts: data that those have processed is read as it is
 
 import json
 import os
-from collections.abc import Mapping
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,12 @@ from jaxtyping import UInt16
 from PIL import Image
 
 from cut3r.files.atomic import atomic_path
+
+# What damaged files raise: Pillow, NumPy and zip archives have no common base class.
+READ_ERRORS = (
+    *(OSError, ValueError, KeyError, EOFError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error, Image.DecompressionBombError),
+)
 
 
 @dataclass(frozen=True)
@@ -65,13 +74,30 @@ LAYOUTS = {
 }
 
 
+@contextmanager
+def naming_the_file(path: Path) -> Iterator[None]:
+    """Let what a damaged file raises name the file.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Any other of `READ_ERRORS`, or a header that claims more than there is memory.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (*READ_ERRORS, MemoryError) as error:
+        raise ValueError(f"{path} cannot be read ({error or type(error).__name__}); copy or make it again") from error
+
+
 def read_png16(path: Path) -> UInt16[np.ndarray, "h w"]:
     """Read the numbers of a 16-bit grey PNG.
 
     Raises:
-        ValueError: Another kind of picture.
+        FileNotFoundError: No such file.
+        ValueError: Another kind of picture, or a damaged one.
     """
-    with Image.open(path) as image:
+    with naming_the_file(path), Image.open(path) as image:
         values = np.asarray(image)
     if values.dtype != np.uint16 or values.ndim != 2:
         raise ValueError(f"{path} holds {values.dtype} {values.shape}; expected a 16-bit grey PNG")
@@ -83,9 +109,29 @@ def write_png16(path: Path, values: UInt16[np.ndarray, "h w"]) -> None:
         Image.fromarray(values).save(temporary)
 
 
+def read_npy(path: Path) -> np.ndarray:
+    """Read an array of numbers; pickled ones are refused, because unpickling runs code.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It is damaged, or holds no numbers.
+    """
+    with naming_the_file(path), path.open("rb") as file:
+        array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{path} holds {array.dtype}; expected real numbers")
+    return array
+
+
 def read_npz(path: Path, *names: str) -> list[np.ndarray]:
-    """Read these arrays of an archive; pickled ones are refused, because unpickling runs code."""
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaves a damaged file open
+    """Read these arrays of an archive; pickled ones are refused, because unpickling runs code.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It is damaged, or lacks one of the arrays.
+    """
+    # np.load leaves a damaged file open
+    with naming_the_file(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return [archive[name] for name in names]
 
 

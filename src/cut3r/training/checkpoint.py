@@ -7,7 +7,9 @@ trusting it), and beside them weights alone in our own format, which `cut3r.load
 
 import json
 import logging
+import pickle
 import random
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from cut3r.files.atomic import atomic_path
+from cut3r.files.listing import visible
 from cut3r.model.checkpoint import config_to_json, export_official, save
 from cut3r.model.network import Cut3r
 from cut3r.training.optim import WeightAverage
@@ -27,6 +30,11 @@ from cut3r.training.parallel import fill, whole
 logger = logging.getLogger(__name__)
 
 FORMAT, VERSION = "cut3r training", 1
+PARTS = {"config", "progress", "model", "optimizer", "average", "scaler", "random"}
+
+
+class DamagedStateError(ValueError):
+    """A file of a state that a full disk, a copy that broke off or a power failure has left behind."""
 
 
 @dataclass
@@ -80,15 +88,41 @@ def write_state(trained: Trained, folder: Path, accelerator: Accelerator, *, kee
     if accelerator.is_main_process:
         with atomic_path(path) as temporary:
             torch.save(content, temporary)
-        for old in sorted(folder.glob("step-*.pt"))[:-keep]:
+        # Later ones are damaged, or of a training that was left: they must not push out what is whole.
+        for old in [state for state in states(folder) if state <= path][:-keep]:
             old.unlink()
     accelerator.wait_for_everyone()
     return path
 
 
+def states(folder: Path) -> list[Path]:
+    """List the states in a folder, the newest last."""
+    return visible(folder, "step-*.pt")
+
+
 def latest_state(folder: Path) -> Path | None:
     """Return the newest state in a folder, None if there is none."""
-    return max(folder.glob("step-*.pt"), default=None)
+    return max(states(folder), default=None)
+
+
+def read_latest_state(trained: Trained, folder: Path, accelerator: Accelerator) -> bool:
+    """Continue from the newest whole state in a folder, in place; damaged ones are warned of and passed over.
+
+    Returns:
+        Whether there is a state.
+
+    Raises:
+        ValueError: All of them are damaged; or the newest whole one is of another network.
+    """
+    newest_damage = None
+    for path in reversed(states(folder)):
+        damage = _read_if_whole(trained, path, accelerator)
+        if damage is None:
+            return True
+        newest_damage = newest_damage or damage
+    if newest_damage is not None:
+        raise ValueError(f"{newest_damage}; no other state in {folder} is whole, so delete them to start anew")
+    return False
 
 
 def read_state(trained: Trained, path: Path, accelerator: Accelerator) -> None:
@@ -96,6 +130,7 @@ def read_state(trained: Trained, path: Path, accelerator: Accelerator) -> None:
 
     Raises:
         FileNotFoundError: No such file.
+        DamagedStateError: It is empty, cut off or unreadable.
         ValueError: It is no state of a training, or of another network.
     """
     content = _read(path)
@@ -120,6 +155,15 @@ def read_state(trained: Trained, path: Path, accelerator: Accelerator) -> None:
     logger.info(
         "continuing from %s: epoch %d, iteration %d, step %d", path, progress.epoch, progress.iteration, progress.step
     )
+
+
+def _read_if_whole(trained: Trained, path: Path, accelerator: Accelerator) -> DamagedStateError | None:
+    try:
+        read_state(trained, path, accelerator)
+    except DamagedStateError as error:
+        logger.warning("%s; an older one is taken if there is any", error)
+        return error
+    return None
 
 
 def write_weights(trained: Trained, path: Path, accelerator: Accelerator, *, official: bool = False) -> None:
@@ -200,12 +244,27 @@ def _rescale_position(progress: Progress, processes: int) -> None:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no training state {path}; give a step-*.pt file, or null to start anew")
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        _require_whole(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise DamagedStateError(f"{path} cannot be read as a state of a training ({reason[0]})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError(f"{path} is no state of a training; to begin with a network's weights use run.pretrained")
     if content["version"] != VERSION:
         raise ValueError(f"{path} has version {content['version']} of our format, and this code reads {VERSION}")
+    if missing := PARTS - content.keys():
+        raise DamagedStateError(f"{path} lacks {', '.join(sorted(missing))}")
     return content
+
+
+def _require_whole(path: Path) -> None:
+    """Compare the checksums inside the file, which torch.load does not: a hole of zeros would become weights."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"the checksum of {damaged} is wrong")
 
 
 def _differences(config: str, model: Cut3r) -> str:

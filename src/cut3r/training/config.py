@@ -13,6 +13,7 @@ from cut3r.model.config import ModelConfig
 from cut3r.training.freeze import Freeze
 from cut3r.training.loss_config import LossConfig
 from cut3r.training.optim import OptimConfig
+from cut3r.training.overrides import unreadable_setting
 from cut3r.training.parallel import Sharding
 from cut3r.training.precision import Precision
 from cut3r.training.rollout import RolloutConfig
@@ -196,7 +197,8 @@ def explain(error: BaseException, kind: Any) -> str:
         r"Key '[^']+' (?:is )?not in .*?full_key: (\S+)|Could not override '([^']+)'", text, re.DOTALL
     ):
         return unknown_setting(found[1] or found[2], kind)
-    return text
+    override = getattr(error, "override", None)  # of Hydra's parser
+    return text if override is None else unreadable_setting(override)
 
 
 def unknown_setting(name: str, kind: Any) -> str:

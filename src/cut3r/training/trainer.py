@@ -19,7 +19,7 @@ from cut3r.data.view import View
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Prediction
 from cut3r.model.speed import compile_blocks
-from cut3r.training.checkpoint import Progress, Trained, latest_state, read_state, write_state, write_weights
+from cut3r.training.checkpoint import Progress, Trained, read_latest_state, read_state, write_state, write_weights
 from cut3r.training.config import RunConfig
 from cut3r.training.freeze import freeze
 from cut3r.training.monitor import Monitor
@@ -310,6 +310,5 @@ class Trainer:
         write_state(self.state, self.states_folder, self.accelerator, keep=self.run.keep_last)
 
     def _resume(self) -> None:
-        path = latest_state(self.states_folder) or self.run.resume
-        if path is not None:
-            read_state(self.state, path, self.accelerator)
+        if not read_latest_state(self.state, self.states_folder, self.accelerator) and self.run.resume is not None:
+            read_state(self.state, self.run.resume, self.accelerator)

@@ -13,6 +13,7 @@ from datasets_preprocess.scannetpp import (
     Camera,
     convert,
     read_cameras,
+    read_poses,
     renumber,
     scenes,
     undistortion,
@@ -188,3 +189,19 @@ def test_many_small_triangles_are_rendered_in_portions(monkeypatch):
         [np.stack((corner, corner + 1, corner + 10), 1), np.stack((corner, corner + 10, corner + 9), 1)]
     )
     np.testing.assert_allclose(render_depth(points, faces, intrinsics, (32, 32)), 3.0)
+
+
+@pytest.mark.parametrize("values", ["0 0 0 0 0 0 0", "nan 0 0 0 0 0 0", "1 0 0 0 -1.#IND 0 0", "1 0 0 0 x 0 0"])
+def test_a_pose_that_is_no_rotation_is_refused_by_file_and_line(tmp_path, values):
+    path = tmp_path / "images.txt"
+    path.write_text(f"# images\n1 1 0 0 0 0 0 0 1 a.jpg\n\n2 {values} 1 b.jpg\n\n")
+    with pytest.raises(ValueError, match=r"images\.txt, line 4: "):
+        list(read_poses(path))
+
+
+@pytest.mark.parametrize("numbers", ["nan 40 32 24 0 0 0 0", "0 40 32 24 0 0 0 0", "40 40 x 24 0 0 0 0", "40"])
+def test_a_camera_without_focal_length_is_refused_by_file_and_line(tmp_path, numbers):
+    path = tmp_path / "cameras.txt"
+    path.write_text(f"# cameras\n1 OPENCV 64 48 {numbers}\n")
+    with pytest.raises(ValueError, match=r"cameras\.txt, line 2: "):
+        read_cameras(path)

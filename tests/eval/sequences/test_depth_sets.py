@@ -174,3 +174,8 @@ def test_a_truncated_depth_map_is_refused(miniature, tmp_path):
     np.save(tmp_path / "colour.npy", np.zeros((2, 2, 3)))
     with pytest.raises(ValueError, match="expected a depth map"):
         nyu.read_depth(tmp_path / "colour.npy")
+
+
+def test_a_depth_map_of_kitti_without_a_measurement_is_a_picture_without_truth(tmp_path):
+    write_values(tmp_path / "empty.png", np.zeros((4, 6), np.uint16))
+    assert (kitti.read_depth(tmp_path / "empty.png") == -1).all()

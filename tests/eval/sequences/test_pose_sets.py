@@ -1,6 +1,7 @@
 """Sintel, TUM, ScanNet and KITTI odometry: recorded cameras, pairing with pictures, what is missing."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ import torch
 from cut3r.geometry.poses import standardize
 from cut3r.io.trajectory import read_tum, write_kitti, write_tum
 from eval.sequences import MissingDataError, open_set, scannet, sintel, tum
+from eval.sequences.inventory import number_in_name
+from eval.sequences.scannet import read_cameras
+from eval.sequences.sintel import TAG, read_cam
 from tests.eval.sequences.trees import camera_at, touch, write, write_cam
 
 
@@ -107,7 +111,7 @@ def test_the_test_scans_are_a_hundred(tmp_path):
 
 def test_a_line_of_scannet_has_sixteen_numbers(tmp_path):
     write(tmp_path / "pose.txt", "1 2 3\n")
-    with pytest.raises(ValueError, match="line 1 is not the 16 numbers"):
+    with pytest.raises(ValueError, match="line 1: 3 numbers; expected 16"):
         scannet.read_cameras(tmp_path / "pose.txt")
 
 
@@ -166,3 +170,24 @@ def test_kitti_odometry_pairs_by_number(tmp_path):
     shutil.rmtree(folder / "poses")
     with pytest.raises(MissingDataError, match=r"11 missing: poses/00\.txt"):
         open_set("relpose", "kitti_odometry", tmp_path, complete=False)
+
+
+def test_a_camera_of_sintel_that_is_no_rotation_is_refused_by_name(tmp_path):
+    for matrix in (np.zeros((3, 4)), np.full((3, 4), np.nan), np.diag([1.0, 1.0, -1.0, 0])[:3]):
+        path = tmp_path / "frame_0001.cam"
+        path.write_bytes(TAG.tobytes() + np.eye(3).tobytes() + matrix.tobytes())
+        with pytest.raises(ValueError, match=r"frame_0001\.cam holds no rotation and translation"):
+            read_cam(path)
+
+
+def test_lost_cameras_of_scannet_are_understood_in_all_spellings(tmp_path):
+    path = tmp_path / "pose.txt"
+    path.write_text(" ".join(["-1.#IND"] * 16) + "\n" + ",".join(map(str, np.eye(4).ravel())) + "\n")
+    lost, known = read_cameras(path)
+    assert np.isnan(lost).all()
+    assert (known == np.eye(4)).all()
+
+
+def test_a_file_without_a_number_in_its_name_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"rgb/cover\.png is not named by a number; expected NUMBER\.png"):
+        number_in_name(Path("rgb/cover.png"))

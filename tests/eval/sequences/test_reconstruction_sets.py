@@ -162,7 +162,7 @@ def test_a_recording_may_bring_its_intrinsics(tmp_path):
     (sequence,) = open_set("mv_recon", "rgbd", tmp_path)
     assert sequence.intrinsics[0].tolist() == [[7, 0, 3.5], [0, 7, 2.5], [0, 0, 1]]
     write(tmp_path / "camera-intrinsics.txt", "7 0 3.5\n")
-    with pytest.raises(ValueError, match="expected a 3x3 matrix"):
+    with pytest.raises(ValueError, match="expected the 9 of a 3x3 matrix"):
         open_set("mv_recon", "rgbd", tmp_path)
 
 

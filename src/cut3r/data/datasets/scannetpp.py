@@ -12,6 +12,7 @@ from cut3r.data.dataset import MultiViewDataset
 from cut3r.data.layout import LAYOUTS, read_npz
 from cut3r.data.sampling import Group, GroupPolicy, MaskProbabilities, SamplingPolicy, Scene
 from cut3r.data.view import RawFrame
+from cut3r.files.listing import visible
 from cut3r.io.depth import read_depth
 from cut3r.io.images import read_image
 
@@ -39,7 +40,7 @@ class ScanNetpp(MultiViewDataset):
     repeats = 10
 
     def index(self) -> Iterator[Scene]:
-        for path in sorted(self.root.glob(LAYOUT.templates["scene"].format(scene="*"))):
+        for path in visible(self.root, LAYOUT.templates["scene"].format(scene="*")):
             images, pairs = read_npz(path, "images", "pairs")
             yield Scene(path.parent.name, tuple(images.tolist()), tuple(self._groups(images.tolist(), pairs)))
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from cut3r.data.dataset import MultiViewDataset
-from cut3r.data.layout import LAYOUTS, read_npz
+from cut3r.data.layout import LAYOUTS, read_npy, read_npz
 from cut3r.data.sampling import MaskProbabilities, SamplingPolicy, Scene
 from cut3r.data.transforms import drop_far
 from cut3r.data.view import RawFrame
+from cut3r.files.listing import visible
 from cut3r.io.images import read_image
 
 LAYOUT = LAYOUTS["tartanair"]
@@ -27,15 +28,17 @@ class TartanAir(MultiViewDataset):
     masks = MaskProbabilities(0.75, 0.20, 0.05)
 
     def index(self) -> Iterator[Scene]:
-        for environment in sorted(path for path in self.root.iterdir() if path.is_dir()):
+        for environment in visible(self.root, "*"):
             for mode in ("Easy", "Hard"):
-                for trajectory in sorted((environment / mode).glob("P*")):
+                for trajectory in visible(environment, f"{mode}/P*"):
                     name = trajectory.relative_to(self.root).as_posix()
                     yield Scene(name, LAYOUT.frames(self.root, "rgb", name))
 
     def read(self, scene: Scene, frame: str) -> RawFrame:
         paths = {kind: LAYOUT.path(self.root, kind, scene.name, frame) for kind in ("rgb", "depth", "camera")}
-        depth = np.load(paths["depth"]).astype(np.float32)
+        depth = read_npy(paths["depth"]).astype(np.float32)
+        if not np.isfinite(depth).any():
+            raise ValueError(f"{paths['depth']} holds no finite depth; download the scene and convert it again")
         depth = np.nan_to_num(np.where(depth >= SKY_DEPTH, np.float32(-1), depth), posinf=0.0, neginf=0.0)
         pose, intrinsics = read_npz(paths["camera"], "camera_pose", "camera_intrinsics")
         return RawFrame(
