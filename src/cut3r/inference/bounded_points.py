@@ -44,6 +44,8 @@ class VoxelGrid:
         if self.max_points < OCTANTS:
             raise ValueError(f"max_points is {self.max_points}; a voxel grid needs room for at least {OCTANTS} points")
         self._voxels = self._voxels_of(self.records["point"])[0]
+        if not (np.diff(self._voxels) > 0).all():
+            raise ValueError("the points are not one per voxel, in the order of their voxels; add them instead")
 
     def add(self, records: Shaped[np.ndarray, "p"]) -> None:
         """Let finite points compete for their voxels."""

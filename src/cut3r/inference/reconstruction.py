@@ -13,6 +13,7 @@ from jaxtyping import Float32, Float64, Int32, Shaped, UInt8
 from cut3r.files.atomic import atomic_path
 from cut3r.inference.bounded_points import POINT, Reservoir, VoxelGrid
 from cut3r.inference.result import FrameResult
+from cut3r.inference.scene_arrays import check_points, read_names, read_records, read_settings, restore_generator
 from cut3r.io.glb import write_glb
 from cut3r.io.ply import write_ply
 from cut3r.io.point_cloud import PointCloud
@@ -181,19 +182,24 @@ class Reconstruction:
 
     @classmethod
     def from_state_arrays(cls, arrays: dict[str, Shaped[np.ndarray, "..."]]) -> "Reconstruction":
-        """Continue where `state_arrays` was called: later results change the copy exactly as the original."""
-        settings = json.loads(str(arrays["settings"]))
+        """Continue where `state_arrays` was called: later results change the copy exactly as the original.
+
+        Raises:
+            ValueError: The arrays are not those of a reconstruction, or damaged.
+        """
+        settings = read_settings(arrays)
         scene = cls(confidence=settings["confidence"], stride=settings["stride"])
-        records = _records(POINT, "points", arrays)
+        records = read_records(POINT, "points", arrays)
+        check_points(records, settings["max_points"])
         if "voxel_size" in settings:
             scene._kept = VoxelGrid(
                 settings["voxel_size"], settings["max_points"], records, out_of_range=settings["out_of_range"]
             )
         else:
             scene._kept = Reservoir(settings["max_points"], records, seen=settings["seen"])
-            scene._kept.generator.bit_generator.state = settings["generator"]
-        scene._cameras = bytearray(_records(CAMERA, "cameras", arrays).tobytes())
-        scene._names = arrays["cameras/name"].tolist()
+            restore_generator(scene._kept.generator, settings.get("generator"))
+        cameras = read_records(CAMERA, "cameras", arrays)
+        scene._cameras, scene._names = bytearray(cameras.tobytes()), read_names(arrays, len(cameras))
         return scene
 
     def _camera_records(self) -> Shaped[np.ndarray, "v"]:
@@ -209,15 +215,6 @@ def _camera_record(result: FrameResult) -> np.ndarray:
     record["time_s"] = np.nan if frame.time_s is None else frame.time_s
     record["index"], record["chunk"] = frame.index, result.chunk
     return record
-
-
-def _records(kind: np.dtype, prefix: str, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """Put arrays back together to records."""
-    names = kind.names or ()
-    records = np.empty(len(arrays[f"{prefix}/{names[0]}"]), kind)
-    for name in names:
-        records[name] = arrays[f"{prefix}/{name}"]
-    return records
 
 
 def _save_ply(scene: Reconstruction, path: Path) -> None:
