@@ -193,6 +193,14 @@ def test_a_record_that_no_run_writes_gives_way_to_the_state_before(tiny_linear, 
     assert resumed(tiny_linear, tmp_path).session.frames_seen == 1
 
 
+@pytest.mark.parametrize("array", [None, np.array(["a"]), np.array("a"), np.zeros((2, 0)), np.zeros(0, np.float16)])
+def test_a_session_that_is_no_session_is_refused(tiny_linear, tmp_path, array):
+    Run(tiny_linear, tmp_path).advance(1)
+    altered(tmp_path / "resume.npz", **{"session.tokens": array})
+    with pytest.raises(ValueError, match=r"resume\.npz is a damaged saved session"):
+        resumed(tiny_linear, tmp_path)
+
+
 def test_a_state_that_is_not_finite_is_refused(tiny_linear, tmp_path):
     run = Run(tiny_linear, tmp_path).advance(1)
     snapshot = run.session.snapshot()

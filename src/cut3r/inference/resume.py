@@ -102,7 +102,11 @@ class ResumePoint:
     ) -> Reconstruction:
         self._check_settings(record["settings"])
         states = {name.removeprefix("scene/"): array for name, array in arrays.items() if name.startswith("scene/")}
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items() if name.startswith("session.")}
+        tensors = {
+            name: torch.from_numpy(array)
+            for name, array in arrays.items()
+            if name.startswith("session.") and array.dtype.kind in "biuf"
+        }
         try:
             scene = Reconstruction.from_state_arrays(states)
         except ValueError as error:

@@ -125,7 +125,8 @@ def checksum(tensors: dict[str, Tensor], record: dict) -> str:
     digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
     for key, tensor in sorted(tensors.items()):
         digest.update(f"{key} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+        if tensor.numel():  # NumPy gives empty arrays strides that torch does not view as bytes
+            digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
