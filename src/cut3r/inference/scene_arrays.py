@@ -21,12 +21,10 @@ def read_records(
     Raises:
         ValueError: A field is missing, or has another type, shape or length than the others.
     """
-    fields = kind.fields or {}
-    count = min(
-        (len(arrays[f"{prefix}/{name}"]) for name in fields if np.ndim(arrays.get(f"{prefix}/{name}"))), default=0
-    )
-    records = np.empty(count, kind)
-    for name in fields:
+    names = kind.names or ()
+    first = arrays.get(f"{prefix}/{names[0]}")
+    records = np.empty(len(first) if first is not None and first.ndim else 0, kind)
+    for name in names:
         array, place = arrays.get(f"{prefix}/{name}"), records[name]
         if array is None:
             raise _damaged(f"{prefix}/{name} is missing")
@@ -72,7 +70,7 @@ def read_names(arrays: Mapping[str, Shaped[np.ndarray, "..."]], count: int) -> l
     return names.tolist()
 
 
-def restore_generator(generator: np.random.Generator, state: object) -> None:
+def restore_generator(generator: np.random.Generator, state: Any) -> None:
     """Set a random generator to a saved state.
 
     Raises:
@@ -98,8 +96,7 @@ def check_points(records: Shaped[np.ndarray, "p"], most: int) -> None:
 
 def _number(settings: dict[str, Any], name: str, least: float | int, most: float | int, *, whole: bool = False) -> None:
     value = settings.get(name)
-    fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    if not (fits and least <= value <= most):
+    if not isinstance(value, int if whole else int | float) or isinstance(value, bool) or not least <= value <= most:
         raise _damaged(f"its {name} is {shown(value)}")
 
 
