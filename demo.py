@@ -198,10 +198,10 @@ def _check_flags(args: argparse.Namespace) -> None:
 
 
 def _usual_threshold(model_path: str | None) -> float:
-    from cut3r.model.zoo import BUNDLED
+    from cut3r.model.checkpoint import confidence_threshold
 
-    is_tiny = model_path in (None, "tiny") or Path(model_path).resolve() == BUNDLED["tiny"].resolve()
-    return 0.0 if is_tiny else 1.5
+    own = confidence_threshold(model_path or "tiny")
+    return 1.5 if own is None else own
 
 
 def _check_output(args: argparse.Namespace, footage: "Footage") -> "OutputFolder":

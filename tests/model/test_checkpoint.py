@@ -1,5 +1,6 @@
 import argparse
 import json
+import math
 import os
 from dataclasses import fields, replace
 
@@ -11,7 +12,14 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
 from cut3r.model import zoo
-from cut3r.model.checkpoint import config_from_json, config_to_json, export_official, load, save
+from cut3r.model.checkpoint import (
+    confidence_threshold,
+    config_from_json,
+    config_to_json,
+    export_official,
+    load,
+    save,
+)
 from cut3r.model.config import (
     DecoderConfig,
     EncoderConfig,
@@ -188,6 +196,96 @@ def test_a_foreign_file_is_refused_with_what_it_is(tmp_path, content, message):
         load(tmp_path / "weights.pth")
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_not_finite_are_refused_by_name(official, tmp_path, value):
+    broken = changed(enc_norm__bias=torch.tensor([*[0.0] * 127, value]), dec_norm__bias=torch.full((64,), value))
+    message = (
+        r"not finite \(NaN or infinite\) in 2 of 300 parameters \(encoder\.image\.norm\.bias, decoder\.norm\.bias\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        load(write(tmp_path / "weights.pth", broken))
+    model = load(official)
+    with torch.no_grad():
+        model.decoder.norm.bias[5] = value
+    save(model, tmp_path / "weights.safetensors")
+    with pytest.raises(ValueError, match=r"in 1 of 300 parameters \(decoder\.norm\.bias\)"):
+        load(tmp_path / "weights.safetensors")
+
+
+def test_weights_too_large_for_the_type_they_are_loaded_in_are_refused(tmp_path):
+    path = write(tmp_path / "weights.pth", changed(decoder_embed__bias=torch.full((64,), 1e6)))
+    load(path)
+    with pytest.raises(ValueError, match=r"not finite .*decoder\.embed\.bias"):
+        load(path, dtype=torch.float16)
+
+
+def test_a_checkpoint_saved_after_compiling_loads(tmp_path):
+    entries = {f"module._orig_mod.{name}": entry for name, entry in short_linear().items()}
+    assert_holds(load(write(tmp_path / "weights.pth", entries)), short_linear())
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_weights_that_lost_their_metadata_are_called_that(official, tmp_path, suffix):
+    path, entries = tmp_path / f"weights{suffix}", load(official).state_dict()
+    save_file(entries, path) if suffix == ".safetensors" else torch.save(entries, path)
+    with pytest.raises(ValueError, match=r"holds the weights of a CUT3R network, but not the description .*metadata"):
+        load(path)
+
+
+@pytest.mark.parametrize("depth", [250, 20_000, 10**9])
+def test_a_description_of_a_network_without_end_is_refused_before_it_is_built(tmp_path, monkeypatch, depth):
+    monkeypatch.setattr("cut3r.model.checkpoint.Cut3r", None)
+    args = {"model": CONSTRUCTOR.replace("enc_depth=1", f"enc_depth={depth}")}
+    with pytest.raises(ValueError, match=r"transformer blocks, and the file only 300 entries|depth is"):
+        load(write(tmp_path / "weights.pth", short_linear(), args=args))
+
+
+def test_entries_that_claim_more_numbers_than_the_file_has_bytes_are_refused(tmp_path):
+    """One value repeated with stride 0 needs four bytes in the file, and gigabytes in the network."""
+    wide = CONSTRUCTOR.replace("state_size=30", "state_size=50000").replace("enc_embed_dim=128", "enc_embed_dim=4096")
+    with torch.device("meta"):
+        places = Cut3r(config_from_constructor(wide)).state_dict()
+    entries = {
+        name: torch.zeros(1).expand(place.shape) for ours, place in places.items() for name in official_from_ours(ours)
+    }
+    with pytest.raises(ValueError, match=r"claims \d+,\d+,\d+ parameters and has [\d,]+ bytes, less than one for each"):
+        load(write(tmp_path / "weights.pth", entries, args={"model": wide}))
+
+
+def test_entries_without_numbers_are_refused(tmp_path):
+    entries = changed(enc_norm__bias=torch.zeros(128, device="meta"))
+    with pytest.raises(ValueError, match=r"1 without floating-point numbers \(enc_norm\.bias\)"):
+        load(write(tmp_path / "weights.pth", entries))
+
+
+def test_written_files_follow_the_umask(official, tmp_path):
+    save(load(official), tmp_path / "weights.safetensors")
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "weights.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_the_header_tells_the_confidence_that_suits_the_network(official, tmp_path):
+    path, model = tmp_path / "weights.safetensors", load(official)
+    save(model, path, confidence=2.0)
+    assert confidence_threshold(path) == 2.0
+    assert_holds(load(path), short_linear())
+    save(model, path)
+    assert confidence_threshold(path) is None
+    assert confidence_threshold(official) is None
+    assert confidence_threshold("512-dpt") is None  # without a download
+    assert confidence_threshold("tiny") == confidence_threshold(zoo.BUNDLED["tiny"]) == 0.0
+
+
+@pytest.mark.parametrize("told", ["-1", "nan", "inf", "x", ""])
+def test_a_confidence_that_is_none_is_refused(official, tmp_path, told):
+    path = tmp_path / "weights.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"format": "cut3r", "confidence": told})
+    with pytest.raises(ValueError, match="expected is a number from 0"):
+        confidence_threshold(path)
+    with pytest.raises(ValueError, match="confidence is nan; expected is a number from 0"):
+        save(load(official), path, confidence=math.nan)
+
+
 def test_a_malicious_file_is_refused(tmp_path):
     class Attack:
         def __reduce__(self):
@@ -317,7 +415,7 @@ def test_a_failed_write_leaves_the_older_file_and_no_debris(official, tmp_path, 
 def test_the_configuration_survives_json(head, positions, rays, numbers):
     config = ModelConfig(
         head=head,
-        image_size=(numbers[0], numbers[1]),
+        image_size=(16 * numbers[0], 16 * numbers[1]),
         encoder=EncoderConfig(depth=numbers[2]),
         decoder=DecoderConfig(depth=numbers[3]),
         state=StateConfig(numbers[4], positions, numbers[5]),

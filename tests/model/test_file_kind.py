@@ -81,6 +81,23 @@ def test_a_program_of_torchscript_is_refused(tmp_path):
         identify(path)
 
 
+def test_a_deflate_bomb_is_refused_by_what_it_is(tmp_path):
+    """40 KB that become 40 MB when they are read; torch.save compresses nothing."""
+    path = tmp_path / "weights.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("weights/data.pkl", bytes(40 << 20))
+    assert path.stat().st_size < 50_000
+    with pytest.raises(ValueError, match=r"not as torch\.save wrote it: a member of it is compressed"):
+        identify(path)
+
+
+def test_a_header_that_claims_gigabytes_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes((1 << 33).to_bytes(8, "little") + b'{"a"' + bytes(100))
+    with pytest.raises(ValueError, match=r"its header claims 8,589,934,592 bytes"):
+        identify(path)
+
+
 def test_nothing_there_and_a_folder_are_both_told(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no file .*weights\.pth"):
         identify(tmp_path / "weights.pth")

@@ -71,7 +71,6 @@ def test_each_translation_undoes_the_other(file):
 def test_some_names_known_by_heart(official, ours):
     """Shapes cannot tell apart the queries from the keys, nor the self points from the world points."""
     assert ours_from_official(official) == ours
-    assert ours_from_official("module." + official) == ours
 
 
 @pytest.mark.parametrize(

@@ -106,3 +106,13 @@ def test_a_file_of_which_nothing_fits_is_refused(tmp_path):
     torch.save({"conv1.weight": torch.zeros(2), "layer1.0.conv1.weight": torch.zeros(2)}, tmp_path / "resnet.pth")
     with pytest.raises(ValueError, match=r"nothing of .*resnet\.pth fits this network: the file holds a ResNet"):
         warm_start(small_model(), tmp_path / "resnet.pth")
+
+
+def test_weights_that_are_not_finite_are_refused_before_any_is_copied(tmp_path):
+    entries = short_linear() | {"enc_norm.bias": torch.full((128,), torch.nan)}
+    model, untouched = small_model(), small_model()
+    with pytest.raises(ValueError, match=r"not finite .*encoder\.image\.norm\.bias"):
+        warm_start(model, write(tmp_path / "weights.pth", entries))
+    assert all(
+        torch.equal(ours, theirs) for ours, theirs in zip(model.parameters(), untouched.parameters(), strict=True)
+    )

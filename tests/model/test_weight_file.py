@@ -26,6 +26,31 @@ def test_an_official_file_gives_its_constructor_and_names_without_the_prefix_of_
     assert file.entries.keys() == short_linear().keys()
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        "_orig_mod.{0}.{1}",
+        "module._orig_mod.{0}.{1}",
+        "_orig_mod.module.{0}.{1}",
+        "module.module.{0}.{1}",
+        "{0}._orig_mod.{1}",
+        "module.{0}._orig_mod.{1}",
+        "_fsdp_wrapped_module.{0}._checkpoint_wrapped_module.{1}",
+    ],
+)
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_what_wrappers_put_into_names_is_dropped_wherever_it_stands(tmp_path, wrapped, suffix):
+    path, entries = tmp_path / f"weights{suffix}", {wrapped.format("enc_norm", "bias"): torch.zeros(2)}
+    torch.save(entries, path) if suffix == ".pth" else save_file(entries, path)
+    assert list(read_weight_file(path).entries) == ["enc_norm.bias"]
+
+
+def test_two_entries_that_differ_only_in_wrappers_are_refused(tmp_path):
+    torch.save({"enc_norm.bias": torch.zeros(2), "module.enc_norm.bias": torch.ones(2)}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=r"holds enc_norm\.bias twice"):
+        read_weight_file(tmp_path / "weights.pth")
+
+
 def test_a_bare_state_dict_is_read(tmp_path):
     torch.save({"conv1.weight": torch.zeros(2)}, tmp_path / "resnet.pth")
     assert list(read_weight_file(tmp_path / "resnet.pth").entries) == ["conv1.weight"]

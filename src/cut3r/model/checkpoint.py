@@ -6,12 +6,13 @@ its place in the network, and each place its entry.
 """
 
 import json
-from collections.abc import Callable
+import math
 from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -25,9 +26,11 @@ from cut3r.model.config import (
     RayDirection,
     StateConfig,
     StatePositions,
+    shown,
 )
 from cut3r.model.constructor import config_from_constructor, constructor_from_config
-from cut3r.model.file_kind import REMEDY
+from cut3r.model.entries import check_blocks, check_fit, is_plain, refuse_not_finite
+from cut3r.model.file_kind import REMEDY, FileKind, identify
 from cut3r.model.network import Cut3r
 from cut3r.model.official_names import official_from_ours, ours_from_official
 from cut3r.model.packed import PackedWeightsError
@@ -35,6 +38,7 @@ from cut3r.model.speed import fastest_dtype
 from cut3r.model.weight_file import WeightFile, describe, read_weight_file
 
 FORMAT, VERSION = "cut3r", "1"
+Twin = tuple[str, Tensor, Tensor]  # a second name of a parameter in an official file, its entry, and the first one
 
 
 def load(
@@ -57,40 +61,79 @@ def load(
     Raises:
         FileNotFoundError: Neither such a file nor such a name.
         OSError: The download failed.
-        ValueError: The file is damaged, foreign, not fitting or wants to run code; or a type that is not supported.
+        ValueError: The file is damaged, foreign, not fitting, wants to run code, or holds numbers that are not finite
+            (also when only the conversion to `dtype` makes them so); or a type that is not supported.
     """
     path = resolve(path_or_name)
     file = read_weight_file(path)
     own = file.metadata.get("format") == FORMAT
     config = _own_config(file, path) if own else _official_config(file, path)
-    entries, unknown = (file.entries, list[str]()) if own else _translated(file, path)
+    check_blocks(path, config, file.entries)
+    entries, unknown, twins = (file.entries, list[str](), list[Twin]()) if own else _translated(file)
     with torch.device("meta"):  # no memory, no random numbers: every value comes from the file
         model = Cut3r(config)
     dtype = fastest_dtype(device, config.encoder.width) if dtype is None else dtype
     places = model.to_dtype(dtype).state_dict()
-    _check_fit(path, entries, unknown, places, shown=str if own else _official_name)
+    check_fit(path, entries, unknown, places, shown=str if own else _official_name)
+    _check_twins(path, twins)
     copies = {name: entries[name].to(device, place.dtype, copy=True) for name, place in places.items()}
+    refuse_not_finite(copies, path)
     model.load_state_dict(copies, strict=True, assign=True)
     return model.eval()
 
 
-def save(model: Cut3r, path: str | Path, *, dtype: torch.dtype | None = None) -> None:
+def save(model: Cut3r, path: str | Path, *, dtype: torch.dtype | None = None, confidence: float | None = None) -> None:
     """Write the network in our own format; `load` gives it back with the same numbers.
 
     Args:
         dtype: What the numbers are stored as, such as torch.float16 for half the size, and rounded to; `load` converts
             them back. None keeps them as they are.
+        confidence: The confidence above which this network's points are worth showing, for `confidence_threshold`.
 
     Raises:
-        ValueError: `path` does not end in .safetensors, or the weights are packed.
+        ValueError: `path` does not end in .safetensors, the weights are packed, or `confidence` is no such number.
     """
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"our own format is safetensors, so {path} must end in .safetensors")
     _require_weights(model)
     entries = {name: entry.detach().to("cpu", dtype).contiguous() for name, entry in model.state_dict().items()}
     header = {"format": FORMAT, "version": VERSION, "config": config_to_json(model.config)}
+    if confidence is not None:
+        header["confidence"] = repr(_threshold(confidence, "confidence"))
     with atomic_path(path) as temporary:
         save_file(entries, temporary, metadata=header)
+
+
+def confidence_threshold(path_or_name: str | Path) -> float | None:
+    """The confidence above which a network's points are worth showing, if its file says so; no tensor is read.
+
+    Raises:
+        FileNotFoundError: Neither such a file nor such a name.
+        ValueError: The file is damaged or foreign.
+    """
+    if str(path_or_name) in zoo.OFFICIAL:
+        return None
+    path = resolve(path_or_name)
+    if identify(path) is not FileKind.safetensors:
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            told = (file.metadata() or {}).get("confidence")
+    except SafetensorError as error:
+        raise ValueError(f"{path} is a truncated or damaged safetensors file ({error}); copy it again") from error
+    if told is None:
+        return zoo.confidence_of_file(path)
+    return _threshold(told, f"the confidence in {path}")
+
+
+def _threshold(value: float | str, name: str) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{name} is {shown(value)}; expected is a number from 0, such as 1.5")
+    return number
 
 
 def export_official(model: Cut3r, path: str | Path) -> None:
@@ -142,9 +185,10 @@ def config_from_json(text: str) -> ModelConfig:
             state=StateConfig(positions=StatePositions(state.pop("positions")), **state),
             **settings,
         )
-    except (TypeError, AttributeError, KeyError, ValueError) as error:
+    except (TypeError, AttributeError, KeyError, ValueError, RecursionError) as error:
+        what = " ".join(str(error).split())[:300]
         raise ValueError(
-            f"the configuration in the file cannot be read: {error}; is it from a later version?"
+            f"the configuration in the file cannot be read: {what}; is it from a later version?"
         ) from error
 
 
@@ -171,7 +215,9 @@ def resolve(path_or_name: str | Path) -> Path:
 def _own_config(file: WeightFile, path: Path) -> ModelConfig:
     version = file.metadata.get("version")
     if version != VERSION:
-        raise ValueError(f"{path} has version {version!r} of our format, and this code reads {VERSION!r}: update it")
+        raise ValueError(
+            f"{path} has version {shown(version)} of our format, and this code reads {VERSION!r}: update it"
+        )
     try:
         return config_from_json(file.metadata.get("config", ""))
     except ValueError as error:
@@ -179,6 +225,12 @@ def _own_config(file: WeightFile, path: Path) -> ModelConfig:
 
 
 def _official_config(file: WeightFile, path: Path) -> ModelConfig:
+    if "memory.slots" in file.entries:
+        raise ValueError(
+            f"{path} holds the weights of a CUT3R network, but not the description of it (the metadata of the file): "
+            "another program lost it when it saved them again; load the checkpoint that they came from, put them "
+            "into it with its load_state_dict, and write it with cut3r.model.checkpoint.save"
+        )
     if "pose_retriever.mem" not in file.entries:
         raise ValueError(f"{path} is no checkpoint of CUT3R: it holds {describe(file.entries)}; {REMEDY}")
     if file.constructor is None:
@@ -191,54 +243,26 @@ def _official_config(file: WeightFile, path: Path) -> ModelConfig:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _translated(file: WeightFile, path: Path) -> tuple[dict[str, Tensor], list[str]]:
-    """Return the entries by our names, and the names that have no translation."""
+def _translated(file: WeightFile) -> tuple[dict[str, Tensor], list[str], list[Twin]]:
+    """Return the entries by our names, the names that have no translation, and second names for one parameter."""
     entries: dict[str, Tensor] = {}
-    unknown = []
+    unknown, twins = [], []
     for name, entry in file.entries.items():
         ours = ours_from_official(name)
         if ours is None:
             unknown.append(name)
-        elif ours in entries and not torch.equal(entries[ours], entry):
-            raise ValueError(f"{path} holds {name} under two names with different values; {REMEDY}")
+        elif ours in entries:
+            twins.append((name, entry, entries[ours]))
         else:
             entries[ours] = entry
-    return entries, unknown
+    return entries, unknown, twins
+
+
+def _check_twins(path: Path, twins: list[Twin]) -> None:
+    for name, second, first in twins:  # the first has been checked: an equal shape is that of the network
+        if second.shape != first.shape or not is_plain(second) or not torch.equal(first, second):
+            raise ValueError(f"{path} holds {name} under two names with different values; {REMEDY}")
 
 
 def _official_name(ours: str) -> str:
     return official_from_ours(ours)[0]
-
-
-def _check_fit(
-    path: Path,
-    entries: dict[str, Tensor],
-    unknown: list[str],
-    places: dict[str, Tensor],
-    shown: Callable[[str], str],
-) -> None:
-    """Refuse entries that are not exactly `places`, naming them as the file does, through `shown`."""
-    problems = {
-        "missing": [shown(name) for name in places if name not in entries],
-        "unexpected": [*unknown, *(shown(name) for name in entries if name not in places)],
-        "of another shape": [
-            f"{shown(name)} {list(entries[name].shape)} instead of {list(place.shape)}"
-            for name, place in places.items()
-            if name in entries and entries[name].shape != place.shape
-        ],
-        "without floating-point numbers": [
-            shown(name)
-            for name, entry in entries.items()
-            if not entry.is_floating_point() or entry.layout != torch.strided
-        ],
-    }
-    found = [
-        f"{len(names)} {problem} ({'; '.join(names[:5])}{'; ...' if len(names) > 5 else ''})"
-        for problem, names in problems.items()
-        if names
-    ]
-    if found:
-        raise ValueError(
-            f"{path} does not fit the network that it describes: of {len(places)} parameters {', '.join(found)}; "
-            f"it may be damaged or changed by another program; {REMEDY}"
-        )

@@ -18,6 +18,7 @@ from cut3r.model.config import (
     StatePositions,
     published_224_linear,
     published_512_dpt,
+    shown,
 )
 
 NETWORK, CONFIG = "ARCroco3DStereo", "ARCroco3DStereoConfig"
@@ -64,13 +65,13 @@ def config_from_constructor(text: str) -> ModelConfig:
     known = NUMBERS.keys() | TRANSLATED | FIXED.keys() | WITHOUT_EFFECT
     if unknown := sorted(settings.keys() - known):
         raise ValueError(
-            f"the checkpoint's constructor has settings that this implementation does not know: {', '.join(unknown)}; "
+            f"the checkpoint's constructor has settings that this implementation does not know: {_first(unknown)}; "
             "its network may differ, so it is not loaded"
         )
     for key, allowed in FIXED.items():
         if key in settings and settings[key] not in allowed:
             raise ValueError(
-                f"the checkpoint was made with {key}={settings[key]!r}, but only "
+                f"the checkpoint was made with {key}={shown(settings[key])}, but only "
                 f"{' or '.join(map(repr, allowed))} is supported, as in the published checkpoints"
             )
     number = {key: _whole_number(key, settings.get(key, default)) for key, default in NUMBERS.items()}
@@ -165,11 +166,16 @@ def parse_constructor(text: str) -> dict[str, Any]:
             raise ValueError("found an argument without a name")
         return {key: _literal(node) for key, node in keywords.items()}
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        shown = text if len(text) <= 120 else text[:117] + "..."
+        start = text if len(text) <= 120 else text[:117] + "..."
         raise ValueError(
-            f"cannot read the constructor {shown!r}: {error}; "
+            f"cannot read the constructor {start!r}: {str(error)[:200]}; "
             f"expected {NETWORK}({CONFIG}(name=value, ...)) with plain values"
         ) from error
+
+
+def _first(names: list[str], count: int = 5) -> str:
+    listed = [name if len(name) <= 40 else name[:37] + "..." for name in names[:count]]
+    return ", ".join(listed) + (", ..." if len(names) > count else "")
 
 
 def _call_parts(node: ast.expr) -> tuple[str, list[ast.expr], dict[str, ast.expr]]:
@@ -202,21 +208,25 @@ def _literal(node: ast.expr) -> object:
 def _whole_number(key: str, value: object) -> int:
     whole = isinstance(value, float) and value.is_integer()  # mlp_ratio=4.0
     if not (isinstance(value, int) or whole) or isinstance(value, bool) or value <= 0:  # type: ignore[operator]
-        raise ValueError(f"the checkpoint's constructor has {key}={value!r}, and expected is a whole number above 0")
+        raise ValueError(
+            f"the checkpoint's constructor has {key}={shown(value)}, and expected is a whole number above 0"
+        )
     return int(value)  # type: ignore[call-overload]
 
 
 def _choice(settings: dict[str, Any], key: str, default: str, table: dict[str, Any]) -> Any:
     value = settings.get(key, default)
     if value not in table:
-        raise ValueError(f"the checkpoint's constructor has {key}={value!r}, and supported is {' or '.join(table)}")
+        raise ValueError(
+            f"the checkpoint's constructor has {key}={shown(value)}, and supported is {' or '.join(table)}"
+        )
     return table[value]
 
 
 def _image_size(value: object) -> tuple[int, int]:
     sides = value if isinstance(value, tuple) else (value, value)
     if len(sides) != 2:
-        raise ValueError(f"the checkpoint's constructor has img_size={value!r}, and expected is (height, width)")
+        raise ValueError(f"the checkpoint's constructor has img_size={shown(value)}, and expected is (height, width)")
     return _whole_number("img_size", sides[0]), _whole_number("img_size", sides[1])
 
 
@@ -224,6 +234,6 @@ def _rope_base(value: object) -> float:
     named = re.fullmatch(r"RoPE(\d+(?:\.\d+)?)", value) if isinstance(value, str) else None
     if named is None:
         raise ValueError(
-            f"the checkpoint's constructor has pos_embed={value!r}, and supported is rotary, such as 'RoPE100'"
+            f"the checkpoint's constructor has pos_embed={shown(value)}, and supported is rotary, such as 'RoPE100'"
         )
     return float(named[1])

@@ -4,6 +4,9 @@ import zipfile
 from enum import Enum
 from pathlib import Path
 
+from cut3r.files.archive import BROKEN_ZIP, check_members
+
+LONGEST_HEADER = 20 << 20  # bytes of a safetensors header; that of the published networks has 150 thousand
 REMEDY = "use an official checkpoint (`python -m cut3r.model.zoo` lists them) or a file written by our own save()"
 
 
@@ -28,6 +31,8 @@ def identify(path: Path) -> FileKind:
         head = file.read(1024)
     # Eight bytes of header length, then JSON. First of all, since the length may begin like one of the others.
     if head[5:9] == b"\0\0\0{":
+        if (length := int.from_bytes(head[:8], "little")) > LONGEST_HEADER:
+            raise ValueError(f"{path} is damaged: its header claims {length:,} bytes; copy or download it again")
         return FileKind.safetensors
     if head.startswith(b"PK"):
         _check_torch_zip(path)
@@ -41,7 +46,8 @@ def _check_torch_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:  # the table of contents is at the end
             names = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError) as error:  # the latter: a damaged version number
+            unfit = _unfit(archive, path.stat().st_size)
+    except BROKEN_ZIP as error:
         raise ValueError(
             f"{path} is a truncated or damaged zip file of {path.stat().st_size:,} bytes (torch.save writes zip "
             "files), probably from an interrupted download; delete it and download it again"
@@ -54,6 +60,20 @@ def _check_torch_zip(path: Path) -> None:
             f"{path} is a zip file but not one that torch.save wrote (it holds {listing}); "
             f"if a checkpoint is packed inside, unpack it first, otherwise {REMEDY}"
         )
+    if unfit:
+        raise ValueError(
+            f"{path} is not as torch.save wrote it: {unfit}; copy or download it again, or unpack it and pack it anew "
+            "without compression (`zip -0`)"
+        )
+
+
+def _unfit(archive: zipfile.ZipFile, size: int) -> str:
+    """What `check_members` has to say against an archive; empty if nothing."""
+    try:
+        check_members(archive, size)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _describe(head: bytes) -> str:

@@ -79,8 +79,8 @@ TWINS: tuple[tuple[str, str], ...] = tuple(
 
 
 def ours_from_official(name: str) -> str | None:
-    """Translate an official name, which may begin with `module.`; None when the table has no row for it."""
-    found = _translate(name.removeprefix("module."), source=0)
+    """Translate an official name; None when the table has no row for it."""
+    found = _translate(name, source=0)
     assert len(found) <= 1, f"{name} matches several rows: {found}"
     return found[0] if found else None
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cut3r.model.entries import is_plain, refuse_not_finite
 from cut3r.model.file_kind import REMEDY
 from cut3r.model.network import Cut3r
 from cut3r.model.official_names import ours_from_official
@@ -48,12 +49,12 @@ def warm_start(model: Cut3r, path: str | Path) -> WarmStart:
 
     Raises:
         FileNotFoundError: Nothing is there.
-        ValueError: Nothing fits, or the file is damaged or wants to run code.
+        ValueError: Nothing fits, numbers of what fits are not finite, or the file is damaged or wants to run code.
     """
     file = read_weight_file(Path(path))
     entries = _with_state_stream(file.entries)
     places = model.state_dict()
-    loaded: set[str] = set()
+    used: dict[str, Tensor] = {}
     skipped: dict[str, str] = {}
     for name, entry in entries.items():
         ours = name if name in places else ours_from_official(name)
@@ -62,13 +63,15 @@ def warm_start(model: Cut3r, path: str | Path) -> WarmStart:
         if reason is not None:
             skipped[name] = reason
             continue
-        assert ours is not None and place is not None
-        with torch.no_grad():
-            place.copy_(entry)
-        loaded.add(ours)
-    if not loaded:
+        assert ours is not None
+        used[ours] = entry
+    if not used:
         raise ValueError(f"nothing of {path} fits this network: the file holds {describe(file.entries)}; {REMEDY}")
-    report = WarmStart(sorted(loaded), skipped, sorted(places.keys() - loaded))
+    refuse_not_finite(used, Path(path))
+    with torch.no_grad():
+        for ours, entry in used.items():
+            places[ours].copy_(entry)
+    report = WarmStart(sorted(used), skipped, sorted(places.keys() - used.keys()))
     logger.log(logging.WARNING if skipped else logging.INFO, "starting from %s: %s", path, report)
     return report
 
@@ -93,7 +96,7 @@ def _misfit(name: str, entry: Tensor, place: Tensor | None) -> str | None:
         return "no such part in this network"
     if entry.shape != place.shape:
         return f"shape {list(entry.shape)} instead of {list(place.shape)}"
-    if not entry.is_floating_point() or entry.layout != torch.strided:
+    if not is_plain(entry):
         return f"{entry.dtype}, {entry.layout} instead of plain floating-point numbers"
     return None
 
