@@ -1,6 +1,5 @@
 """The resume point: the newest whole state, and one sentence for everything else."""
 
-import json
 import logging
 from dataclasses import replace
 
@@ -112,76 +111,23 @@ def altered(path, **arrays):
     np.savez(path, **{name: array for name, array in content.items() if array is not None})
 
 
-def settings_of(path, **changes):
-    with np.load(path) as file:
-        settings = json.loads(str(file["scene/settings"]))
-    return np.array(json.dumps(settings | changes))
-
-
-def broken_arrays():
-    nan_points = np.zeros((2, 3), np.float32)
-    nan_points[1] = np.nan
-    points = {
-        "scene__points__confidence": np.ones(2, np.float32),
-        "scene__points__color": np.zeros((2, 3), np.uint8),
-        "scene__points__frame": np.zeros(2, np.int32),
-    }
-    return [
-        ({"scene__settings": None}, "its settings are no JSON"),
-        ({"scene__settings": np.array("[]")}, r"its settings are \[\]"),
-        ({"scene__settings": np.zeros(3)}, "its settings are no JSON"),
-        ({"scene__points__frame": None}, "points/frame is missing"),
-        ({"scene__points__point": None}, "points/point is missing"),
-        ({"scene__points__frame": np.zeros(99, np.int32)}, "points/frame is int32"),
-        ({"scene__points__frame": np.array(3, np.int32)}, "points/frame is int32"),
-        ({"scene__points__point": np.zeros((4, 3))}, "points/point is float64"),
-        ({"scene__points__point": nan_points, **points}, "not numbers"),
-        ({"scene__points__point": np.zeros((2, 3), np.float32), **points}, "not one per voxel"),
-        ({"scene__cameras__chunk": None}, "cameras/chunk is missing"),
-        ({"scene__cameras__name": np.array(["a"])}, "cameras/name does not hold one name for each of 2 frames"),
-        ({"scene__cameras__name": np.zeros(2)}, "cameras/name"),
-        ({"scene__cameras__name": None}, "cameras/name"),
-    ]
-
-
-@pytest.mark.parametrize(("arrays", "message"), broken_arrays())
-def test_a_scene_that_no_run_saves_is_refused_and_the_session_stays_new(tiny_linear, tmp_path, arrays, message):
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"scene__settings": None},
+        {"scene__points__point": np.full((2, 3), np.nan, np.float32)},
+        {"scene__cameras__name": np.array(["a"])},
+    ],
+)
+def test_a_scene_that_no_run_saves_is_refused_and_the_session_stays_new(tiny_linear, tmp_path, arrays):
     Run(tiny_linear, tmp_path).advance(2)
     altered(tmp_path / "resume.npz", **arrays)
     run = Run(tiny_linear, tmp_path)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(
+        ValueError, match=r"resume\.npz cannot be used \(the saved reconstruction .* start again without"
+    ):
         run.resume.load(run.session)
     assert run.session.frames_seen == 0
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"stride": 0}, "its stride is 0"),
-        ({"stride": 1.5}, r"its stride is 1\.5"),
-        ({"confidence": "x"}, "its confidence is 'x'"),
-        ({"confidence": float("nan")}, "its confidence is nan"),
-        ({"max_points": 1}, r"it holds [\d,]+ points and says it keeps 1 at most"),
-        ({"max_points": 10**40}, "its max_points is"),
-        ({"voxel_size": 0}, "its voxel_size is 0"),
-        ({"voxel_size": None}, "its voxel_size is None"),
-        ({"out_of_range": -1}, "its out_of_range is -1"),
-    ],
-)
-def test_scene_settings_that_no_run_has_are_refused(tiny_linear, tmp_path, changes, message):
-    Run(tiny_linear, tmp_path).advance(2)
-    path = tmp_path / "resume.npz"
-    altered(path, scene__settings=settings_of(path, **changes))
-    with pytest.raises(ValueError, match=message):
-        resumed(tiny_linear, tmp_path)
-
-
-@pytest.mark.parametrize("state", [None, 3, {}, {"bit_generator": "PCG64"}, {"bit_generator": "MT19937", "state": {}}])
-def test_a_random_generator_in_no_state_is_refused(tiny_linear, state):
-    arrays = Reconstruction(voxel_size=None).state_arrays()
-    settings = json.loads(str(arrays["settings"])) | {"generator": state}
-    with pytest.raises(ValueError, match="its random generator has no such state"):
-        Reconstruction.from_state_arrays(arrays | {"settings": np.array(json.dumps(settings))})
 
 
 @pytest.mark.parametrize(

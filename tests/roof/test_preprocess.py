@@ -248,8 +248,8 @@ def copy_category(raw, name):
     [
         ("sequence_annotations.jgz", None),
         ("sequence_annotations.jgz", b""),
-        ("sequence_annotations.jgz", gzip.compress(b"[{}]")),
-        ("sequence_annotations.jgz", gzip.compress(b"[1]")),
+        ("sequence_annotations.jgz", gzip.compress(b"[{}]", mtime=0)),
+        ("sequence_annotations.jgz", gzip.compress(b"[1]", mtime=0)),
         ("set_lists/set_lists_fewview_train.json", None),
         ("set_lists/set_lists_fewview_train.json", b"{}"),
         ("set_lists/set_lists_fewview_train.json", b"[1]"),
