@@ -58,6 +58,8 @@ def main() -> None:
     results = []
     for result in measure(args):
         results.append(result)
+        if result["outcome"] not in FINE:
+            print(describe(result), file=sys.stderr)
         if len(results) % args.chunk == 0:
             failed = sum(each["outcome"] not in FINE for each in results)
             print(f"{len(results):,} of {args.count:,}, {failed} failures", file=sys.stderr)
@@ -65,7 +67,7 @@ def main() -> None:
     failures = [each for each in results if each["outcome"] not in FINE]
     print(table([each for each in rows if each["mutations"]]) + "\n")
     for failure in failures[:MOST_FAILURES]:
-        print("{kind} {seed} ({mutation} of {subject}): {outcome}: {detail}".format(**failure))
+        print(describe(failure))
     record = {"benchmark": "fuzz", "count": args.count, "first": args.first, "kinds": args.kind, "rows": rows}
     record |= {"failures": failures[:MOST_FAILURES], "failed": len(failures), "deadline_s": DEADLINE_S}
     record |= {"seconds": time.perf_counter() - start, "environment": machine}
@@ -85,6 +87,10 @@ def row(kind: str, results: list[dict[str, Any]]) -> dict[str, Any]:
         "slowest_cpu_s": max((result["cpu_s"] for result in results), default=0.0),
         "extra_mb": max((result["extra_mb"] for result in results), default=0.0),
     }
+
+
+def describe(failure: dict[str, Any]) -> str:
+    return "{kind} {seed} ({mutation} of {subject}): {outcome}: {detail}".format(**failure)
 
 
 def measure(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
