@@ -104,6 +104,14 @@ def test_other_settings_are_refused_and_not_taken_for_damage(tiny_linear, tmp_pa
         resumed(tiny_linear, tmp_path, {"--every": "2"})
 
 
+def test_settings_of_a_file_are_shown_on_one_short_line(tiny_linear, tmp_path):
+    Run(tiny_linear, tmp_path, {"--every": "a\n" * 5000, "lines\n\n": "1"}).advance(2)
+    with pytest.raises(ValueError, match="other settings") as refused:
+        resumed(tiny_linear, tmp_path)
+    assert len(str(refused.value).splitlines()) == 1
+    assert len(str(refused.value)) < 1000
+
+
 def altered(path, **arrays):
     with np.load(path) as file:
         content = {name: file[name] for name in file.files}

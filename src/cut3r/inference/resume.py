@@ -7,6 +7,7 @@ copy that broke off, a power failure.
 import json
 import logging
 import os
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from cut3r.inference.session import Session
 logger = logging.getLogger(__name__)
 
 MAX_TIME_SHARE = 0.05  # of a run that saving may take
+LONGEST_SETTING = 200  # characters of one that are shown
 MIN_INTERVAL_S = 10.0  # between two saves
 
 
@@ -116,7 +118,7 @@ class ResumePoint:
 
     def _check_settings(self, theirs: dict[str, str]) -> None:
         changed = [
-            f"{name} was {theirs.get(name)} and is {self.settings.get(name)}"
+            f"{_short(name)} was {_short(theirs.get(name))} and is {_short(self.settings.get(name))}"
             for name in sorted(theirs.keys() | self.settings.keys())
             if theirs.get(name) != self.settings.get(name)
         ]
@@ -125,6 +127,11 @@ class ResumePoint:
                 f"the interrupted run had other settings ({'; '.join(changed)}); "
                 "repeat them to resume, or start again without --resume"
             )
+
+
+def _short(setting: str | None) -> str:
+    """A setting on one line; those in a file may hold anything."""
+    return textwrap.shorten(repr(setting)[1:-1] if setting is not None else "not set", LONGEST_SETTING)
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
