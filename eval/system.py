@@ -6,6 +6,7 @@ To score another one in this process, write a class with the two methods of `Sys
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from jaxtyping import Float
 
 from cut3r.geometry.registration import register
+from cut3r.inference.engine import Engine
 from cut3r.inference.preprocess import FitConfig, FitMode
 from cut3r.inference.result import FrameResult
 from cut3r.inference.revisit import revisit
@@ -110,7 +112,7 @@ class Ours:
         mode = FitMode.stretch if wanted.whole_picture else FitMode.crop
         fit = FitConfig(size=self.size or trained_size(self.model), mode=mode, parity=self.parity)
         outputs = Outputs(points_world=wanted.points or (wanted.cameras and self.solve_pose))
-        session = Session(self.model, outputs, fit=fit, parity=self.parity)
+        session = Session(self.model, outputs, fit=fit, parity=self.parity, engine=self._engine)
         passes = revisit(session, lambda _: open_frames(), passes=self.passes, freeze=self.freeze, lookahead=LOOKAHEAD)
         for result in passes:
             prediction = result.prediction
@@ -121,6 +123,11 @@ class Ours:
                 conf_world=_first(prediction.conf_world) if wanted.points else None,
                 intrinsics=result.intrinsics.numpy() if wanted.cameras or wanted.depth else None,
             )
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """One for all streams: what it records on a GPU is recorded once."""
+        return Engine(self.model)
 
     def _camera(self, result: FrameResult) -> Float[torch.Tensor, "4 4"]:
         if not self.solve_pose:
