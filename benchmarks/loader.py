@@ -19,7 +19,8 @@ from timing import time_ms
 
 from cut3r.data.shading import render
 from cut3r.data.synthetic import plan_walk
-from cut3r.training.config import SYNTHETIC, CurriculumStage, TrainConfig
+from cut3r.training.config import TrainConfig
+from cut3r.training.data_config import SYNTHETIC, CurriculumStage
 from cut3r.training.feed import DataFeed
 
 

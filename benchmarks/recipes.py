@@ -8,7 +8,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from cut3r.training.config import CurriculumStage, TrainConfig
+from cut3r.training.config import TrainConfig
+from cut3r.training.data_config import CurriculumStage
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 

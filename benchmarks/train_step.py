@@ -26,7 +26,8 @@ from report import add_out_flag, environment, finish, table
 from timing import synchronize
 
 from cut3r.data.view import View
-from cut3r.training.config import CurriculumStage, TrainConfig
+from cut3r.training.config import TrainConfig
+from cut3r.training.data_config import CurriculumStage
 from cut3r.training.start import prepare
 from cut3r.training.trainer import Feed, Trainer
 

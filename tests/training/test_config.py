@@ -12,7 +12,8 @@ from hydra.core.global_hydra import GlobalHydra
 from cut3r.data.datasets import DATASETS
 from cut3r.data.loader import LoaderConfig
 from cut3r.model.config import ModelConfig, published_224_linear, published_512_dpt
-from cut3r.training.config import SYNTHETIC, CurriculumStage, DataConfig, PathsConfig, RunConfig, TrainConfig
+from cut3r.training.config import RunConfig, TrainConfig
+from cut3r.training.data_config import SYNTHETIC, CurriculumStage, DataConfig, PathsConfig
 from cut3r.training.feed import DataFeed, MissingDatasetsError
 from cut3r.training.freeze import Freeze
 from cut3r.training.loss_config import LossConfig, PointLoss
@@ -189,6 +190,7 @@ def test_a_published_recipe_has_every_published_value(load_recipe, column, name)
     assert config.model == (published_224_linear() if linear else published_512_dpt())
     assert config.data.sizes == ([[224, 224]] if linear else SIZES_512)
     assert config.data.loader.min_views == 4
+    assert config.data.masks is None, "each dataset's own: 80, 15 and 5 %, or 75, 20 and 5 %"
     assert config.loss == LossConfig(inner=PointLoss(KEYS["criterion"][column]))
     assert config.run.output_dir == Path("runs") / name
 
@@ -215,6 +217,11 @@ def test_the_small_recipes_need_no_files(load_recipe, name):
     config = load_recipe(name)
     assert set(config.data.samples) == {SYNTHETIC}
     assert config.run.pretrained is None
+
+
+@pytest.mark.parametrize("name", ["smoke", "overfit", "tiny", "tiny_longer"])
+def test_recipes_of_rooms_never_show_the_camera(load_recipe, name):
+    assert load_recipe(name).data.masks == [1, 0, 0], "or the pose is learned from ray maps and not from images"
 
 
 def test_the_second_part_of_tiny_goes_on_from_the_first(load_recipe):

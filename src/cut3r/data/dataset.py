@@ -60,7 +60,7 @@ class MultiViewDataset(ABC):
     single_view: ClassVar[bool] = False  # views are unrelated pictures: the state is reset after each
     policy: ClassVar[Policy] = SamplingPolicy()
     parity_policy: ClassVar[Policy | None] = None  # where the original's differs
-    masks: ClassVar[MaskProbabilities] = MaskProbabilities()
+    masks: MaskProbabilities = MaskProbabilities()  # of the dataset, unless the constructor is told others
     needs_depth: ClassVar[bool] = False  # a frame whose crop shows no depth is replaced
     foreground_prob: ClassVar[float] = 0.0  # share of samples whose background depth is forgotten
     repeats: ClassVar[int] = 1  # how often `len` counts each entry
@@ -78,6 +78,7 @@ class MultiViewDataset(ABC):
         allow_repeat: bool = False,
         jitter: ColorJitter | None = None,
         include_translation: bool = True,
+        masks: MaskProbabilities | None = None,
         parity: bool = False,
     ) -> None:
         """Index the scenes.
@@ -92,6 +93,7 @@ class MultiViewDataset(ABC):
             allow_repeat: Admit scenes with a third of `num_views` frames; frames then repeat.
             jitter: A random change of colours, the same for all views of a sample.
             include_translation: What ray maps hold; see `cut3r.geometry.cameras.ray_map`. The model's config says.
+            masks: What the network is given of the views; None takes the dataset's own.
             parity: Repeat the quirks that the dataset's documentation lists, and the original's draws:
                 `default_rng(seed + index)`, the same in every epoch.
 
@@ -117,6 +119,7 @@ class MultiViewDataset(ABC):
         self.allow_repeat = allow_repeat
         self.jitter = jitter
         self.include_translation = include_translation
+        self.masks = masks or self.masks
         self.parity = parity
         self.cut_off = cut_off(num_views, allow_repeat=allow_repeat)
         self._policy = (self.parity_policy if parity else None) or self.policy

@@ -10,13 +10,16 @@ from cut3r.data.dataset import MultiViewDataset, Request
 from cut3r.data.datasets import DATASETS
 from cut3r.data.loader import Loader, load
 from cut3r.data.mixture import Mixture, Part
+from cut3r.data.sampling import MaskProbabilities
 from cut3r.data.synthetic import SyntheticRooms
 from cut3r.data.transforms import ColorJitter
 from cut3r.data.view import View
 from cut3r.model.config import ModelConfig, RayDirection
-from cut3r.training.config import SYNTHETIC, CurriculumStage, DataConfig, PathsConfig
+from cut3r.training.data_config import SYNTHETIC, CurriculumStage, DataConfig, PathsConfig, mask_probabilities
 
 logger = logging.getLogger(__name__)
+
+IMAGES_ONLY = MaskProbabilities(1.0, 0.0, 0.0)
 
 
 class MissingDatasetsError(FileNotFoundError):
@@ -79,6 +82,7 @@ class DataFeed:
             num_views=stage.num_views,
             sizes=config.sizes,
             seed=config.loader.seed,
+            masks=mask_probabilities(config.masks),
             aug_crop=config.aug_crop,
             jitter=ColorJitter() if config.color_jitter else None,
             allow_repeat=config.allow_repeat,
@@ -92,6 +96,7 @@ class DataFeed:
             num_views=held_out.num_views,
             sizes=[held_out.size],
             seed=held_out.seed,
+            masks=IMAGES_ONLY,
         )
         return Mixture([Part(dataset, self.validation_samples[name])], seed=held_out.seed)
 
