@@ -13,14 +13,14 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from recipes import only, recipe, stages
+from recipes import recipe, stages, with_batches
 from report import add_out_flag, environment, finish, table
 from timing import time_ms
 
 from cut3r.data.shading import render
 from cut3r.data.synthetic import plan_walk
 from cut3r.training.config import TrainConfig
-from cut3r.training.data_config import SYNTHETIC, CurriculumStage
+from cut3r.training.data_config import SYNTHETIC
 from cut3r.training.feed import DataFeed
 
 
@@ -48,10 +48,10 @@ def main() -> None:
     rows = []
     for workers in args.workers or [config.data.loader.num_workers]:
         for stage in stages(config):
-            print(f"measuring {workers} workers, {stage.num_views} views", file=sys.stderr)
-            rows.append(measure(config, workers, stage, args.batches))
+            print(f"measuring {workers} workers, {stage.data.num_views} views", file=sys.stderr)
+            rows.append(measure(stage, workers, args.batches))
     rendering = rendering_ms(config) if config.data.samples.get(SYNTHETIC) else None
-    print(f"{args.recipe}, {args.batches} batches of {config.data.loader.batch_size} on {machine['cpu']}\n")
+    print(f"{args.recipe}, {args.batches} batches on {machine['cpu']}\n")
     print(table(rows) + "\n")
     if rendering is not None:
         print(f"rendering one frame of {'x'.join(map(str, config.data.sizes[0]))}: {rendering:.1f} ms\n")
@@ -60,10 +60,10 @@ def main() -> None:
     finish(f"loader-{args.recipe}", record, args.out)
 
 
-def measure(config: TrainConfig, workers: int, stage: CurriculumStage, batches: int) -> dict[str, Any]:
+def measure(config: TrainConfig, workers: int, batches: int) -> dict[str, Any]:
     """Make one row of the table."""
     warmup = max(1, workers)  # the first batches wait for the workers to start
-    config = only(config, stage, warmup + batches)
+    config = with_batches(config, warmup + batches)
     config.data.loader.num_workers = workers
     stream = DataFeed(config.data, config.paths, config.model).batches(0, 0)
     for _ in range(warmup):
@@ -74,6 +74,7 @@ def measure(config: TrainConfig, workers: int, stage: CurriculumStage, batches: 
     seconds, size = time.perf_counter() - start, config.data.loader.batch_size
     return {
         "workers": workers,
+        "batch_size": size,
         "views": views / batches,
         "samples_per_s": batches * size / seconds,
         "frames_per_s": views * size / seconds,

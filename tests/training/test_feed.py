@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from cut3r.data.datasets import DATASETS
 from cut3r.data.loader import LoaderConfig
 from cut3r.data.sampling import MaskProbabilities
 from cut3r.model.config import ModelConfig
-from cut3r.training.data_config import SYNTHETIC, DataConfig, PathsConfig
+from cut3r.training.data_config import SYNTHETIC, CurriculumStage, DataConfig, PathsConfig
 from cut3r.training.feed import DataFeed
+from tests.data.toy_dataset import Toy
 
 
 def rooms(**options) -> DataConfig:
@@ -70,3 +72,58 @@ def test_masks_must_be_shares_of_one(masks):
         MaskProbabilities(*masks)
     with pytest.raises(ValueError, match="shares of image, rays and both"):
         rooms(masks=masks)
+
+
+def seen(training, epoch):
+    """Views, samples and size of the first batch of an epoch, and how far the second view is from the first."""
+    views = next(training.batches(epoch, 0))
+    distance_m = float(views[1].world_from_cam[0, :3, 3].norm())
+    return len(views), len(views[0].label), views[0].size, distance_m
+
+
+def test_a_stage_of_the_curriculum_changes_what_it_names_until_its_epoch():
+    slow = CurriculumStage(2, num_views=2, batch_size=4, motion=0.05, size=[32, 16])
+    fast = CurriculumStage(3, motion=4.0)
+    training = feed(rooms(num_views=3, curriculum=[slow, fast]))
+    first, second, third, fourth = (seen(training, epoch) for epoch in (0, 1, 2, 3))
+    assert first[:3] == second[:3] == (2, 4, (32, 16))
+    assert third[:3] == fourth[:3] == (3, 2, (16, 16)), (
+        "what the stage does not name, and what follows, is the recipe's"
+    )
+    assert first[3] < 0.05 and third[3] > 2 * fourth[3]
+    assert [training.length(epoch) for epoch in (0, 2, 3)] == [2, 4, 4]
+    assert [training.samples_per_batch(epoch) for epoch in (0, 2, 3)] == [4, 2, 2]
+
+
+def test_a_stage_has_inputs_of_its_own():
+    training = feed(rooms(masks=[1.0, 0.0, 0.0], curriculum=[CurriculumStage(1, masks=[0.0, 1.0, 0.0])]))
+    assert shown(training.batches(0, 0)) == {(False, True)}
+    assert shown(training.batches(1, 0)) == {(True, False)}
+
+
+def test_the_curriculum_rules_every_dataset_of_the_mixture(monkeypatch):
+    monkeypatch.setitem(DATASETS, "toy", Toy)
+    stage = CurriculumStage(1, num_views=2, batch_size=3, size=[16, 32])
+    config = rooms(samples={"toy": 6}, num_views=4, masks=[0.0, 0.0, 1.0], curriculum=[stage])
+    config.validation.samples = {}
+    training = DataFeed(config, PathsConfig(folders={"toy": Path(__file__).parent}), ModelConfig())
+    assert seen(training, 0)[:3] == (2, 3, (16, 32))
+    assert seen(training, 1)[:3] == (4, 2, (16, 16))
+    assert shown(training.batches(0, 0)) == {(True, True)}
+
+
+def test_the_samples_of_a_batch_are_those_of_all_processes():
+    config = rooms(curriculum=[CurriculumStage(1, batch_size=4)])
+    training = feed(config, rank=1, world=2)
+    assert [training.samples_per_batch(epoch) for epoch in (0, 1)] == [8, 4]
+
+
+def test_a_stage_goes_on_in_the_middle_of_an_epoch():
+    config = rooms(curriculum=[CurriculumStage(1, batch_size=4), CurriculumStage(2, num_views=1)])
+    labels = [views[0].label for views in feed(config).batches(1, 0)]
+    assert [views[0].label for views in feed(config).batches(1, 2)] == labels[2:] != []
+
+
+def test_a_stage_whose_batches_are_too_large_is_refused_at_the_start():
+    with pytest.raises(ValueError, match="8 samples per epoch do not fill one batch of 16"):
+        feed(rooms(curriculum=[CurriculumStage(1), CurriculumStage(2, batch_size=16)]))

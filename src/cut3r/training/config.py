@@ -79,12 +79,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         patch = self.model.patch_size
-        for size in (*self.data.sizes, self.data.validation.size):
+        sizes = [size for stage in self.data.stages() for size in stage.sizes]
+        for size in (*sizes, self.data.validation.size):
             if any(side % patch for side in size):
                 nearest = [max(1, round(side / patch)) * patch for side in size]
                 raise ValueError(
                     f"size {list(size)} is not a multiple of model.patch_size {patch}; the nearest is {nearest}, set "
-                    "data.sizes and data.validation.size"
+                    "data.sizes, data.validation.size and the sizes in data.curriculum"
                 )
 
 

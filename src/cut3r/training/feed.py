@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,8 +13,9 @@ from cut3r.data.sampling import MaskProbabilities
 from cut3r.data.synthetic import SyntheticRooms
 from cut3r.data.transforms import ColorJitter
 from cut3r.data.view import View
+from cut3r.data.walks import WalkConfig
 from cut3r.model.config import ModelConfig, RayDirection
-from cut3r.training.data_config import SYNTHETIC, CurriculumStage, DataConfig, PathsConfig, mask_probabilities
+from cut3r.training.data_config import SYNTHETIC, DataConfig, PathsConfig, mask_probabilities
 
 logger = logging.getLogger(__name__)
 
@@ -39,17 +39,18 @@ class DataFeed:
     ) -> None:
         self.config, self.paths, self.rank, self.world = config, paths, rank, world
         self.with_translation = model.ray_direction is RayDirection.point_at_unit_depth
-        self.stages = sorted(config.synthetic.curriculum, key=lambda stage: stage.from_epoch)
-        if self.stages and self.stages[0].from_epoch != 0:
-            raise ValueError("data.synthetic.curriculum must have a stage with from_epoch 0")
         self.samples = available(config.samples, config, paths)
         self.validation_samples = available(config.validation.samples, config, paths)
-        self._loaders: dict[int, Loader] = {}
-        self._loader(0)  # so that whatever is wrong with the data shows at once
+        # of all stages, so that whatever is wrong with the data shows at once
+        self._loaders = [self._make_loader(stage) for stage in config.stages()]
         self._held_out = {name: self._validation_part(name) for name in self.validation_samples}
 
     def length(self, epoch: int) -> int:
         return len(self._loader(epoch))
+
+    def samples_per_batch(self, epoch: int) -> int:
+        """Count the samples of one batch of an epoch, on all processes together."""
+        return self._loader(epoch).config.batch_size * self.world
 
     def batches(self, epoch: int, start: int) -> Iterator[list[View]]:
         return self._loader(epoch).batches(epoch, start)
@@ -65,27 +66,24 @@ class DataFeed:
         return shares
 
     def _loader(self, epoch: int) -> Loader:
-        number = sum(stage.from_epoch <= epoch for stage in self.stages)
-        if number not in self._loaders:
-            stage = self.stages[number - 1] if self.stages else CurriculumStage(0, self.config.num_views)
-            parts = [Part(self._training_set(name, stage), count) for name, count in self.samples.items()]
-            mixture = Mixture(parts, seed=self.config.loader.seed)
-            self._loaders[number] = Loader(mixture, self.config.loader, rank=self.rank, world=self.world)
-        return self._loaders[number]
+        return self._loaders[self.config.stage_number(epoch)]
 
-    def _training_set(self, name: str, stage: CurriculumStage) -> MultiViewDataset:
-        config = self.config
+    def _make_loader(self, stage: DataConfig) -> Loader:
+        parts = [Part(self._training_set(name, stage), count) for name, count in self.samples.items()]
+        return Loader(Mixture(parts, seed=stage.loader.seed), stage.loader, rank=self.rank, world=self.world)
+
+    def _training_set(self, name: str, stage: DataConfig) -> MultiViewDataset:
         return self._dataset(
             name,
-            split=config.splits.get(name),
-            motion=stage.motion,
+            split=stage.splits.get(name),
+            walk=stage.synthetic.walk,
             num_views=stage.num_views,
-            sizes=config.sizes,
-            seed=config.loader.seed,
-            masks=mask_probabilities(config.masks),
-            aug_crop=config.aug_crop,
-            jitter=ColorJitter() if config.color_jitter else None,
-            allow_repeat=config.allow_repeat,
+            sizes=stage.sizes,
+            seed=stage.loader.seed,
+            masks=mask_probabilities(stage.masks),
+            aug_crop=stage.aug_crop,
+            jitter=ColorJitter() if stage.color_jitter else None,
+            allow_repeat=stage.allow_repeat,
         )
 
     def _validation_part(self, name: str) -> Mixture:
@@ -93,6 +91,7 @@ class DataFeed:
         dataset = self._dataset(
             name,
             split=held_out.splits.get(name),
+            walk=self.config.synthetic.walk,
             num_views=held_out.num_views,
             sizes=[held_out.size],
             seed=held_out.seed,
@@ -100,11 +99,10 @@ class DataFeed:
         )
         return Mixture([Part(dataset, self.validation_samples[name])], seed=held_out.seed)
 
-    def _dataset(self, name: str, *, motion: float = 1.0, sizes: Any, **options: Any) -> MultiViewDataset:
+    def _dataset(self, name: str, *, walk: WalkConfig, sizes: Any, **options: Any) -> MultiViewDataset:
         make: Any
         if name == SYNTHETIC:
             rooms = self.config.synthetic
-            walk = replace(rooms.walk, speed_m=motion * rooms.walk.speed_m, turn_deg=motion * rooms.walk.turn_deg)
             options.pop("split")
             make = partial(SyntheticRooms, scenes=rooms.scenes, walk=walk, cache=rooms.cache)
         else:
