@@ -6,8 +6,10 @@ matter which worker makes it, and it can be made again alone.
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -49,7 +51,8 @@ class Request:
 class MultiViewDataset(ABC):
     """Samples of several views of one scene.
 
-    A child fills in `index` and `read` and the facts below; it overrides nothing else.
+    A child fills in `index` and `read` and the facts below; it overrides nothing else, but for `read_many` where several
+    frames together cost less.
     """
 
     name: ClassVar[str]  # of the dataset, first part of labels
@@ -133,6 +136,13 @@ class MultiViewDataset(ABC):
     @abstractmethod
     def read(self, scene: Scene, frame: str) -> RawFrame:
         """Read one frame. Whatever damaged or missing files raise is handled by the caller."""
+
+    def read_many(self, scene: Scene, frames: Sequence[str]) -> Iterator[RawFrame]:
+        """Read frames of a scene, in this order, each when it is asked for.
+
+        What one frame raises does not end the iterator: ask on for the next.
+        """
+        return map(partial(self.read, scene), frames)
 
     def __len__(self) -> int:
         return int(self._ends[-1]) * self.repeats
@@ -226,14 +236,16 @@ class MultiViewDataset(ABC):
         that the sample does not hold already if there are any."""
         reasons: dict[int, str] = {}  # why positions cannot be used
         used = set(choice.positions)
+        frames = self.read_many(scene, [scene.frames[position] for position in choice.positions])
         for chosen in choice.positions:
-            position = chosen
-            while True:
-                frame = None if position in reasons else self._prepare(scene, position, crop, reasons, rng)
-                if frame is not None:
-                    break
+            position, read = chosen, partial(next, frames)
+            if chosen in reasons:
+                with suppress(*READ_ERRORS):
+                    read()
+            while (frame := self._prepare(scene, position, read, crop, reasons, rng)) is None:
                 position = self._neighbour(scene, chosen, reasons, used, rng)
                 used.add(position)
+                read = partial(self.read, scene, scene.frames[position])
             yield position, frame
 
     def _neighbour(
@@ -249,11 +261,19 @@ class MultiViewDataset(ABC):
         return next((other for other in usable if other not in used), usable[0])
 
     def _prepare(
-        self, scene: Scene, position: int, crop: "_Crop", reasons: dict[int, str], rng: np.random.Generator
+        self,
+        scene: Scene,
+        position: int,
+        read: Callable[[], RawFrame],
+        crop: "_Crop",
+        reasons: dict[int, str],
+        rng: np.random.Generator,
     ) -> RawFrame | None:
-        """Read and crop a frame, or note the reason why that cannot be done."""
+        """Read and crop a frame, or note the reason why that cannot be done, if it is not known already."""
+        if position in reasons:
+            return None
         try:
-            frame = self.read(scene, scene.frames[position])
+            frame = read()
             if not is_rigid(torch.from_numpy(frame.world_from_cam)) or not np.isfinite(frame.depth).all():
                 raise ValueError("its pose is no rigid motion, or its depth is not finite")
             if crop.object_only and frame.foreground is not None:
