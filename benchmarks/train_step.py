@@ -25,7 +25,7 @@ from recipes import recipe, stages, with_batches
 from report import add_out_flag, environment, finish, table
 from timing import synchronize
 
-from cut3r.data.view import View
+from cut3r.data.view import AnyView
 from cut3r.training.config import TrainConfig
 from cut3r.training.start import prepare
 from cut3r.training.trainer import Feed, Trainer
@@ -71,7 +71,7 @@ class TimedFeed:
     def length(self, epoch: int) -> int:
         return self._feed.length(epoch)
 
-    def batches(self, epoch: int, start: int) -> Iterator[Sequence[View]]:
+    def batches(self, epoch: int, start: int) -> Iterator[Sequence[AnyView]]:
         batches = self._feed.batches(epoch, start)
         while True:
             self._watch.start_step()
@@ -82,7 +82,7 @@ class TimedFeed:
             self._watch.views.append(len(views))
             yield views
 
-    def held_out(self) -> Mapping[str, Iterator[Sequence[View]]]:
+    def held_out(self) -> Mapping[str, Iterator[Sequence[AnyView]]]:
         return self._feed.held_out()
 
 

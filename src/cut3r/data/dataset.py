@@ -20,7 +20,7 @@ from torch.utils.data import get_worker_info
 from cut3r.data.layout import READ_ERRORS
 from cut3r.data.sampling import Choice, MaskProbabilities, Policy, SamplingPolicy, Scene, cut_off
 from cut3r.data.transforms import ColorJitter, Size, fit
-from cut3r.data.view import Facts, RawFrame, View, assemble
+from cut3r.data.view import CompactView, Facts, RawFrame, View, assemble
 from cut3r.geometry.poses import is_rigid
 
 logger = logging.getLogger(__name__)
@@ -51,8 +51,8 @@ class Request:
 class MultiViewDataset(ABC):
     """Samples of several views of one scene.
 
-    A child fills in `index` and `read` and the facts below; it overrides nothing else, but for `read_many` where several
-    frames together cost less.
+    A child fills in `index` and `read` and the facts below. It overrides nothing else, except `read_many` where frames
+    cost less together than one by one.
     """
 
     name: ClassVar[str]  # of the dataset, first part of labels
@@ -155,6 +155,10 @@ class MultiViewDataset(ABC):
         """
         if not isinstance(request, Request):
             request = Request(request, self.sizes[0], self.num_views)
+        return [view.to("cpu") for view in self.compact(request)]
+
+    def compact(self, request: Request) -> list[CompactView]:
+        """Make a sample as it travels; everything else is as with an index in brackets."""
         if not 0 <= request.index < len(self):
             raise IndexError(f"{self.name} has {len(self)} samples, so there is no number {request.index}")
         if not 1 <= request.num_views <= self.num_views:
@@ -197,7 +201,7 @@ class MultiViewDataset(ABC):
             return np.random.default_rng(self.seed + request.index + attempt * len(self))
         return np.random.default_rng([self.seed, request.epoch, request.index, request.turn, attempt])
 
-    def _sample(self, entry: int, request: Request, rng: np.random.Generator) -> list[View]:
+    def _sample(self, entry: int, request: Request, rng: np.random.Generator) -> list[CompactView]:
         number = int(np.searchsorted(self._ends, entry, side="right"))
         scene = self.scenes[number]
         start = entry - (int(self._ends[number - 1]) if number else 0)

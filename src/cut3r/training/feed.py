@@ -12,7 +12,7 @@ from cut3r.data.mixture import Mixture, Part
 from cut3r.data.sampling import MaskProbabilities
 from cut3r.data.synthetic import SyntheticRooms
 from cut3r.data.transforms import ColorJitter
-from cut3r.data.view import View
+from cut3r.data.view import CompactView
 from cut3r.data.walks import WalkConfig
 from cut3r.model.config import ModelConfig, RayDirection
 from cut3r.training.data_config import SYNTHETIC, DataConfig, PathsConfig, mask_probabilities
@@ -52,17 +52,17 @@ class DataFeed:
         """Count the samples of one batch of an epoch, on all processes together."""
         return self._loader(epoch).config.batch_size * self.world
 
-    def batches(self, epoch: int, start: int) -> Iterator[list[View]]:
+    def batches(self, epoch: int, start: int) -> Iterator[list[CompactView]]:
         return self._loader(epoch).batches(epoch, start)
 
-    def held_out(self) -> dict[str, Iterator[list[View]]]:
+    def held_out(self) -> dict[str, Iterator[list[CompactView]]]:
         """Give this process's share of each held-out set, in order."""
         size = self.config.loader.batch_size
         shares = {}
         for name, source in self._held_out.items():
             requests = [Request(i, source.sizes[0], source.num_views) for i in range(len(source))]
             plan = [requests[i : i + size] for i in range(0, len(requests), size)]
-            shares[name] = load(source, plan[self.rank :: self.world], self.config.loader.num_workers)
+            shares[name] = load(source, plan[self.rank :: self.world], self.config.loader)
         return shares
 
     def _loader(self, epoch: int) -> Loader:
