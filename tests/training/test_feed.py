@@ -1,6 +1,7 @@
 """What the feed hands to the network: inputs as the recipe says, a curriculum, the same held-out samples every time."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from cut3r.data.sampling import MaskProbabilities
 from cut3r.model.config import ModelConfig
 from cut3r.training.data_config import SYNTHETIC, CurriculumStage, DataConfig, PathsConfig
 from cut3r.training.feed import DataFeed
-from tests.data.toy_dataset import Toy
+from tests.data.toy_dataset import Toy, Walker
 
 
 def rooms(**options) -> DataConfig:
@@ -110,6 +111,40 @@ def test_the_curriculum_rules_every_dataset_of_the_mixture(monkeypatch):
     assert seen(training, 0)[:3] == (2, 3, (16, 32))
     assert seen(training, 1)[:3] == (4, 2, (16, 16))
     assert shown(training.batches(0, 0)) == {(True, True)}
+
+
+def with_broken_frames(monkeypatch, **options) -> DataFeed:
+    broken = [f"scene0/{frame}" for frame in (3, 7)]
+    monkeypatch.setitem(DATASETS, "toy", partial(Walker, broken=broken))
+    config = rooms(samples={"toy": 8}, num_views=4, **options)
+    config.validation.samples = {"toy": 8}
+    return DataFeed(config, PathsConfig(folders={"toy": Path(__file__).parent}), ModelConfig())
+
+
+def test_the_log_counts_what_could_not_be_read_in_an_epoch(monkeypatch, caplog):
+    training = with_broken_frames(monkeypatch)
+    for epoch in (0, 1):
+        list(training.batches(epoch, 0))
+    first, second = (text for text in caplog.messages if "could not be read" in text)
+    count = int(first.split("epoch 0: ")[1].split()[0])
+    assert count > 0 and "beside 32 that were" in first and f"{count} since the start" in first
+    assert second.startswith("training, epoch 1: ")
+    caplog.clear()
+    list(training.held_out()["toy"])
+    assert any(text.startswith("held-out toy: ") and "beside 16 that were" in text for text in caplog.messages)
+
+
+def test_an_epoch_that_is_left_early_tells_too(monkeypatch, caplog):
+    batches = with_broken_frames(monkeypatch).batches(0, 2)
+    for _ in range(2):
+        next(batches)
+    batches.close()
+    assert any("beside 16 that were" in text for text in caplog.messages)
+
+
+def test_nothing_is_told_of_data_that_are_whole(caplog):
+    list(feed(rooms()).batches(0, 0))
+    assert not caplog.messages
 
 
 def test_the_samples_of_a_batch_are_those_of_all_processes():

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from cut3r.data.dataset import MultiViewDataset, Request
+from cut3r.data.dataset import MultiViewDataset
 from cut3r.data.datasets import DATASETS
-from cut3r.data.loader import Loader, load
-from cut3r.data.mixture import Mixture, Part
+from cut3r.data.loader import Loader, load, plan_in_order
+from cut3r.data.mixture import Mixture, Part, SampleSource
 from cut3r.data.sampling import MaskProbabilities
 from cut3r.data.synthetic import SyntheticRooms
 from cut3r.data.transforms import ColorJitter
@@ -53,16 +53,15 @@ class DataFeed:
         return self._loader(epoch).config.batch_size * self.world
 
     def batches(self, epoch: int, start: int) -> Iterator[list[CompactView]]:
-        return self._loader(epoch).batches(epoch, start)
+        loader = self._loader(epoch)
+        return telling_what_is_broken(loader.batches(epoch, start), loader.source, f"training, epoch {epoch}")
 
     def held_out(self) -> dict[str, Iterator[list[CompactView]]]:
         """Give this process's share of each held-out set, in order."""
-        size = self.config.loader.batch_size
-        shares = {}
+        loader, shares = self.config.loader, {}
         for name, source in self._held_out.items():
-            requests = [Request(i, source.sizes[0], source.num_views) for i in range(len(source))]
-            plan = [requests[i : i + size] for i in range(0, len(requests), size)]
-            shares[name] = load(source, plan[self.rank :: self.world], self.config.loader)
+            plan = plan_in_order(source, loader.batch_size)[self.rank :: self.world]
+            shares[name] = telling_what_is_broken(load(source, plan, loader), source, f"held-out {name}")
         return shares
 
     def _loader(self, epoch: int) -> Loader:
@@ -108,6 +107,24 @@ class DataFeed:
         else:
             make = partial(DATASETS[name], self.paths.folder(name))
         return make(sizes=[(h, w) for h, w in sizes], include_translation=self.with_translation, **options)
+
+
+def telling_what_is_broken(
+    batches: Iterator[list[CompactView]], source: SampleSource, what: str
+) -> Iterator[list[CompactView]]:
+    """Pass batches on; at the end, or when they are left early, log how many frames could not be read."""
+    before, seen = source.broken_frames, 0
+    try:
+        for views in batches:
+            seen += len(views) * len(views[0].label)
+            yield views
+    finally:
+        total = source.broken_frames
+        if total > before:
+            logger.warning(
+                "%s: %d frames could not be read, beside %d that were; neighbours took their places; %d since the start",
+                *(what, total - before, seen, total),
+            )
 
 
 def available(samples: dict[str, int], config: DataConfig, paths: PathsConfig) -> dict[str, int]:
