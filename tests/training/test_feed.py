@@ -93,7 +93,7 @@ def test_a_stage_of_the_curriculum_changes_what_it_names_until_its_epoch():
     )
     assert first[3] < 0.05 and third[3] > 2 * fourth[3]
     assert [training.length(epoch) for epoch in (0, 2, 3)] == [2, 4, 4]
-    assert [training.samples_per_batch(epoch) for epoch in (0, 2, 3)] == [4, 2, 2]
+    assert [training.batch_size(epoch) for epoch in (0, 2, 3)] == [4, 2, 2]
 
 
 def test_a_stage_has_inputs_of_its_own():
@@ -145,12 +145,6 @@ def test_an_epoch_that_is_left_early_tells_too(monkeypatch, caplog):
 def test_nothing_is_told_of_data_that_are_whole(caplog):
     list(feed(rooms()).batches(0, 0))
     assert not caplog.messages
-
-
-def test_the_samples_of_a_batch_are_those_of_all_processes():
-    config = rooms(curriculum=[CurriculumStage(1, batch_size=4)])
-    training = feed(config, rank=1, world=2)
-    assert [training.samples_per_batch(epoch) for epoch in (0, 1)] == [8, 4]
 
 
 def test_a_stage_goes_on_in_the_middle_of_an_epoch():

@@ -48,9 +48,8 @@ class DataFeed:
     def length(self, epoch: int) -> int:
         return len(self._loader(epoch))
 
-    def samples_per_batch(self, epoch: int) -> int:
-        """Count the samples of one batch of an epoch, on all processes together."""
-        return self._loader(epoch).config.batch_size * self.world
+    def batch_size(self, epoch: int) -> int:
+        return self._loader(epoch).config.batch_size
 
     def batches(self, epoch: int, start: int) -> Iterator[list[CompactView]]:
         loader = self._loader(epoch)
@@ -122,7 +121,7 @@ def telling_what_is_broken(
         total = source.broken_frames
         if total > before:
             logger.warning(
-                "%s: %d frames could not be read, beside %d that were; neighbours took their places; %d since the start",
+                "%s: %d frames could not be read, beside %d that were; neighbours took their place; %d since the start",
                 *(what, total - before, seen, total),
             )
 
