@@ -1,7 +1,8 @@
 """How many training samples per second do the data workers make?
 
 A row per number of workers and stage of the curriculum: 0 makes samples in the process that would train. Nothing else
-runs meanwhile, so this is the most that a training can get. Below it: what rendering alone costs, one thread.
+runs meanwhile, so this is the most that a training can get. Below it, of one thread: what the plan of a walk costs, and
+a frame, rendered by a call of its own or with the others of its sample, as the loader does it.
 
     python benchmarks/loader.py tiny --workers 0 --workers 1 --workers 2 --out
 """
@@ -10,16 +11,17 @@ import argparse
 import sys
 import time
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import torch
-from recipes import only, recipe, stages
+from recipes import recipe, stages, with_batches
 from report import add_out_flag, environment, finish, table
-from timing import time_ms
 
 from cut3r.data.shading import render
 from cut3r.data.synthetic import plan_walk
-from cut3r.training.config import SYNTHETIC, CurriculumStage, TrainConfig
+from cut3r.training.config import TrainConfig
+from cut3r.training.data_config import SYNTHETIC
 from cut3r.training.feed import DataFeed
 
 
@@ -47,22 +49,26 @@ def main() -> None:
     rows = []
     for workers in args.workers or [config.data.loader.num_workers]:
         for stage in stages(config):
-            print(f"measuring {workers} workers, {stage.num_views} views", file=sys.stderr)
-            rows.append(measure(config, workers, stage, args.batches))
-    rendering = rendering_ms(config) if config.data.samples.get(SYNTHETIC) else None
-    print(f"{args.recipe}, {args.batches} batches of {config.data.loader.batch_size} on {machine['cpu']}\n")
+            print(f"measuring {workers} workers, {stage.data.num_views} views", file=sys.stderr)
+            rows.append(measure(stage, workers, args.batches))
+    costs = rendering(config) if config.data.samples.get(SYNTHETIC) else None
+    print(f"{args.recipe}, {args.batches} batches on {machine['cpu']}\n")
     print(table(rows) + "\n")
-    if rendering is not None:
-        print(f"rendering one frame of {'x'.join(map(str, config.data.sizes[0]))}: {rendering:.1f} ms\n")
+    if costs is not None:
+        print(
+            f"rendering {'x'.join(map(str, config.data.sizes[0]))}: a plan {costs['plan_ms']:.1f} ms, a frame alone",
+            end=" ",
+        )
+        print(f"{costs['alone_ms']:.1f} ms, with its sample {costs['together_ms']:.1f} ms\n")
     record = {"benchmark": "loader", "recipe": args.recipe, "changes": args.changes, "batches": args.batches}
-    record |= {"rows": rows, "rendering_ms": rendering, "environment": machine}
+    record |= {"rows": rows, "rendering": costs, "environment": machine}
     finish(f"loader-{args.recipe}", record, args.out)
 
 
-def measure(config: TrainConfig, workers: int, stage: CurriculumStage, batches: int) -> dict[str, Any]:
+def measure(config: TrainConfig, workers: int, batches: int) -> dict[str, Any]:
     """Make one row of the table."""
     warmup = max(1, workers)  # the first batches wait for the workers to start
-    config = only(config, stage, warmup + batches)
+    config = with_batches(config, warmup + batches)
     config.data.loader.num_workers = workers
     stream = DataFeed(config.data, config.paths, config.model).batches(0, 0)
     for _ in range(warmup):
@@ -73,6 +79,7 @@ def measure(config: TrainConfig, workers: int, stage: CurriculumStage, batches: 
     seconds, size = time.perf_counter() - start, config.data.loader.batch_size
     return {
         "workers": workers,
+        "batch_size": size,
         "views": views / batches,
         "samples_per_s": batches * size / seconds,
         "frames_per_s": views * size / seconds,
@@ -80,17 +87,26 @@ def measure(config: TrainConfig, workers: int, stage: CurriculumStage, batches: 
     }
 
 
-def rendering_ms(config: TrainConfig) -> float:
-    """The median time of one picture with its depth, by one thread."""
+def rendering(config: TrainConfig, walks: int = 10) -> dict[str, float]:
+    """Give median milliseconds of one thread: of a plan, and per frame alone and with the others of a sample.
+
+    The two ways take turns, so that whatever else the machine does slows both.
+    """
     torch.set_num_threads(1)
     h, w = config.data.sizes[0]
-    plan = plan_walk(config.data.loader.seed, 0, replace(config.data.synthetic.walk, size=(h, w)))
-    one = slice(0, 1)
-
-    def run() -> object:
-        return render(plan.room, plan.world_from_cam[one], plan.intrinsics[one], (h, w), plan.time_s[one])
-
-    return time_ms(run, repeats=10, warmup=1, device=torch.device("cpu")).median
+    walk, views = replace(config.data.synthetic.walk, size=(h, w)), config.data.num_views
+    times: dict[str, list[float]] = {"plan_ms": [], "alone_ms": [], "together_ms": []}
+    for number in range(walks + 1):
+        start = time.perf_counter()
+        plan = plan_walk(config.data.loader.seed, number, walk)
+        times["plan_ms"].append(1e3 * (time.perf_counter() - start))
+        for name, frames in (("alone_ms", 1), ("together_ms", views)):
+            start = time.perf_counter()
+            for first in range(0, views, frames):
+                some = slice(first, first + frames)
+                render(plan.room, plan.world_from_cam[some], plan.intrinsics[some], (h, w), plan.time_s[some])
+            times[name].append(1e3 * (time.perf_counter() - start) / views)
+    return {name: median(values[1:]) for name, values in times.items()}  # the first walk warms up
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def main() -> None:
 def scene_size(config: TrainConfig) -> float:
     """Return the mean distance of all visible points of the recipe's only walk from its first camera, metres."""
     (batches,) = DataFeed(config.data, config.paths, config.model).held_out().values()
-    views = next(batches)  # their points are relative to the first camera
+    views = [view.to("cpu") for view in next(batches)]  # their points are relative to the first camera
     return float(torch.cat([view.points[view.valid].norm(dim=-1) for view in views]).mean())
 
 

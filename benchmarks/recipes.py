@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from cut3r.training.config import CurriculumStage, TrainConfig
+from cut3r.training.config import TrainConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -25,16 +25,15 @@ def recipe(name: str, changes: list[str]) -> TrainConfig:
     return settings
 
 
-def stages(config: TrainConfig) -> list[CurriculumStage]:
-    """List the stages of a recipe's curriculum; a recipe without one has one."""
-    return config.data.synthetic.curriculum or [CurriculumStage(0, config.data.num_views)]
+def stages(config: TrainConfig) -> list[TrainConfig]:
+    """List the stages of a recipe's curriculum, each as a recipe of its own; a recipe without one has one."""
+    return [replace(config, data=data) for data in config.data.stages()]
 
 
-def only(config: TrainConfig, stage: CurriculumStage, batches: int) -> TrainConfig:
-    """Copy a recipe with this stage as the whole training, and so many batches (or more) in an epoch."""
+def with_batches(config: TrainConfig, batches: int) -> TrainConfig:
+    """Copy a recipe with so many batches (or more) in an epoch."""
     config = deepcopy(config)
     data = config.data
-    data.synthetic.curriculum = [replace(stage, from_epoch=0)]
     times = -(-batches * data.loader.batch_size // sum(data.samples.values()))
     data.samples = {name: times * count for name, count in data.samples.items()}
     return config

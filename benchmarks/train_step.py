@@ -21,12 +21,12 @@ from statistics import median
 from typing import Any
 
 import torch
-from recipes import only, recipe, stages
+from recipes import recipe, stages, with_batches
 from report import add_out_flag, environment, finish, table
 from timing import synchronize
 
-from cut3r.data.view import View
-from cut3r.training.config import CurriculumStage, TrainConfig
+from cut3r.data.view import AnyView
+from cut3r.training.config import TrainConfig
 from cut3r.training.start import prepare
 from cut3r.training.trainer import Feed, Trainer
 
@@ -71,7 +71,7 @@ class TimedFeed:
     def length(self, epoch: int) -> int:
         return self._feed.length(epoch)
 
-    def batches(self, epoch: int, start: int) -> Iterator[Sequence[View]]:
+    def batches(self, epoch: int, start: int) -> Iterator[Sequence[AnyView]]:
         batches = self._feed.batches(epoch, start)
         while True:
             self._watch.start_step()
@@ -82,7 +82,7 @@ class TimedFeed:
             self._watch.views.append(len(views))
             yield views
 
-    def held_out(self) -> Mapping[str, Iterator[Sequence[View]]]:
+    def held_out(self) -> Mapping[str, Iterator[Sequence[AnyView]]]:
         return self._feed.held_out()
 
 
@@ -110,21 +110,21 @@ def main() -> None:
     machine = environment(torch.device("cuda" if on_gpu else "cpu"))
     rows = []
     for stage in stages(config):
-        print(f"measuring {stage.num_views} views", file=sys.stderr)
-        rows.append(measure(config, stage, args.steps, args.warmup))
+        print(f"measuring {stage.data.num_views} views", file=sys.stderr)
+        rows.append(measure(stage, args.steps, args.warmup))
     loader = config.data.loader
     print(f"{args.recipe}, {args.steps} steps after {args.warmup} for warming up on {machine['gpu'] or machine['cpu']}")
-    print(f"batches of {loader.batch_size}, {loader.num_workers} data workers, {config.run.precision.value}\n")
+    print(f"{loader.num_workers} data workers, {config.run.precision.value}\n")
     print(table(rows) + "\n")
     record = {"benchmark": "train_step", "recipe": args.recipe, "changes": args.changes}
-    record |= {"steps": args.steps, "warmup": args.warmup, "batch_size": loader.batch_size}
+    record |= {"steps": args.steps, "warmup": args.warmup}
     record |= {"num_workers": loader.num_workers, "precision": config.run.precision.value}
     finish(f"train-step-{args.recipe}", record | {"rows": rows, "environment": machine}, args.out)
 
 
-def measure(config: TrainConfig, stage: CurriculumStage, steps: int, warmup: int) -> dict[str, Any]:
+def measure(config: TrainConfig, steps: int, warmup: int) -> dict[str, Any]:
     """Train a little in a folder that is thrown away, and make one row of the table."""
-    config = only(config, stage, warmup + steps + 1)  # one more: a finished epoch would be validated
+    config = with_batches(config, warmup + steps + 1)  # one more: a finished epoch would be validated
     with tempfile.TemporaryDirectory() as folder:
         config.run.output_dir, config.run.tensorboard = Path(folder), False
         config.run.max_steps, config.run.save_epochs = warmup + steps, 1e6  # saved at the end only
@@ -137,6 +137,7 @@ def measure(config: TrainConfig, stage: CurriculumStage, steps: int, warmup: int
     samples = len(timed) * config.data.loader.batch_size
     return {
         "views": sum(views) / len(views),
+        "batch_size": config.data.loader.batch_size,
         "samples_per_s": 1e3 * samples / total,
         "frames_per_s": 1e3 * sum(views) * config.data.loader.batch_size / total,
         "ms_per_step": median(sum(step.values()) for step in timed),

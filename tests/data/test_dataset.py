@@ -133,6 +133,34 @@ def test_a_broken_frame_is_logged_counted_and_replaced_by_a_neighbour(caplog):
     assert "Toy/scene0/2 is broken: OSError('the file is truncated')" in caplog.text
 
 
+def test_the_frames_of_a_sample_are_read_together():
+    asked = []
+
+    class Together(Walker):
+        def read_many(self, scene, frames):
+            asked.append(list(frames))
+            return super().read_many(scene, frames)
+
+    assert_same(Together()[0], Walker()[0])
+    assert asked == [["0", "1", "2", "3"]]
+
+
+def test_frames_are_read_one_at_a_time_and_a_broken_one_does_not_stop_the_others():
+    dataset = Walker(broken=["scene0/1"])
+    frames = dataset.read_many(dataset.scenes[0], ["0", "1", "2"])
+    assert next(frames).depth[1, 1] == 2
+    with pytest.raises(OSError, match="truncated"):
+        next(frames)
+    assert next(frames).depth[1, 1] == pytest.approx(2.2)
+
+
+def test_a_frame_that_comes_twice_and_is_broken_is_counted_once():
+    dataset = Walker(frames=(4, 4), broken=["scene0/0"], num_views=9, allow_repeat=True)
+    views = dataset[request(0, num_views=9)]
+    assert len(views) == 9 and "0" not in {view.label.split("/")[-1] for view in views if "scene0" in view.label}
+    assert dataset.broken_frames == 1
+
+
 def test_a_scene_with_too_many_broken_frames_is_replaced_by_another_sample(caplog):
     dataset = Walker(frames=(4, 12), broken=["scene0/1"])
     views = dataset[0]

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from cut3r.data import loader
 from cut3r.data.loader import Loader, LoaderConfig, load, plan_epoch, plan_in_order
 from cut3r.data.mixture import Mixture, Part
 from tests.data.toy_dataset import Toy, Walker
@@ -23,6 +24,8 @@ class Counted(SimpleNamespace):
     def __getitem__(self, request):
         raise AssertionError
 
+    compact = __getitem__
+
 
 def config(**options):
     return LoaderConfig(**{"batch_size": 2, "num_workers": 0, "min_views": 2, **options})
@@ -35,7 +38,7 @@ def source(**options):
 
 def fingerprint(batches):
     return [
-        [(view.label, view.image.double().sum().item(), view.ray_map.double().sum().item()) for view in views]
+        [(view.label, view.rgb.double().sum().item(), view.first_from_cam.double().sum().item()) for view in views]
         for views in batches
     ]
 
@@ -102,7 +105,7 @@ def test_a_batch_has_one_size_and_one_number_of_views():
     lengths = set()
     for views in Loader(source(), config()).batches(0):
         assert len({view.size for view in views}) == 1
-        assert all(view.image.shape[0] == 2 and len(view.label) == 2 for view in views)
+        assert all(view.rgb.shape[0] == 2 and len(view.label) == 2 for view in views)
         lengths.add(len(views))
     assert lengths <= {2, 3, 4, 5} and len(lengths) > 1
 
@@ -133,7 +136,7 @@ def test_processes_share_the_batches_of_one(world):
     assert [len(loader) for loader in loaders] == [rounds] * world
     labels = [[views[0].label for views in loader.batches(0)] for loader in loaders]
     together = [labels[number % world][number // world] for number in range(rounds * world)]
-    alone = [views[0].label for views in load(source(), plan[: rounds * world], 0)]
+    alone = [views[0].label for views in load(source(), plan[: rounds * world], config())]
     assert together == alone
 
 
@@ -162,14 +165,22 @@ def test_broken_frames_in_worker_processes_are_counted():
 
 def test_validation_takes_every_sample_once_in_order():
     toy = Walker(frames=(12,), sizes=SIZES)
-    batches = list(load(toy, plan_in_order(toy, 4), 0))
+    batches = list(load(toy, plan_in_order(toy, 4), config(num_workers=0)))
     assert [view.label[0] for views in batches for view in views[:1]] == [
         "Toy/scene0/0",
         "Toy/scene0/4",
         "Toy/scene0/8",
     ]
-    assert [views[0].image.shape[0] for views in batches] == [4, 4, 1]
+    assert [views[0].rgb.shape[0] for views in batches] == [4, 4, 1]
     assert {views[0].size for views in batches} == {SIZES[0]}
+
+
+@pytest.mark.parametrize(("num_workers", "prefetch"), [(0, None), (2, 5)])
+def test_workers_make_so_many_batches_ahead(monkeypatch, num_workers, prefetch):
+    made = []
+    monkeypatch.setattr(loader, "DataLoader", lambda *_, **options: made.append(options) or [])
+    loader.load(source(), [], config(num_workers=num_workers, prefetch_factor=5))
+    assert made[0]["prefetch_factor"] == prefetch
 
 
 def test_an_epoch_without_a_whole_batch_is_an_error():
@@ -180,3 +191,5 @@ def test_an_epoch_without_a_whole_batch_is_an_error():
 def test_a_batch_size_below_one_is_an_error():
     with pytest.raises(ValueError, match="batch_size 0"):
         LoaderConfig(batch_size=0)
+    with pytest.raises(ValueError, match="prefetch_factor 0"):
+        LoaderConfig(prefetch_factor=0)

@@ -38,7 +38,7 @@ def test_the_second_use_of_an_index_is_another_turn_and_another_sample():
     first, again = addressed(mixture, 0)[0][1], addressed(mixture, 0)[37][1]
     assert (first.index, first.turn) == (8, 0)
     assert (again.index, again.turn) == (8, 1)
-    margins = [[v.intrinsics[0, 0].item() for v in mixture[Request(i, (24, 32), 4, 0)]] for i in (0, 37)]
+    margins = [[v.intrinsics[0, 0].item() for v in mixture.compact(Request(i, (24, 32), 4, 0))] for i in (0, 37)]
     assert margins[0] != margins[1]
 
 
@@ -51,7 +51,7 @@ def test_parts_follow_each_other():
 
 def test_size_views_and_epoch_are_passed_through():
     mixture = Mixture([Part(Walker(sizes=[(16, 16), (16, 32)]), 4)])
-    views = mixture[Request(0, (16, 32), 2, 5)]
+    views = mixture.compact(Request(0, (16, 32), 2, 5))
     assert len(views) == 2 and views[0].size == (16, 32)
     assert addressed(mixture, 5)[0][1].epoch == 5
 
@@ -77,5 +77,5 @@ def test_empty_parts_are_refused(parts):
 def test_broken_frames_of_all_parts_are_counted():
     first, second = (Walker(frames=(12,), broken=["scene0/1"]) for _ in range(2))
     mixture = Mixture([Part(first), Part(second)])
-    mixture[Request(0, (24, 32), 4)], mixture[Request(9, (24, 32), 4)]
+    mixture.compact(Request(0, (24, 32), 4)), mixture.compact(Request(9, (24, 32), 4))
     assert mixture.broken_frames == 2

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import torch
 
+from cut3r.data import synthetic
 from cut3r.data.synthetic import SyntheticRooms, plan_walk, synthetic_walk
 from cut3r.data.textures import pyramids
 from cut3r.data.walks import WalkConfig
@@ -63,6 +65,34 @@ def test_frames_do_not_depend_on_what_was_read_before():
     other.read(other.scenes[0], "00003")
     ours, theirs = dataset.read(dataset.scenes[1], "00002"), other.read(other.scenes[1], "00002")
     assert (ours.rgb == theirs.rgb).all() and (ours.depth == theirs.depth).all()
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_frames_read_together_are_those_read_alone(tmp_path, cached):
+    dataset = rooms(cache=tmp_path / "frames" if cached else None)
+    scene, frames = dataset.scenes[1], ["00004", "00000", "00004", "00003"]
+    if cached:
+        dataset.read(scene, "00000")
+    together = list(dataset.read_many(scene, frames))
+    for frame, name in zip(together, frames, strict=True):
+        alone = rooms().read(scene, name)
+        assert all(np.array_equal(value, vars(alone)[field]) for field, value in vars(frame).items())
+
+
+def test_a_sample_is_one_plan_and_one_call_of_the_renderer(monkeypatch):
+    calls = []
+    for name in ("plan_walk", "render"):
+        monkeypatch.setattr(synthetic, name, counted(getattr(synthetic, name), name, calls))
+    rooms(num_views=4)[0]
+    assert calls == ["plan_walk", "render"]
+
+
+def counted(function, name, calls):
+    def call(*args):
+        calls.append(name)
+        return function(*args)
+
+    return call
 
 
 def test_samples_are_metric_and_seen_everywhere():

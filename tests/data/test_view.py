@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from cut3r.data.view import Facts, RawFrame, assemble, image_tensor
+from cut3r.data.view import Facts, RawFrame, View, assemble, image_tensor
 from cut3r.geometry.cameras import project
 from cut3r.geometry.poses import invert, transform
 from tests.data.toy_dataset import toy_frame
@@ -11,7 +11,11 @@ from tests.data.toy_dataset import toy_frame
 def sample(count=3, **facts):
     frames = [toy_frame(i) for i in range(count)]
     shown = [(True, False), (False, True), (True, True)][:count]
-    return assemble(frames, [f"toy/{i}" for i in range(count)], shown, Facts(**facts))
+    return on_cpu(assemble(frames, [f"toy/{i}" for i in range(count)], shown, Facts(**facts)))
+
+
+def on_cpu(compact):
+    return [view.to("cpu") for view in compact]
 
 
 def test_an_image_and_a_depth_map_of_different_size_are_refused():
@@ -57,12 +61,12 @@ def test_a_ray_map_is_relative_to_the_first_view_and_holds_positions_as_the_publ
     rgb, depth = np.zeros((3, 3, 3), dtype=np.uint8), np.ones((3, 3), dtype=np.float32)
     frames = [RawFrame(rgb, depth, intrinsics, moved @ pose) for pose in (first, second)]
     shown = [(True, True)] * 2
-    rays = assemble(frames, ["a", "b"], shown, Facts())[1].ray_map
+    rays = on_cpu(assemble(frames, ["a", "b"], shown, Facts()))[1].ray_map
     expected = torch.tensor([1, 2, 3, 0.464991, 0.348743, 0.813733])
     torch.testing.assert_close(rays[0, 0], expected, atol=2e-6, rtol=0)
     expected = torch.tensor([1, 2, 3, 0.485071, 0.485071, 0.727607])
     torch.testing.assert_close(rays[1, 1], expected, atol=2e-6, rtol=0)
-    plain = assemble(frames, ["a", "b"], shown, Facts(), include_translation=False)[1].ray_map
+    plain = on_cpu(assemble(frames, ["a", "b"], shown, Facts(), include_translation=False))[1].ray_map
     torch.testing.assert_close(plain[1, 1], torch.tensor([1.0, 2, 3, 1, 0, 0]))
 
 
@@ -81,12 +85,21 @@ def test_unrelated_pictures_reset_the_state_after_each():
 
 
 def test_images_span_minus_one_to_one():
-    rgb = np.array([[[0, 127, 255]]], dtype=np.uint8)
+    rgb = torch.tensor([[[0, 127, 255]]], dtype=torch.uint8)
     torch.testing.assert_close(image_tensor(rgb).flatten(), torch.tensor([-1, 127 / 127.5 - 1, 1]))
 
 
 def test_moving_a_view_moves_every_tensor_and_keeps_the_label():
     view = sample(1)[0].to("meta")
+    assert isinstance(view, View)
     assert view.image.device.type == view.metric.device.type == "meta"
     assert view.label == "toy/0"
     assert view.size == (48, 64)
+
+
+def test_what_the_network_needs_is_made_where_the_view_is_moved_to():
+    compact = assemble([toy_frame(0)], ["toy/0"], [(True, False)], Facts())[0]
+    assert compact.rgb.dtype == torch.uint8 and compact.size == (48, 64)
+    view = compact.to("meta")
+    assert {view.image.device.type, view.points.device.type, view.ray_map.device.type} == {"meta"}
+    assert not compact.has_rays.is_meta, "the flags are asked on the host"

@@ -12,7 +12,8 @@ from hydra.core.global_hydra import GlobalHydra
 from cut3r.data.datasets import DATASETS
 from cut3r.data.loader import LoaderConfig
 from cut3r.model.config import ModelConfig, published_224_linear, published_512_dpt
-from cut3r.training.config import SYNTHETIC, CurriculumStage, DataConfig, PathsConfig, RunConfig, TrainConfig
+from cut3r.training.config import RunConfig, TrainConfig
+from cut3r.training.data_config import SYNTHETIC, CurriculumStage, DataConfig, PathsConfig
 from cut3r.training.feed import DataFeed, MissingDatasetsError
 from cut3r.training.freeze import Freeze
 from cut3r.training.loss_config import LossConfig, PointLoss
@@ -189,6 +190,7 @@ def test_a_published_recipe_has_every_published_value(load_recipe, column, name)
     assert config.model == (published_224_linear() if linear else published_512_dpt())
     assert config.data.sizes == ([[224, 224]] if linear else SIZES_512)
     assert config.data.loader.min_views == 4
+    assert config.data.masks is None, "each dataset's own: 80, 15 and 5 %, or 75, 20 and 5 %"
     assert config.loss == LossConfig(inner=PointLoss(KEYS["criterion"][column]))
     assert config.run.output_dir == Path("runs") / name
 
@@ -215,6 +217,11 @@ def test_the_small_recipes_need_no_files(load_recipe, name):
     config = load_recipe(name)
     assert set(config.data.samples) == {SYNTHETIC}
     assert config.run.pretrained is None
+
+
+@pytest.mark.parametrize("name", ["smoke", "overfit", "tiny", "tiny_longer"])
+def test_recipes_of_rooms_never_show_the_camera(load_recipe, name):
+    assert load_recipe(name).data.masks == [1, 0, 0], "or the pose is learned from ray maps and not from images"
 
 
 def test_the_second_part_of_tiny_goes_on_from_the_first(load_recipe):
@@ -274,21 +281,6 @@ def test_missing_datasets_can_be_left_out(caplog):
     assert "training without tartanair: there is no folder nowhere/tartanair" in caplog.text
 
 
-def test_the_curriculum_changes_views_and_motion_with_the_epoch():
-    config = DataConfig(
-        samples={SYNTHETIC: 1}, sizes=[[16, 16]], color_jitter=False, aug_crop=0,
-        loader=LoaderConfig(batch_size=1, num_workers=0, fixed_length=True),
-    )  # fmt: skip
-    config.synthetic.scenes = 1
-    config.synthetic.walk = replace(config.synthetic.walk, frames=3)
-    config.synthetic.curriculum = [CurriculumStage(3, 3, 2.0), CurriculumStage(0, 2, 0.1)]
-    feed = DataFeed(config, PathsConfig(), ModelConfig())
-    batches = [next(feed.batches(epoch, 0)) for epoch in (0, 2, 3)]
-    assert [len(views) for views in batches] == [2, 2, 3]
-    slow, _, fast = (float(views[1].world_from_cam[0, :3, 3].norm()) for views in batches)
-    assert slow < 0.5 * fast
-
-
 def test_held_out_rooms_are_never_trained_on_and_always_the_same():
     config = DataConfig(
         samples={SYNTHETIC: 2}, sizes=[[16, 16]], num_views=2, loader=LoaderConfig(batch_size=2, num_workers=0)
@@ -316,6 +308,10 @@ def test_the_processes_share_the_held_out_set():
     assert not set(shares[0]) & set(shares[1])
 
 
+def stages(*curriculum):
+    return DataConfig(num_views=4, curriculum=list(curriculum))
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -324,6 +320,18 @@ def test_the_processes_share_the_held_out_set():
         (lambda: RunConfig(encoder_only=True), r"run\.pretrained"),
         (lambda: DataConfig(sizes=[]), r"data\.sizes is \[\]"),
         (lambda: TrainConfig(data=DataConfig(sizes=[[230, 224]])), r"\[230, 224\] is not a multiple.*\[224, 224\]"),
+        (lambda: CurriculumStage(0), r"until 0 .* must be at least 1"),
+        (lambda: CurriculumStage(1, num_views=0), r"num_views 0 .* must be at least 1"),
+        (lambda: CurriculumStage(1, motion=0.0), r"motion 0\.0 must be above 0"),
+        (lambda: CurriculumStage(1, size=[224]), r"size \[224\]"),
+        (lambda: CurriculumStage(1, masks=[1.0, 0.5, 0.0]), r"masks \[1\.0, 0\.5, 0\.0\]"),
+        (lambda: stages(CurriculumStage(3, num_views=5)), r"num_views 5 .* above data\.num_views 4"),
+        (lambda: stages(CurriculumStage(3), CurriculumStage(3)), r"until \[3, 3\] must rise"),
+        (lambda: stages(CurriculumStage(3, motion=0.5)), r"motion .* data\.samples\.synthetic"),
+        (
+            lambda: TrainConfig(data=stages(CurriculumStage(3, size=[224, 230]))),
+            r"\[224, 230\] is not a multiple.*\[224, 224\].*data\.curriculum",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(make, reason):

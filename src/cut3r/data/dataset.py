@@ -6,8 +6,10 @@ matter which worker makes it, and it can be made again alone.
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,7 +20,7 @@ from torch.utils.data import get_worker_info
 from cut3r.data.layout import READ_ERRORS
 from cut3r.data.sampling import Choice, MaskProbabilities, Policy, SamplingPolicy, Scene, cut_off
 from cut3r.data.transforms import ColorJitter, Size, fit
-from cut3r.data.view import Facts, RawFrame, View, assemble
+from cut3r.data.view import CompactView, Facts, RawFrame, View, assemble
 from cut3r.geometry.poses import is_rigid
 
 logger = logging.getLogger(__name__)
@@ -49,7 +51,8 @@ class Request:
 class MultiViewDataset(ABC):
     """Samples of several views of one scene.
 
-    A child fills in `index` and `read` and the facts below; it overrides nothing else.
+    A child fills in `index` and `read` and the facts below. It overrides nothing else, except `read_many` where frames
+    cost less together than one by one.
     """
 
     name: ClassVar[str]  # of the dataset, first part of labels
@@ -60,7 +63,7 @@ class MultiViewDataset(ABC):
     single_view: ClassVar[bool] = False  # views are unrelated pictures: the state is reset after each
     policy: ClassVar[Policy] = SamplingPolicy()
     parity_policy: ClassVar[Policy | None] = None  # where the original's differs
-    masks: ClassVar[MaskProbabilities] = MaskProbabilities()
+    masks: MaskProbabilities = MaskProbabilities()  # of the dataset, unless the constructor is told others
     needs_depth: ClassVar[bool] = False  # a frame whose crop shows no depth is replaced
     foreground_prob: ClassVar[float] = 0.0  # share of samples whose background depth is forgotten
     repeats: ClassVar[int] = 1  # how often `len` counts each entry
@@ -78,6 +81,7 @@ class MultiViewDataset(ABC):
         allow_repeat: bool = False,
         jitter: ColorJitter | None = None,
         include_translation: bool = True,
+        masks: MaskProbabilities | None = None,
         parity: bool = False,
     ) -> None:
         """Index the scenes.
@@ -92,6 +96,7 @@ class MultiViewDataset(ABC):
             allow_repeat: Admit scenes with a third of `num_views` frames; frames then repeat.
             jitter: A random change of colours, the same for all views of a sample.
             include_translation: What ray maps hold; see `cut3r.geometry.cameras.ray_map`. The model's config says.
+            masks: What the network is given of the views; None takes the dataset's own.
             parity: Repeat the quirks that the dataset's documentation lists, and the original's draws:
                 `default_rng(seed + index)`, the same in every epoch.
 
@@ -117,6 +122,7 @@ class MultiViewDataset(ABC):
         self.allow_repeat = allow_repeat
         self.jitter = jitter
         self.include_translation = include_translation
+        self.masks = masks or self.masks
         self.parity = parity
         self.cut_off = cut_off(num_views, allow_repeat=allow_repeat)
         self._policy = (self.parity_policy if parity else None) or self.policy
@@ -131,6 +137,13 @@ class MultiViewDataset(ABC):
     def read(self, scene: Scene, frame: str) -> RawFrame:
         """Read one frame. Whatever damaged or missing files raise is handled by the caller."""
 
+    def read_many(self, scene: Scene, frames: Sequence[str]) -> Iterator[RawFrame]:
+        """Read frames of a scene, in this order, each when it is asked for.
+
+        What one frame raises does not end the iterator: ask on for the next.
+        """
+        return map(partial(self.read, scene), frames)
+
     def __len__(self) -> int:
         return int(self._ends[-1]) * self.repeats
 
@@ -142,6 +155,10 @@ class MultiViewDataset(ABC):
         """
         if not isinstance(request, Request):
             request = Request(request, self.sizes[0], self.num_views)
+        return [view.to("cpu") for view in self.compact(request)]
+
+    def compact(self, request: Request) -> list[CompactView]:
+        """Make a sample as it travels; everything else is as with an index in brackets."""
         if not 0 <= request.index < len(self):
             raise IndexError(f"{self.name} has {len(self)} samples, so there is no number {request.index}")
         if not 1 <= request.num_views <= self.num_views:
@@ -184,7 +201,7 @@ class MultiViewDataset(ABC):
             return np.random.default_rng(self.seed + request.index + attempt * len(self))
         return np.random.default_rng([self.seed, request.epoch, request.index, request.turn, attempt])
 
-    def _sample(self, entry: int, request: Request, rng: np.random.Generator) -> list[View]:
+    def _sample(self, entry: int, request: Request, rng: np.random.Generator) -> list[CompactView]:
         number = int(np.searchsorted(self._ends, entry, side="right"))
         scene = self.scenes[number]
         start = entry - (int(self._ends[number - 1]) if number else 0)
@@ -223,14 +240,16 @@ class MultiViewDataset(ABC):
         that the sample does not hold already if there are any."""
         reasons: dict[int, str] = {}  # why positions cannot be used
         used = set(choice.positions)
+        frames = self.read_many(scene, [scene.frames[position] for position in choice.positions])
         for chosen in choice.positions:
-            position = chosen
-            while True:
-                frame = None if position in reasons else self._prepare(scene, position, crop, reasons, rng)
-                if frame is not None:
-                    break
+            position, read = chosen, partial(next, frames)
+            if chosen in reasons:
+                with suppress(*READ_ERRORS):
+                    read()
+            while (frame := self._prepare(scene, position, read, crop, reasons, rng)) is None:
                 position = self._neighbour(scene, chosen, reasons, used, rng)
                 used.add(position)
+                read = partial(self.read, scene, scene.frames[position])
             yield position, frame
 
     def _neighbour(
@@ -246,11 +265,19 @@ class MultiViewDataset(ABC):
         return next((other for other in usable if other not in used), usable[0])
 
     def _prepare(
-        self, scene: Scene, position: int, crop: "_Crop", reasons: dict[int, str], rng: np.random.Generator
+        self,
+        scene: Scene,
+        position: int,
+        read: Callable[[], RawFrame],
+        crop: "_Crop",
+        reasons: dict[int, str],
+        rng: np.random.Generator,
     ) -> RawFrame | None:
-        """Read and crop a frame, or note the reason why that cannot be done."""
+        """Read and crop a frame, or note the reason why that cannot be done, if it is not known already."""
+        if position in reasons:
+            return None
         try:
-            frame = self.read(scene, scene.frames[position])
+            frame = read()
             if not is_rigid(torch.from_numpy(frame.world_from_cam)) or not np.isfinite(frame.depth).all():
                 raise ValueError("its pose is no rigid motion, or its depth is not finite")
             if crop.object_only and frame.foreground is not None:

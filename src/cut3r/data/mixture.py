@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from cut3r.data.dataset import Request
 from cut3r.data.transforms import Size
-from cut3r.data.view import View
+from cut3r.data.view import CompactView
 
 
 @runtime_checkable
@@ -28,7 +28,7 @@ class SampleSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, request: Request) -> list[View]: ...
+    def compact(self, request: Request) -> list[CompactView]: ...
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class Mixture:
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __getitem__(self, request: Request) -> list[View]:
+    def compact(self, request: Request) -> list[CompactView]:
         part, addressed = self.resolve(request)
-        return self.parts[part].dataset[addressed]
+        return self.parts[part].dataset.compact(addressed)
 
     def resolve(self, request: Request) -> tuple[int, Request]:
         """Give the number of the part that a sample belongs to, and what to ask of its dataset."""

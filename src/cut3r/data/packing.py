@@ -1,18 +1,19 @@
 """A batch in one piece of memory, for the way from a data worker to the trainer.
 
-Handing over a tensor costs about a third of a millisecond and an open file, and a batch has 16 tensors per view. So a
+Handing over a tensor costs about a third of a millisecond and an open file, and a batch has 13 tensors per view. So a
 worker writes them all into one shared tensor, which the trainer reads in place.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from cut3r.data.view import View
+from cut3r.data.view import CompactView
 
 ALIGNMENT = 64  # bytes: every tensor begins on a cache line, which suits any type
 
@@ -41,19 +42,21 @@ class PackedBatch:
     memory: UInt8[Tensor, "bytes"]
     slots: list[dict[str, Slot]]  # of each view, by field
     labels: list[list[str]]  # of each view
+    include_translation: bool
 
-    def unpack(self) -> list[View]:
-        return [
-            View(**{name: slot.of(self.memory) for name, slot in slots.items()}, label=labels)
-            for slots, labels in zip(self.slots, self.labels, strict=True)
-        ]
+    def unpack(self) -> list[CompactView]:
+        views = []
+        for slots, labels in zip(self.slots, self.labels, strict=True):
+            tensors: dict[str, Any] = {name: slot.of(self.memory) for name, slot in slots.items()}
+            views.append(CompactView(**tensors, label=labels, include_translation=self.include_translation))
+        return views
 
     def pin_memory(self) -> "PackedBatch":
         """Copy to page-locked memory; torch's DataLoader calls this by name."""
-        return PackedBatch(self.memory.pin_memory(), self.slots, self.labels)
+        return replace(self, memory=self.memory.pin_memory())
 
 
-def pack(samples: Sequence[Sequence[View]], *, shared: bool) -> PackedBatch:
+def pack(samples: Sequence[Sequence[CompactView]], *, shared: bool) -> PackedBatch:
     """Stack B samples of V views: tensors `...` of a sample become `b ...`, one after the other in memory.
 
     Args:
@@ -69,7 +72,7 @@ def pack(samples: Sequence[Sequence[View]], *, shared: bool) -> PackedBatch:
     end = 0
     for views in by_view:
         placed = {}
-        for name, tensor in tensors(views[0]).items():
+        for name, tensor in views[0].tensors().items():
             start = -(-end // ALIGNMENT) * ALIGNMENT
             placed[name] = Slot(start, (len(views), *tensor.shape), tensor.dtype)
             end = placed[name].end
@@ -79,10 +82,5 @@ def pack(samples: Sequence[Sequence[View]], *, shared: bool) -> PackedBatch:
     for views, placed in zip(by_view, slots, strict=True):
         for name, slot in placed.items():
             torch.stack([getattr(view, name) for view in views], out=slot.of(memory))
-    return PackedBatch(memory, slots, [[str(view.label) for view in views] for views in by_view])
-
-
-def tensors(view: View) -> dict[str, Tensor]:
-    """Give a view's fields without its label."""
-    values = {field.name: getattr(view, field.name) for field in fields(view)}
-    return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+    labels = [[str(view.label) for view in views] for views in by_view]
+    return PackedBatch(memory, slots, labels, by_view[0][0].include_translation)

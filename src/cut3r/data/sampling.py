@@ -5,6 +5,7 @@ which the original draws, so that a generator in the same state gives the origin
 Source: common.md C8, C9 and the group samplers of the dataset files.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -185,6 +186,17 @@ class MaskProbabilities:
     image: float = 0.80
     rays: float = 0.15
     both: float = 0.05
+
+    def __post_init__(self) -> None:
+        if min(self.shares) < 0 or not math.isclose(sum(self.shares), 1, abs_tol=1e-6):
+            raise ValueError(
+                f"masks {list(self.shares)} must be the shares of image, rays and both: none below 0, together 1, such "
+                "as [0.8, 0.15, 0.05]"
+            )
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        return self.image, self.rays, self.both
 
     def draw(self, view: int, metric: bool, rng: np.random.Generator) -> tuple[bool, bool]:
         """Tell whether view number `view` shows its image, and its ray map.

@@ -3,7 +3,7 @@
 Everything is a function of (seed, index, frame) and of nothing else: no files, no order, no workers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,6 @@ class SyntheticRooms(MultiViewDataset):
         """
         self.walks = scenes
         self.walk = replace(walk, size=(max(h for h, _ in sizes), max(w for _, w in sizes)))
-        self._last: tuple[str, Plan] | None = None  # frames of a sample come one after the other
         pyramids(torch.device("cpu"))  # the patterns, drawn here once and not in every worker of every epoch
         super().__init__(None, sizes=sizes, **options)
         self._cache = None if cache is None else FrameCache(cache, f"{RENDERER}: {self.seed} {self.walk}")
@@ -108,25 +107,33 @@ class SyntheticRooms(MultiViewDataset):
         return (Scene(f"{walk:06d}", frames) for walk in range(self.walks))
 
     def read(self, scene: Scene, frame: str) -> RawFrame:
-        if self._cache is None:
-            return self._render(scene, frame)
-        name = f"{scene.name}/{frame}"
-        kept = self._cache.get(name)
-        if kept is None:
-            kept = self._render(scene, frame)
-            self._cache.put(name, kept)
-        return kept
+        return next(self.read_many(scene, [frame]))
 
-    def _render(self, scene: Scene, frame: str) -> RawFrame:
-        index, number = int(scene.name), int(frame)
-        if self._last is None or self._last[0] != scene.name:
-            self._last = (scene.name, plan_walk(self.seed, index, self.walk))
-        plan, only = self._last[1], slice(number, number + 1)
-        intrinsics, world_from_cam = plan.intrinsics[only], plan.world_from_cam[only]
-        rgb, depth = render(plan.room, world_from_cam, intrinsics, self.walk.size, plan.time_s[only])
-        return RawFrame(
-            rgb=quantize(rgb[0] + sensor_noise(self.seed, index, number, self.walk)).numpy(),
-            depth=depth[0].numpy(),
-            intrinsics=intrinsics[0].double().numpy(),
-            world_from_cam=world_from_cam[0].double().numpy(),
-        )
+    def read_many(self, scene: Scene, frames: Sequence[str]) -> Iterator[RawFrame]:
+        """Render frames with one plan and one call of the renderer: the same pixels as one by one, in less time."""
+        known = {} if self._cache is None else self._kept(scene, frames)
+        if missing := [frame for frame in dict.fromkeys(frames) if frame not in known]:
+            known |= self._render(scene, missing)
+        return iter([known[frame] for frame in frames])
+
+    def _kept(self, scene: Scene, frames: Sequence[str]) -> dict[str, RawFrame]:
+        assert self._cache is not None
+        found = {frame: self._cache.get(f"{scene.name}/{frame}") for frame in dict.fromkeys(frames)}
+        return {name: frame for name, frame in found.items() if frame is not None}
+
+    def _render(self, scene: Scene, frames: Sequence[str]) -> dict[str, RawFrame]:
+        index, rows = int(scene.name), torch.tensor([int(frame) for frame in frames])
+        plan = plan_walk(self.seed, index, self.walk)
+        intrinsics, world_from_cam = plan.intrinsics[rows], plan.world_from_cam[rows]
+        rgb, depth = render(plan.room, world_from_cam, intrinsics, self.walk.size, plan.time_s[rows])
+        rendered = {}
+        for i, name in enumerate(frames):
+            rendered[name] = RawFrame(
+                rgb=quantize(rgb[i] + sensor_noise(self.seed, index, int(name), self.walk)).numpy(),
+                depth=depth[i].numpy(),
+                intrinsics=intrinsics[i].double().numpy(),
+                world_from_cam=world_from_cam[i].double().numpy(),
+            )
+            if self._cache is not None:
+                self._cache.put(f"{scene.name}/{name}", rendered[name])
+        return rendered

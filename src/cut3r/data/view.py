@@ -1,4 +1,4 @@
-"""One frame as a dataset stores it, and one view as the network is trained on it.
+"""One frame as a dataset stores it, one view as it travels, and one view as the network is trained on it.
 
 Poses are `world_from_cam` (OpenCV axes: x right, y down, z forward), sizes (h, w), pixel (0, 0) is the centre of the
 top-left pixel. Depth is z along the optical axis, in the unit of the poses: metres if the dataset is metric. 0 means
@@ -45,23 +45,17 @@ class RawFrame:
 
 
 @dataclass(frozen=True)
-class View:
-    """One view of a training sample; after packing, of b samples of equal size.
+class Described:
+    """What a view holds wherever it is; after packing, of b samples of equal size.
 
-    The leading axes `*b` are absent in a sample. `image` is RGB in [-1, 1]. `points` are in the world of the sample:
-    the dataset's, moved so that view 0 stands at its origin (its axes stay the dataset's). Points are finite
-    everywhere; where `valid` is False they are the camera's centre. `ray_map` is relative to the camera of view 0. The
-    flags of the last line are facts of the sample, equal in all its views.
+    The leading axes `*b` are absent in a sample. `world_from_cam` is in the world of the sample: the dataset's, moved
+    so that view 0 stands at its origin (its axes stay the dataset's). The last four flags are facts of the sample,
+    equal in all its views.
     """
 
-    image: Float[Tensor, "*b 3 h w"]
-    depth: Float[Tensor, "*b h w"]
-    points: Float[Tensor, "*b h w 3"]
-    valid: Bool[Tensor, "*b h w"]
-    sky: Bool[Tensor, "*b h w"]
+    depth: Float32[Tensor, "*b h w"]
     intrinsics: Float[Tensor, "*b 3 3"]
     world_from_cam: Float[Tensor, "*b 4 4"]
-    ray_map: Float[Tensor, "*b h w 6"]
 
     has_image: Bool[Tensor, "*b"]
     has_rays: Bool[Tensor, "*b"]
@@ -80,14 +74,64 @@ class View:
         """(h, w) in pixels."""
         return (self.depth.shape[-2], self.depth.shape[-1])
 
+    def tensors(self) -> dict[str, Tensor]:
+        """Give the fields that are tensors, by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+@dataclass(frozen=True)
+class View(Described):
+    """One view as the network is trained on it.
+
+    `image` is RGB in [-1, 1]. `points` are in the world of the sample and finite everywhere; where `valid` is False
+    they are the camera's centre. `ray_map` is relative to the camera of view 0.
+    """
+
+    image: Float[Tensor, "*b 3 h w"]
+    points: Float[Tensor, "*b h w 3"]
+    valid: Bool[Tensor, "*b h w"]
+    sky: Bool[Tensor, "*b h w"]
+    ray_map: Float[Tensor, "*b h w 6"]
+
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "View":
         return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "View":
         """Apply one change to every tensor."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        changed: dict[str, Any] = {name: change(value) for name, value in values if isinstance(value, Tensor)}
+        changed: dict[str, Any] = {name: change(tensor) for name, tensor in self.tensors().items()}
         return replace(self, **changed)
+
+
+@dataclass(frozen=True)
+class CompactView(Described):
+    """One view as it travels from a data worker to the device: 7 bytes per pixel, of which `to` makes the 54 of a view.
+
+    `first_from_cam` comes from the dataset's float64 poses, so that ray maps of worlds that are kilometres wide are
+    exact. `include_translation` is what they hold; see `cut3r.geometry.cameras.ray_map`.
+    """
+
+    rgb: UInt8[Tensor, "*b h w 3"]
+    first_from_cam: Float[Tensor, "*b 4 4"]
+    include_translation: bool
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> View:
+        """Move the view, and make there what the network is trained on."""
+        moved = {name: tensor.to(device, non_blocking=non_blocking) for name, tensor in self.tensors().items()}
+        rgb, first_from_cam = moved.pop("rgb"), moved.pop("first_from_cam")
+        depth, intrinsics = moved["depth"], moved["intrinsics"]
+        return View(
+            image=image_tensor(rgb),
+            points=transform(moved["world_from_cam"], unproject(depth.clamp_min(0), intrinsics)),
+            valid=depth > 0,
+            sky=depth < 0,
+            ray_map=ray_map(first_from_cam, intrinsics, self.size, include_translation=self.include_translation),
+            label=self.label,
+            **moved,
+        )
+
+
+AnyView = View | CompactView  # what a feed may give: both have `to` and flags
 
 
 @dataclass(frozen=True)
@@ -107,7 +151,7 @@ def assemble(
     facts: Facts,
     *,
     include_translation: bool = True,
-) -> list[View]:
+) -> list[CompactView]:
     """Make a sample of frames of equal size.
 
     Positions are subtracted in float64 before anything becomes float32, which knows a kilometre only to 0.1 mm.
@@ -120,21 +164,14 @@ def assemble(
     first_from_cams = (invert(poses[0]) @ poses).float()
     poses[:, :3, 3] -= poses[0, :3, 3].clone()
     flags = {field.name: torch.tensor(getattr(facts, field.name)) for field in fields(facts)}
-    views = []
-    for frame, pose, first_from_cam, label, (image, rays) in zip(
-        frames, poses.float(), first_from_cams, labels, shown, strict=True
-    ):
-        intrinsics = torch.from_numpy(frame.intrinsics).float()
-        depth = torch.from_numpy(np.ascontiguousarray(frame.depth))
-        view = View(
-            image=image_tensor(frame.rgb),
-            depth=depth,
-            points=transform(pose, unproject(depth.clamp_min(0), intrinsics)),
-            valid=depth > 0,
-            sky=depth < 0,
-            intrinsics=intrinsics,
+    return [
+        CompactView(
+            rgb=torch.from_numpy(np.ascontiguousarray(frame.rgb)),
+            depth=torch.from_numpy(np.ascontiguousarray(frame.depth)),
+            intrinsics=torch.from_numpy(frame.intrinsics).float(),
             world_from_cam=pose,
-            ray_map=ray_map(first_from_cam, intrinsics, frame.size, include_translation=include_translation),
+            first_from_cam=first_from_cam,
+            include_translation=include_translation,
             has_image=torch.tensor(image),
             has_rays=torch.tensor(rays),
             update=torch.tensor(image),
@@ -142,10 +179,12 @@ def assemble(
             label=label,
             **flags,
         )
-        views.append(view)
-    return views
+        for frame, pose, first_from_cam, label, (image, rays) in zip(
+            frames, poses.float(), first_from_cams, labels, shown, strict=True
+        )
+    ]
 
 
-def image_tensor(rgb: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "3 h w"]:
+def image_tensor(rgb: UInt8[Tensor, "*b h w 3"]) -> Float[Tensor, "*b 3 h w"]:
     """Give the network's image, in [-1, 1]."""
-    return (torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1).contiguous() / 255 - 0.5) / 0.5
+    return (rgb.movedim(-1, -3).contiguous() / 255 - 0.5) / 0.5

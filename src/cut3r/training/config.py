@@ -7,9 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
-from cut3r.data.loader import LoaderConfig
-from cut3r.data.walks import WalkConfig
 from cut3r.model.config import ModelConfig
+from cut3r.training.data_config import DataConfig, PathsConfig
 from cut3r.training.freeze import Freeze
 from cut3r.training.loss_config import LossConfig
 from cut3r.training.optim import OptimConfig
@@ -17,81 +16,6 @@ from cut3r.training.overrides import unreadable_setting
 from cut3r.training.parallel import Sharding
 from cut3r.training.precision import Precision
 from cut3r.training.rollout import RolloutConfig
-
-SYNTHETIC = "synthetic"  # the dataset that needs no files
-
-
-@dataclass
-class PathsConfig:
-    """Where processed datasets lie: `root / folders[name]`; an absolute folder stands for itself."""
-
-    root: Path = Path("data")
-    folders: dict[str, Path] = field(default_factory=dict)
-
-    def folder(self, dataset: str) -> Path:
-        return self.root / self.folders.get(dataset, Path(dataset))
-
-
-@dataclass
-class CurriculumStage:
-    """From this epoch on, at most `num_views` views per sample, and walks of `motion` times the speed and turning."""
-
-    from_epoch: int
-    num_views: int
-    motion: float = 1.0
-
-
-@dataclass
-class SyntheticConfig:
-    """Walks through procedural rooms; `scenes` different ones, rendered when they are asked for.
-
-    `cache` is a folder that keeps rendered frames, for machines that render more slowly than they learn.
-    """
-
-    scenes: int = 1000
-    cache: Path | None = None
-    walk: WalkConfig = field(default_factory=WalkConfig)
-    curriculum: list[CurriculumStage] = field(default_factory=list)
-
-
-@dataclass
-class ValidationConfig:
-    """Held-out samples of each dataset. The same ones every time, with the same inputs."""
-
-    samples: dict[str, int] = field(default_factory=dict)
-    splits: dict[str, str] = field(default_factory=dict)
-    size: tuple[int, int] = (224, 224)
-    num_views: int = 4
-    seed: int = 42
-
-    def __post_init__(self) -> None:
-        self.size = (self.size[0], self.size[1])
-
-
-@dataclass
-class DataConfig:
-    """The mixture of a training.
-
-    `samples` is how many samples of each dataset make an epoch; 0 leaves a dataset out. `splits` names the split of
-    those that have one. `sizes` are the (h, w) that batches are drawn from, the first half twice as often. Ray maps
-    follow the model's convention. `skip_missing` goes on without datasets that have no reader or no folder.
-    """
-
-    samples: dict[str, int] = field(default_factory=dict)
-    splits: dict[str, str] = field(default_factory=dict)
-    sizes: list[list[int]] = field(default_factory=lambda: [[224, 224]])
-    num_views: int = 4
-    aug_crop: int = 16
-    color_jitter: bool = True
-    allow_repeat: bool = False
-    skip_missing: bool = False
-    loader: LoaderConfig = field(default_factory=LoaderConfig)
-    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
-    validation: ValidationConfig = field(default_factory=ValidationConfig)
-
-    def __post_init__(self) -> None:
-        if not self.sizes or any(len(size) != 2 for size in self.sizes):
-            raise ValueError(f"data.sizes is {self.sizes}; give a list of at least one [h, w]")
 
 
 @dataclass
@@ -155,12 +79,13 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         patch = self.model.patch_size
-        for size in (*self.data.sizes, self.data.validation.size):
+        sizes = [size for stage in self.data.stages() for size in stage.sizes]
+        for size in (*sizes, self.data.validation.size):
             if any(side % patch for side in size):
                 nearest = [max(1, round(side / patch)) * patch for side in size]
                 raise ValueError(
                     f"size {list(size)} is not a multiple of model.patch_size {patch}; the nearest is {nearest}, set "
-                    "data.sizes and data.validation.size"
+                    "data.sizes, data.validation.size and the sizes in data.curriculum"
                 )
 
 

@@ -2,21 +2,24 @@
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from cut3r.data.dataset import MultiViewDataset, Request
+from cut3r.data.dataset import MultiViewDataset
 from cut3r.data.datasets import DATASETS
-from cut3r.data.loader import Loader, load
-from cut3r.data.mixture import Mixture, Part
+from cut3r.data.loader import Loader, load, plan_in_order
+from cut3r.data.mixture import Mixture, Part, SampleSource
+from cut3r.data.sampling import MaskProbabilities
 from cut3r.data.synthetic import SyntheticRooms
 from cut3r.data.transforms import ColorJitter
-from cut3r.data.view import View
+from cut3r.data.view import CompactView
+from cut3r.data.walks import WalkConfig
 from cut3r.model.config import ModelConfig, RayDirection
-from cut3r.training.config import SYNTHETIC, CurriculumStage, DataConfig, PathsConfig
+from cut3r.training.data_config import SYNTHETIC, DataConfig, PathsConfig, mask_probabilities
 
 logger = logging.getLogger(__name__)
+
+IMAGES_ONLY = MaskProbabilities(1.0, 0.0, 0.0)
 
 
 class MissingDatasetsError(FileNotFoundError):
@@ -36,52 +39,49 @@ class DataFeed:
     ) -> None:
         self.config, self.paths, self.rank, self.world = config, paths, rank, world
         self.with_translation = model.ray_direction is RayDirection.point_at_unit_depth
-        self.stages = sorted(config.synthetic.curriculum, key=lambda stage: stage.from_epoch)
-        if self.stages and self.stages[0].from_epoch != 0:
-            raise ValueError("data.synthetic.curriculum must have a stage with from_epoch 0")
         self.samples = available(config.samples, config, paths)
         self.validation_samples = available(config.validation.samples, config, paths)
-        self._loaders: dict[int, Loader] = {}
-        self._loader(0)  # so that whatever is wrong with the data shows at once
+        # of all stages, so that whatever is wrong with the data shows at once
+        self._loaders = [self._make_loader(stage) for stage in config.stages()]
         self._held_out = {name: self._validation_part(name) for name in self.validation_samples}
 
     def length(self, epoch: int) -> int:
         return len(self._loader(epoch))
 
-    def batches(self, epoch: int, start: int) -> Iterator[list[View]]:
-        return self._loader(epoch).batches(epoch, start)
+    def batch_size(self, epoch: int) -> int:
+        return self._loader(epoch).config.batch_size
 
-    def held_out(self) -> dict[str, Iterator[list[View]]]:
+    def batches(self, epoch: int, start: int) -> Iterator[list[CompactView]]:
+        loader = self._loader(epoch)
+        return telling_what_is_broken(loader.batches(epoch, start), loader.source, f"training, epoch {epoch}")
+
+    def held_out(self) -> dict[str, Iterator[list[CompactView]]]:
         """Give this process's share of each held-out set, in order."""
-        size = self.config.loader.batch_size
-        shares = {}
+        loader, shares = self.config.loader, {}
         for name, source in self._held_out.items():
-            requests = [Request(i, source.sizes[0], source.num_views) for i in range(len(source))]
-            plan = [requests[i : i + size] for i in range(0, len(requests), size)]
-            shares[name] = load(source, plan[self.rank :: self.world], self.config.loader.num_workers)
+            plan = plan_in_order(source, loader.batch_size)[self.rank :: self.world]
+            shares[name] = telling_what_is_broken(load(source, plan, loader), source, f"held-out {name}")
         return shares
 
     def _loader(self, epoch: int) -> Loader:
-        number = sum(stage.from_epoch <= epoch for stage in self.stages)
-        if number not in self._loaders:
-            stage = self.stages[number - 1] if self.stages else CurriculumStage(0, self.config.num_views)
-            parts = [Part(self._training_set(name, stage), count) for name, count in self.samples.items()]
-            mixture = Mixture(parts, seed=self.config.loader.seed)
-            self._loaders[number] = Loader(mixture, self.config.loader, rank=self.rank, world=self.world)
-        return self._loaders[number]
+        return self._loaders[self.config.stage_number(epoch)]
 
-    def _training_set(self, name: str, stage: CurriculumStage) -> MultiViewDataset:
-        config = self.config
+    def _make_loader(self, stage: DataConfig) -> Loader:
+        parts = [Part(self._training_set(name, stage), count) for name, count in self.samples.items()]
+        return Loader(Mixture(parts, seed=stage.loader.seed), stage.loader, rank=self.rank, world=self.world)
+
+    def _training_set(self, name: str, stage: DataConfig) -> MultiViewDataset:
         return self._dataset(
             name,
-            split=config.splits.get(name),
-            motion=stage.motion,
+            split=stage.splits.get(name),
+            walk=stage.synthetic.walk,
             num_views=stage.num_views,
-            sizes=config.sizes,
-            seed=config.loader.seed,
-            aug_crop=config.aug_crop,
-            jitter=ColorJitter() if config.color_jitter else None,
-            allow_repeat=config.allow_repeat,
+            sizes=stage.sizes,
+            seed=stage.loader.seed,
+            masks=mask_probabilities(stage.masks),
+            aug_crop=stage.aug_crop,
+            jitter=ColorJitter() if stage.color_jitter else None,
+            allow_repeat=stage.allow_repeat,
         )
 
     def _validation_part(self, name: str) -> Mixture:
@@ -89,22 +89,41 @@ class DataFeed:
         dataset = self._dataset(
             name,
             split=held_out.splits.get(name),
+            walk=self.config.synthetic.walk,
             num_views=held_out.num_views,
             sizes=[held_out.size],
             seed=held_out.seed,
+            masks=IMAGES_ONLY,
         )
         return Mixture([Part(dataset, self.validation_samples[name])], seed=held_out.seed)
 
-    def _dataset(self, name: str, *, motion: float = 1.0, sizes: Any, **options: Any) -> MultiViewDataset:
+    def _dataset(self, name: str, *, walk: WalkConfig, sizes: Any, **options: Any) -> MultiViewDataset:
         make: Any
         if name == SYNTHETIC:
             rooms = self.config.synthetic
-            walk = replace(rooms.walk, speed_m=motion * rooms.walk.speed_m, turn_deg=motion * rooms.walk.turn_deg)
             options.pop("split")
             make = partial(SyntheticRooms, scenes=rooms.scenes, walk=walk, cache=rooms.cache)
         else:
             make = partial(DATASETS[name], self.paths.folder(name))
         return make(sizes=[(h, w) for h, w in sizes], include_translation=self.with_translation, **options)
+
+
+def telling_what_is_broken(
+    batches: Iterator[list[CompactView]], source: SampleSource, what: str
+) -> Iterator[list[CompactView]]:
+    """Pass batches on; at the end, or when they are left early, log how many frames could not be read."""
+    before, seen = source.broken_frames, 0
+    try:
+        for views in batches:
+            seen += len(views) * len(views[0].label)
+            yield views
+    finally:
+        total = source.broken_frames
+        if total > before:
+            logger.warning(
+                "%s: %d frames could not be read, beside %d that were; neighbours took their place; %d since the start",
+                *(what, total - before, seen, total),
+            )
 
 
 def available(samples: dict[str, int], config: DataConfig, paths: PathsConfig) -> dict[str, int]:

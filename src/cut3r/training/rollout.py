@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cut3r.data.view import View
+from cut3r.data.view import AnyView, View
 from cut3r.model.encoder import ViewInput
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
@@ -124,8 +124,8 @@ class Batch:
     rays_anywhere: bool
 
     @classmethod
-    def make(cls, views: Sequence[View], device: torch.device) -> "Batch":
-        """Move the views; copies from pinned memory do not wait."""
+    def make(cls, views: Sequence[AnyView], device: torch.device) -> "Batch":
+        """Move the views, and complete there those that travelled compactly; copies from pinned memory do not wait."""
         moved = [view.to(device, non_blocking=True) for view in views]
         inputs = [
             ViewInput(there.image, there.ray_map, here.has_image, here.has_rays, here.update, here.reset)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_
 
-from cut3r.data.view import View
+from cut3r.data.view import AnyView
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Prediction
 from cut3r.model.speed import compile_blocks
@@ -55,10 +55,10 @@ class Feed(Protocol):
     def length(self, epoch: int) -> int:
         """Count the batches of an epoch on this process; equal on all processes."""
 
-    def batches(self, epoch: int, start: int) -> Iterator[Sequence[View]]:
+    def batches(self, epoch: int, start: int) -> Iterator[Sequence[AnyView]]:
         """Give this process's batches of an epoch from number `start` on."""
 
-    def held_out(self) -> Mapping[str, Iterator[Sequence[View]]]:
+    def held_out(self) -> Mapping[str, Iterator[Sequence[AnyView]]]:
         """Give this process's share of each held-out set."""
 
 

@@ -8,7 +8,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from cut3r.data.view import View
+from cut3r.data.view import AnyView, View
 from cut3r.geometry.poses import invert, rotation_angle
 from cut3r.model.prediction import Prediction
 from cut3r.training.monitor import over_views
@@ -18,7 +18,7 @@ from cut3r.training.rollout import Batch, Chunk, Loss, run_chunks
 
 @torch.no_grad()
 def validate(
-    step: nn.Module, batches: Iterable[Sequence[View]], loss: Loss, accelerator: Accelerator
+    step: nn.Module, batches: Iterable[Sequence[AnyView]], loss: Loss, accelerator: Accelerator
 ) -> tuple[dict[str, float], Batch | None, list[Prediction]]:
     """Run this process's share of a held-out set.
 
