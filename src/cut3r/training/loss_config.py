@@ -1,6 +1,6 @@
 """What the losses can be told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -19,6 +19,24 @@ class Normalization(Enum):
     root_distance = "root_distance"  # the squared mean of square roots, without weights
     median = "median"  # without weights and without gradient
     none = "none"
+
+
+@dataclass
+class GuidanceConfig:
+    """Weights of the losses of `cut3r.training.guidance`; all 0: none of it is built."""
+
+    matching: float = 0.0
+    attention: float = 0.0
+    flow: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, weight in vars(self).items():
+            if not weight >= 0:
+                raise ValueError(f"guidance.{name} is {weight}; give a number that is not negative, 0 switches off")
+
+    @property
+    def is_on(self) -> bool:
+        return any(vars(self).values())
 
 
 @dataclass
@@ -46,6 +64,8 @@ class LossConfig:
     scale_from_cam: bool = False  # from points_cam alone
     separate_pose_scale: bool = False  # translations are measured in their own mean length
     far_clip: float | None = None  # points farther from the first camera are invalid, in the unit of the dataset
+
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)  # for training from nothing
 
     parity: bool = False  # the original's numbers, with its quirks (L1, L7, L13, L14)
 

@@ -114,15 +114,14 @@ def make_optimizer(model: nn.Module, config: OptimConfig, beside: nn.Module | No
     groups = parameter_groups(model, config)
     if not groups:
         raise ValueError("no parameter is trainable; change `run.freeze` or `run.train_only`")
-    if beside is not None:
-        names, parameters = zip(*beside.named_parameters(), strict=True)
-        groups.append({"params": [*parameters], "names": [*names], "weight_decay": 0.0, "lr_scale": 1.0})
-    matrices, others = ([], groups) if config.kind is OptimKind.adamw else _sort_out_matrices(groups)
+    if beside is not None and (others := dict(beside.named_parameters())):
+        groups.append({"params": [*others.values()], "names": [*others], "weight_decay": 0.0, "lr_scale": 1.0})
+    matrices, rest = ([], groups) if config.kind is OptimKind.adamw else _sort_out_matrices(groups)
     if not matrices:
-        return torch.optim.AdamW(others, lr=0.0, betas=config.betas, eps=config.eps, fused=config.fused)
+        return torch.optim.AdamW(rest, lr=0.0, betas=config.betas, eps=config.eps, fused=config.fused)
     parts: list[torch.optim.Optimizer] = [torch.optim.Muon(matrices, lr=0.0, adjust_lr_fn="match_rms_adamw")]
-    if others:
-        parts.append(torch.optim.AdamW(others, lr=0.0, betas=config.betas, eps=config.eps, fused=config.fused))
+    if rest:
+        parts.append(torch.optim.AdamW(rest, lr=0.0, betas=config.betas, eps=config.eps, fused=config.fused))
     return Together(parts)
 
 
