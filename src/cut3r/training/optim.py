@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from cut3r.training.muon import Muon
+
 
 class OptimKind(Enum):
     adamw = "adamw"
-    muon = "muon"  # for the matrices inside blocks, AdamW for the rest; https://kellerjordan.github.io/posts/muon/
+    muon = "muon"  # for the matrices inside blocks; AdamW for the rest
 
 
 @dataclass
@@ -119,7 +121,7 @@ def make_optimizer(model: nn.Module, config: OptimConfig, beside: nn.Module | No
     matrices, rest = ([], groups) if config.kind is OptimKind.adamw else _sort_out_matrices(groups)
     if not matrices:
         return torch.optim.AdamW(rest, lr=0.0, betas=config.betas, eps=config.eps, fused=config.fused)
-    parts: list[torch.optim.Optimizer] = [torch.optim.Muon(matrices, lr=0.0, adjust_lr_fn="match_rms_adamw")]
+    parts: list[torch.optim.Optimizer] = [Muon(matrices)]
     if rest:
         parts.append(torch.optim.AdamW(rest, lr=0.0, betas=config.betas, eps=config.eps, fused=config.fused))
     return Together(parts)
