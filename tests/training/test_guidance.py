@@ -12,7 +12,7 @@ from cut3r.model.initialize import start_at_own_place
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
 from cut3r.training.correspondence import correspond, soft_labels
-from cut3r.training.guidance import Guidance, mean_where, require_state_grid
+from cut3r.training.guidance import Guidance, position_alone, require_state_grid
 from cut3r.training.loss_config import GuidanceConfig, LossConfig
 from cut3r.training.losses import ReconstructionLoss
 from cut3r.training.optim import OptimConfig, make_optimizer, set_learning_rate
@@ -190,15 +190,6 @@ def toy_pair(seed: int, samples: int = 32):
     return views
 
 
-def position_alone(views) -> float:
-    """The cross-entropy of a guess that knows where a patch is and not what it shows: the gate's threshold."""
-    found = correspond(views[1], views[0], PATCH)
-    labels = soft_labels(found.place, GRID, columns=4, tokens=16)
-    seen = found.visible.unsqueeze(-1)
-    guess = (labels * seen).sum(0) / seen.sum(0)
-    return float(mean_where(-(labels * guess.clamp_min(1e-9).log()).sum(-1), found.visible))
-
-
 def attention_after(steps: int, guidance: GuidanceConfig, views) -> float:
     """The attention's cross-entropy on these new pairs, after a training with these weights of the losses."""
     model = toy_network()
@@ -220,6 +211,14 @@ def attention_after(steps: int, guidance: GuidanceConfig, views) -> float:
 
 def test_with_guidance_attention_falls_below_position_alone_and_without_it_does_not():
     views = toy_pair(10**6, samples=256)
-    threshold = position_alone(views)
+    found = correspond(views[1], views[0], PATCH)
+    threshold = position_alone(soft_labels(found.place, GRID, columns=4, tokens=16), found.visible)
     assert attention_after(100, EVERYTHING, views) < 0.85 * threshold
     assert attention_after(100, GuidanceConfig(), views) > threshold
+
+
+def test_a_guess_from_the_position_knows_what_is_always_so_and_nothing_else():
+    always, visible = torch.eye(3).expand(8, 3, 3), torch.ones(8, 3, dtype=torch.bool)
+    assert position_alone(always, visible) == 0
+    either = torch.eye(2)[torch.arange(8) % 2].unsqueeze(1)  # of two tokens, each half of the time
+    assert position_alone(either, visible[:, :1]) == pytest.approx(0.6931, abs=1e-4)

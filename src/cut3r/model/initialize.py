@@ -55,14 +55,18 @@ def start_at_own_place(network: "Cut3r") -> None:
             f"a start at the own place needs state tokens on a grid, and state.positions is "
             f"{network.config.state.positions.name}; set it to grid, or run.start to published"
         )
-    for block in (*decoder.image_blocks, *decoder.state_blocks):
-        _compare_and_pass_on(block.cross)
-    first, *later = decoder.state_blocks
-    for layer in (first.cross.q, first.cross.k):
+    for cross in (*_cross_attention(decoder.image_blocks), *_cross_attention(decoder.state_blocks)):
+        _compare_and_pass_on(cross)
+    first, *later = _cross_attention(decoder.state_blocks)
+    for layer in (first.q, first.k):
         layer.weight.mul_(0.1)
         layer.bias.fill_(COPYING)
-    for block in later:
-        block.cross.proj.weight.mul_(0.1)
+    for cross in later:
+        cross.proj.weight.mul_(0.1)
+
+
+def _cross_attention(blocks: nn.ModuleList) -> list[CrossAttention]:
+    return [module for module in blocks.modules() if isinstance(module, CrossAttention)]
 
 
 def _compare_and_pass_on(cross: CrossAttention) -> None:

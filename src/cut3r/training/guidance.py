@@ -103,7 +103,8 @@ class Guidance(nn.Module):
         """Scores of the image's patches on the state; the pose token looks wherever it likes."""
         q, k = (products[name][number] for name in cross_attention("image", layer))
         heads = self.model_config.decoder.heads
-        return _scores(q, k, *reversed(self._angles(heads, grid, k)), heads)[:, :, 1:]
+        of_state, of_image = self._angles(heads, grid, k)
+        return _scores(q, k, of_image, of_state, heads)[:, :, 1:]
 
     def _write(
         self, products: dict[str, list[Tensor]], seen: Bool[Tensor, "b"], grid: tuple[int, int]
@@ -225,6 +226,17 @@ def state_columns(model: ModelConfig) -> int:
 def cross_attention(stream: str, layer: int) -> tuple[str, str]:
     """Name the layers that make queries and keys, for the "image" stream or the "state"."""
     return f"{stream}_blocks.{layer}.cross.q", f"{stream}_blocks.{layer}.cross.k"
+
+
+def position_alone(labels: Float[Tensor, "b n t"], visible: Bool[Tensor, "b n"]) -> Float[Tensor, ""]:
+    """Give the cross-entropy of a guess that knows where a patch is and not what it shows, nats.
+
+    Attention below it looks by content; above it, cameras cannot be learned. The guess is the mean label at each
+    patch, so take some hundred samples: with few of them it knows too much.
+    """
+    seen = visible.unsqueeze(-1)
+    guess = (labels * seen).sum(dim=0) / seen.sum(dim=0).clamp_min(1)
+    return mean_where(-(labels * guess.clamp_min(1e-9).log()).sum(dim=-1), visible)
 
 
 def mean_where(values: Float[Tensor, "*shape"], mask: Bool[Tensor, "*shape"]) -> Float[Tensor, ""]:
