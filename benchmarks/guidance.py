@@ -117,7 +117,7 @@ def train(
     if setting.start is Start.own_place:
         start_at_own_place(model)
     guidance, judge = Guidance(model, WEIGHTS) if setting.guided else None, Guidance(model, WEIGHTS)
-    step = TrainingStep(model, Precision.fp32, guidance=guidance, outputs=Outputs(points_cam=False))
+    step = TrainingStep(model, Precision.fp32, guidance=guidance, outputs=LOSS.outputs())
     optimizer = make_optimizer(model, OptimConfig(kind=setting.optimizer, decay_tokens=False), guidance)
     rng, loss, chunks = np.random.default_rng(1), ReconstructionLoss(LOSS), [Chunk(0, 2, graded=True)]
     began, steps, spent, reported = time.process_time(), 0, 0.0, 0

@@ -13,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from cut3r.data.datasets import DATASETS
 from cut3r.data.loader import LoaderConfig
 from cut3r.model.config import ModelConfig, published_224_linear, published_512_dpt
+from cut3r.model.prediction import Outputs
 from cut3r.training.config import SYNTHETIC, CurriculumStage, DataConfig, PathsConfig, RunConfig, TrainConfig
 from cut3r.training.feed import DataFeed, MissingDatasetsError
 from cut3r.training.freeze import Freeze
@@ -289,6 +290,13 @@ def test_a_training_from_nothing_has_its_guidance_start_and_optimizer(load_recip
     assert isinstance(trainer.state.optimizer, Together)
     cross = trainer.state.model.decoder.image_blocks[0].cross
     assert torch.equal(cross.q.weight, cross.k.weight)
+
+
+def test_heads_without_weight_do_not_run_in_training(load_recipe, tmp_path):
+    pose_only = ("loss.cam_weight=0", "loss.world_weight=0", "loss.rgb_weight=0", "loss.ground_truth_scale=true")
+    trainer = prepare(load_recipe("smoke", *pose_only, f"run.output_dir={tmp_path}"))
+    assert trainer.step.outputs == Outputs(points_cam=False)
+    assert LossConfig().outputs() == Outputs.all()
 
 
 def test_missing_datasets_can_be_left_out(caplog):

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
+from cut3r.model.prediction import Outputs
+
 
 class PointLoss(Enum):
     """How the error of a point is measured."""
@@ -84,6 +86,15 @@ class LossConfig:
                 "set inner to plain and cam_weight above 0, or relative to false"
             )
         self._require_points_for_scale()
+
+    def outputs(self) -> Outputs:
+        """The heads that have weight."""
+        return Outputs(
+            points_cam=self.cam_weight > 0,
+            points_world=self.world_weight > 0,
+            rgb=self.rgb_weight > 0,
+            pose=self.pose_weight > 0,
+        )
 
     def _require_points_for_scale(self) -> None:
         scaled = self.normalization is not Normalization.none and not self.ground_truth_scale

@@ -64,6 +64,7 @@ def prepare(config: TrainConfig) -> Trainer:
         run=run,
         accelerator=accelerator,
         guidance=guidance,
+        outputs=config.loss.outputs(),
     )
 
 

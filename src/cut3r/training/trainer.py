@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from cut3r.data.view import View
 from cut3r.model.network import Cut3r
-from cut3r.model.prediction import Prediction
+from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.speed import compile_blocks
 from cut3r.training.checkpoint import Progress, Trained, read_latest_state, read_state, write_state, write_weights
 from cut3r.training.config import RunConfig
@@ -74,6 +74,7 @@ class Trainer:
         model: With its first weights. It is frozen, moved and wrapped as the configs say.
         accelerator: Of the processes that take part.
         guidance: Losses beside `loss`; their weights are trained with the network.
+        outputs: Heads that the loss needs; all by default.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Trainer:
         run: RunConfig,
         accelerator: Accelerator,
         guidance: Guidance | None = None,
+        outputs: Outputs | None = None,
     ) -> None:
         self.feed, self.loss, self.validation_loss = feed, loss, validation_loss
         self.optim, self.rollout, self.run, self.accelerator = optim, rollout, run, accelerator
@@ -103,7 +105,9 @@ class Trainer:
         if run.compile:
             compile_blocks(model)
         self.step = distribute(
-            TrainingStep(model, run.precision, detached_inputs=rollout.detached_inputs, guidance=guidance),
+            TrainingStep(
+                model, run.precision, detached_inputs=rollout.detached_inputs, guidance=guidance, outputs=outputs
+            ),
             accelerator,
             run.sharding,
         )
