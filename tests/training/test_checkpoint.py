@@ -21,10 +21,11 @@ from cut3r.model.network import Cut3r
 from cut3r.training.checkpoint import latest_state, random_state, set_random_state
 from cut3r.training.config import RunConfig
 from cut3r.training.freeze import Freeze
-from cut3r.training.loss_config import LossConfig
+from cut3r.training.guidance import Guidance
+from cut3r.training.loss_config import GuidanceConfig, LossConfig
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
 from cut3r.training.monitor import read_log
-from cut3r.training.optim import OptimConfig
+from cut3r.training.optim import OptimConfig, OptimKind
 from cut3r.training.precision import Precision
 from cut3r.training.rollout import RolloutConfig, Window
 from cut3r.training.trainer import Trainer
@@ -33,12 +34,13 @@ from tests.training.fake_feed import FakeFeed, small_network
 ROOT = Path(__file__).parents[2]
 
 
-def make_trainer(folder, *, model=None, feed=None, optim=None, **run):
+def make_trainer(folder, *, model=None, feed=None, optim=None, guidance=None, **run):
     """Two epochs of four batches, saved after each, with everything that must be remembered."""
     optim = {"lr": 1e-3, "epochs": 2, "warmup_epochs": 1.0, "ema_decay": 0.9, **(optim or {})}
     options = {"save_epochs": 0.25, "keep_last": 2, "print_every": 1, "tensorboard": False, **run}
+    model = small_network() if model is None else model
     return Trainer(
-        small_network() if model is None else model,
+        model,
         FakeFeed(views=2) if feed is None else feed,
         ReconstructionLoss(LossConfig()),
         ValidationLoss(),
@@ -46,6 +48,7 @@ def make_trainer(folder, *, model=None, feed=None, optim=None, **run):
         rollout=RolloutConfig(chunked=True, chunk_views=1, graded_chunks=1, window=Window.random),
         run=RunConfig(output_dir=folder, device="cpu", precision=Precision.fp32, **options),
         accelerator=Accelerator(cpu=True),
+        guidance=None if guidance is None else Guidance(model, guidance),
     )
 
 
@@ -70,6 +73,44 @@ def test_a_training_that_is_stopped_goes_on_as_if_nothing_had_happened(tmp_path,
     assert second.progress.step == steps
     assert second.fit()
     assert_same_end(second, uninterrupted)
+
+
+GUIDED = {"guidance": GuidanceConfig(1.0, 0.6, 2.0), "optim": {"kind": OptimKind.muon}}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted_muon(tmp_path_factory):
+    trainer = make_trainer(tmp_path_factory.mktemp("muon"), **GUIDED)
+    assert trainer.fit()
+    return trainer
+
+
+def test_a_guided_training_with_muon_goes_on_as_if_nothing_had_happened(tmp_path, uninterrupted_muon):
+    assert not make_trainer(tmp_path, **GUIDED, max_steps=3).fit()
+    second = make_trainer(tmp_path, **GUIDED)
+    assert second.fit()
+    assert_same_end(second, uninterrupted_muon)
+    found, expected = second.state.guidance.state_dict(), uninterrupted_muon.state.guidance.state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_the_guidance_is_in_no_file_of_weights(uninterrupted_muon):
+    network = load(uninterrupted_muon.states_folder / "final.safetensors")
+    assert network.state_dict().keys() == uninterrupted_muon.state.model.state_dict().keys()
+
+
+def test_guidance_can_be_switched_on_and_off_in_between(tmp_path):
+    assert not make_trainer(tmp_path, max_steps=2).fit()
+    assert not make_trainer(tmp_path, guidance=GUIDED["guidance"], max_steps=4).fit()
+    third = make_trainer(tmp_path)
+    assert third.progress.step == 4
+    assert third.fit()
+
+
+def test_another_optimizer_is_refused(tmp_path):
+    assert not make_trainer(tmp_path, max_steps=1).fit()
+    with pytest.raises(ValueError, match=r"was trained with optim\.kind=adamw; set it as it was"):
+        make_trainer(tmp_path, optim={"kind": OptimKind.muon})
 
 
 class PausingFeed(FakeFeed):

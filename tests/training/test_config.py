@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -12,16 +13,22 @@ from hydra.core.global_hydra import GlobalHydra
 from cut3r.data.datasets import DATASETS
 from cut3r.data.loader import LoaderConfig
 from cut3r.model.config import ModelConfig, published_224_linear, published_512_dpt
+from cut3r.model.prediction import Outputs
 from cut3r.training.config import RunConfig, TrainConfig
 from cut3r.training.data_config import SYNTHETIC, CurriculumStage, DataConfig, PathsConfig
 from cut3r.training.feed import DataFeed, MissingDatasetsError
 from cut3r.training.freeze import Freeze
-from cut3r.training.loss_config import LossConfig, PointLoss
+from cut3r.training.loss_config import GuidanceConfig, LossConfig, PointLoss
+from cut3r.training.optim import Together
 from cut3r.training.precision import Precision
 from cut3r.training.start import prepare
 from train import settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+FROM_NOTHING = (
+    *("loss.guidance={matching: 1, attention: 0.6, flow: 2}", "model.state.tokens=64"),
+    *("optim.kind=muon", "run.start=own_place"),
+)
 
 # training_configs.md, table "Keys": the columns
 RECIPES = ("stage1", "stage2", "stage3", "stage4", "linear_224_fixed_16", "dpt_512_vary_4_64")
@@ -269,6 +276,34 @@ def test_the_template_asks_for_its_reader(load_recipe):
 def test_what_cannot_work_is_refused_before_the_first_batch(load_recipe, tmp_path, override, reason):
     with pytest.raises((ValueError, FileNotFoundError), match=reason):
         prepare(load_recipe("smoke", override, f"run.output_dir={tmp_path}"))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("model.state.tokens=9", "3x4 patches and the 9 state tokens lie in 4 columns"),
+        ("run.compile=true", "looks into blocks, which run.compile seals"),
+        ("run.pretrained=some.safetensors", "own_place is for a decoder without weights"),
+    ],
+)
+def test_guidance_that_cannot_work_is_refused_before_the_first_batch(load_recipe, tmp_path, change, reason):
+    with pytest.raises(ValueError, match=reason):
+        prepare(load_recipe("smoke", *FROM_NOTHING, change, f"run.output_dir={tmp_path}"))
+
+
+def test_a_training_from_nothing_has_its_guidance_start_and_optimizer(load_recipe, tmp_path):
+    trainer = prepare(load_recipe("smoke", *FROM_NOTHING, f"run.output_dir={tmp_path}"))
+    assert trainer.state.guidance.config == GuidanceConfig(1.0, 0.6, 2.0)
+    assert isinstance(trainer.state.optimizer, Together)
+    cross = trainer.state.model.decoder.image_blocks[0].cross
+    assert torch.equal(cross.q.weight, cross.k.weight)
+
+
+def test_heads_without_weight_do_not_run_in_training(load_recipe, tmp_path):
+    pose_only = ("loss.cam_weight=0", "loss.world_weight=0", "loss.rgb_weight=0", "loss.ground_truth_scale=true")
+    trainer = prepare(load_recipe("smoke", *pose_only, f"run.output_dir={tmp_path}"))
+    assert trainer.step.outputs == Outputs(points_cam=False)
+    assert LossConfig().outputs() == Outputs.all()
 
 
 def test_missing_datasets_can_be_left_out(caplog):

@@ -10,12 +10,14 @@ from cut3r.model.official_names import official_from_ours
 from cut3r.training.freeze import Freeze, freeze
 from cut3r.training.optim import (
     OptimConfig,
+    OptimKind,
     WeightAverage,
     learning_rate,
     make_optimizer,
     parameter_groups,
     set_learning_rate,
 )
+from tests.training.fake_feed import small_network
 
 NEVER_USED = "resConfUnit1"  # of refinenet4: it has no gradient by design, and is no trainable parameter of ours
 UNUSED_PER_HEAD = {"n_tensors": {0.05: 2, 0.0: 2}, "n_values": {0.05: 2 * 256 * 256 * 9, 0.0: 2 * 256}}
@@ -165,3 +167,24 @@ def test_swapping_the_average_twice_is_nothing():
 def test_impossible_settings_are_refused(wrong, reason):
     with pytest.raises(ValueError, match=reason):
         OptimConfig(**wrong)
+
+
+def test_muon_takes_the_matrices_inside_blocks_and_nothing_else():
+    model = small_network()
+    muon, adamw = make_optimizer(model, OptimConfig(kind=OptimKind.muon)).parts
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    taken = {names[id(p)] for group in muon.param_groups for p in group["params"]}
+    rest = {names[id(p)] for group in adamw.param_groups for p in group["params"]}
+    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert taken | rest == learning
+    assert not taken & rest
+    assert {"decoder.image_blocks.0.cross.q.weight", "memory.read_blocks.0.mlp.fc1.weight"} <= taken
+    assert {"decoder.embed.weight", "heads.pose.fc1.weight", "decoder.initial_tokens"} <= rest
+    assert all(group["weight_decay"] == 0.05 for group in muon.param_groups)
+
+
+def test_a_rate_that_is_set_holds_in_both_optimizers():
+    model = small_network()
+    optimizer = make_optimizer(model, OptimConfig(kind=OptimKind.muon))
+    set_learning_rate(optimizer, 0.25)
+    assert {group["lr"] for part in optimizer.parts for group in part.param_groups} == {0.25}

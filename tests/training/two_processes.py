@@ -9,7 +9,8 @@ import torch
 from accelerate import Accelerator
 
 from cut3r.training.config import RunConfig
-from cut3r.training.loss_config import LossConfig
+from cut3r.training.guidance import Guidance
+from cut3r.training.loss_config import GuidanceConfig, LossConfig
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
 from cut3r.training.optim import OptimConfig
 from cut3r.training.parallel import Sharding, whole
@@ -30,6 +31,7 @@ class Case:
     sharding: Sharding = Sharding.ddp
     uneven: bool = False  # the second process has more views
     spoiled: bool = False  # its second batch is nan
+    guided: bool = False
 
 
 CASES = {
@@ -39,6 +41,8 @@ CASES = {
     "spoiled": Case(RolloutConfig(), 2, spoiled=True),
     "whole_fsdp": Case(RolloutConfig(), 3, sharding=Sharding.fsdp),
     "chunked_fsdp": Case(CHUNKS, 5, sharding=Sharding.fsdp),
+    "guided": Case(CHUNKS, 5, guided=True),
+    "guided_fsdp": Case(CHUNKS, 5, guided=True, sharding=Sharding.fsdp),
 }
 
 
@@ -56,8 +60,9 @@ def train(case: Case, folder: Path, *, rank: int, world: int, accelerator: Accel
         tensorboard=False,
         print_every=1,
     )
+    model = small_network()
     trainer = Trainer(
-        small_network(),
+        model,
         feed,
         ReconstructionLoss(LossConfig()),
         ValidationLoss(),
@@ -65,6 +70,7 @@ def train(case: Case, folder: Path, *, rank: int, world: int, accelerator: Accel
         rollout=case.rollout,
         run=run,
         accelerator=accelerator,
+        guidance=Guidance(model, GuidanceConfig(1.0, 0.6, 2.0)) if case.guided else None,
     )
     trainer.fit()
     return trainer
@@ -79,6 +85,8 @@ def main() -> None:
     for name, case in CASES.items():
         trainer = train(case, folder / name, rank=rank, world=2, accelerator=accelerator)
         weights = {key: whole(entry) for key, entry in trainer.state.model.state_dict().items()}
+        if trainer.state.guidance is not None:
+            weights |= {f"guidance.{key}": whole(entry) for key, entry in trainer.state.guidance.state_dict().items()}
         results[name] = {"weights": weights, "skipped": trainer.progress.skipped, "steps": trainer.progress.step}
     torch.save(results, folder / f"{rank}.pt")
 

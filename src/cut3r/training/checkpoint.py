@@ -12,7 +12,7 @@ import random
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,12 +24,16 @@ from cut3r.files.atomic import atomic_path
 from cut3r.files.listing import visible
 from cut3r.model.checkpoint import config_to_json, export_official, save
 from cut3r.model.network import Cut3r
-from cut3r.training.optim import WeightAverage
+from cut3r.training.guidance import Guidance
+from cut3r.training.optim import Together, WeightAverage
 from cut3r.training.parallel import fill, whole
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 FORMAT, VERSION = "cut3r training", 1
+GUIDANCE = "guidance"  # begins the names of its weights; they are in states, never in files of weights
 PARTS = {"config", "progress", "model", "optimizer", "average", "scaler", "random"}
 
 
@@ -65,10 +69,14 @@ class Trained:
     scaler: torch.amp.GradScaler
     average: WeightAverage | None
     progress: Progress
+    guidance: Guidance | None = None
 
     def parameters(self) -> list[tuple[str, Tensor]]:
-        """The trainable parameters by name."""
-        return [(name, value) for name, value in self.model.named_parameters() if value.requires_grad]
+        """The trainable parameters by name, those of the guidance included."""
+        named = list(self.model.named_parameters())
+        if self.guidance is not None:
+            named += self.guidance.named_parameters(prefix=GUIDANCE)
+        return [(name, value) for name, value in named if value.requires_grad]
 
 
 def write_state(trained: Trained, folder: Path, accelerator: Accelerator, *, keep: int) -> Path:
@@ -80,6 +88,7 @@ def write_state(trained: Trained, folder: Path, accelerator: Accelerator, *, kee
         "config": config_to_json(trained.model.config),
         "progress": asdict(trained.progress),
         "model": {name: whole(entry) for name, entry in trained.model.state_dict().items()},
+        "guidance": {} if trained.guidance is None else {n: whole(w) for n, w in trained.guidance.state_dict().items()},
         "optimizer": _optimizer_entries(trained),
         "average": None if trained.average is None else {n: whole(w) for n, w in trained.average.weights.items()},
         "scaler": trained.scaler.state_dict(),
@@ -141,11 +150,13 @@ def read_state(trained: Trained, path: Path, accelerator: Accelerator) -> None:
         )
     for name, entry in trained.model.state_dict().items():
         fill(entry, content["model"][name])
-    _fill_optimizer(trained, content["optimizer"], path)
+    guided = _fill_guidance(trained, content.get("guidance", {}))
+    _fill_optimizer(trained, _without_guidance(content["optimizer"], unless=guided), path)
     if trained.average is not None:
         source = content["average"] or content["model"]  # the average was switched on in between
         for name, value in trained.average.weights.items():
-            fill(value, source[name])
+            if name in source:
+                fill(value, source[name])
     trained.scaler.load_state_dict(content["scaler"])
     vars(trained.progress).update(content["progress"])
     _rescale_position(trained.progress, accelerator.num_processes)
@@ -174,7 +185,8 @@ def write_weights(trained: Trained, path: Path, accelerator: Accelerator, *, off
     """
     entries = {name: whole(entry) for name, entry in trained.model.state_dict().items()}
     if trained.average is not None:
-        entries.update({name: whole(weight) for name, weight in trained.average.weights.items()})
+        weights = _without_guidance(trained.average.weights)
+        entries.update({name: whole(weight) for name, weight in weights.items()})
     if accelerator.is_main_process:
         with torch.device("meta"):
             model = Cut3r(trained.model.config)
@@ -214,12 +226,34 @@ def _optimizer_entries(trained: Trained) -> dict[str, dict[str, Tensor]]:
     }
 
 
+def _fill_guidance(trained: Trained, entries: dict[str, Tensor]) -> bool:
+    """Continue with the guidance's own weights, if the losses are the same; otherwise they begin anew."""
+    if trained.guidance is None:
+        return False
+    places = trained.guidance.state_dict()
+    if entries.keys() != places.keys():
+        return False
+    for name, place in places.items():
+        fill(place, entries[name])
+    return True
+
+
+def _without_guidance(entries: dict[str, T], *, unless: bool = False) -> dict[str, T]:
+    return {name: entry for name, entry in entries.items() if unless or not name.startswith(f"{GUIDANCE}.")}
+
+
 def _fill_optimizer(trained: Trained, entries: dict[str, dict[str, Tensor]], path: Path) -> None:
     names = {name for name, _ in trained.parameters()}
     if not entries.keys() <= names:
         raise ValueError(
             f"{path} was trained with other frozen parts: {min(entries.keys() - names)} learned then and does not now; "
             "set run.freeze and run.train_only as they were"
+        )
+    by_muon = any("momentum_buffer" in entry for entry in entries.values())
+    if entries and by_muon is not isinstance(trained.optimizer, Together):
+        raise ValueError(
+            f"{path} was trained with optim.kind={'muon' if by_muon else 'adamw'}; set it as it was, or start anew in "
+            "another run.output_dir with run.pretrained"
         )
     for name, parameter in trained.parameters():
         if name not in entries:

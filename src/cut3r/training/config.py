@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, is_dataclass
 from difflib import get_close_matches
+from enum import Enum
 from pathlib import Path
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
@@ -16,6 +17,13 @@ from cut3r.training.overrides import unreadable_setting
 from cut3r.training.parallel import Sharding
 from cut3r.training.precision import Precision
 from cut3r.training.rollout import RolloutConfig
+
+
+class Start(Enum):
+    """First weights of a network that learns from nothing."""
+
+    published = "published"
+    own_place = "own_place"  # `cut3r.model.initialize.start_at_own_place`: the state begins by copying the first view
 
 
 @dataclass
@@ -42,6 +50,7 @@ class RunConfig:
     cudnn_benchmark: bool = True
     freeze: Freeze = Freeze.none
     train_only: list[str] = field(default_factory=list)
+    start: Start = Start.published
     pretrained: Path | None = None
     encoder_only: bool = False
     resume: Path | None = None
@@ -65,6 +74,8 @@ class RunConfig:
             raise ValueError(f"run.device is {self.device!r}; choose auto, cpu or cuda")
         if self.encoder_only and self.pretrained is None:
             raise ValueError("run.encoder_only loads a part of run.pretrained, which is not given")
+        if self.start is Start.own_place and self.pretrained is not None and not self.encoder_only:
+            raise ValueError("run.start=own_place is for a decoder without weights; leave out start or run.pretrained")
 
 
 @dataclass

@@ -1,7 +1,9 @@
 """What the losses can be told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+
+from cut3r.model.prediction import Outputs
 
 
 class PointLoss(Enum):
@@ -19,6 +21,24 @@ class Normalization(Enum):
     root_distance = "root_distance"  # the squared mean of square roots, without weights
     median = "median"  # without weights and without gradient
     none = "none"
+
+
+@dataclass
+class GuidanceConfig:
+    """Weights of the losses of `cut3r.training.guidance`; all 0: none of it is built."""
+
+    matching: float = 0.0
+    attention: float = 0.0
+    flow: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, weight in vars(self).items():
+            if not weight >= 0:
+                raise ValueError(f"guidance.{name} is {weight}; give a number that is not negative, 0 switches off")
+
+    @property
+    def is_on(self) -> bool:
+        return any(vars(self).values())
 
 
 @dataclass
@@ -47,6 +67,8 @@ class LossConfig:
     separate_pose_scale: bool = False  # translations are measured in their own mean length
     far_clip: float | None = None  # points farther from the first camera are invalid, in the unit of the dataset
 
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)  # for training from nothing
+
     parity: bool = False  # the original's numbers, with its quirks (L1, L7, L13, L14)
 
     def __post_init__(self) -> None:
@@ -64,6 +86,15 @@ class LossConfig:
                 "set inner to plain and cam_weight above 0, or relative to false"
             )
         self._require_points_for_scale()
+
+    def outputs(self) -> Outputs:
+        """The heads that have weight."""
+        return Outputs(
+            points_cam=self.cam_weight > 0,
+            points_world=self.world_weight > 0,
+            rgb=self.rgb_weight > 0,
+            pose=self.pose_weight > 0,
+        )
 
     def _require_points_for_scale(self) -> None:
         scaled = self.normalization is not Normalization.none and not self.ground_truth_scale

@@ -22,7 +22,19 @@ from torch import Tensor
 logger = logging.getLogger(__name__)
 
 WINDOW = 20  # iterations that the printed loss and rate are taken over
-SHOWN = ("points_cam", "points_world", "pose", "rgb", "abs_rel", "delta_1.25", "translation_m", "rotation_deg")
+SHOWN = (
+    "points_cam",
+    "points_world",
+    "pose",
+    "rgb",
+    "matching",
+    "attention",
+    "flow",
+    "abs_rel",
+    "delta_1.25",
+    "translation_m",
+    "rotation_deg",
+)
 
 
 class Clock:

@@ -1,17 +1,26 @@
-"""Parameter groups, the schedule of the learning rate, and an average of the weights over time."""
+"""Parameter groups, AdamW or Muon, the schedule of the learning rate, and an average of the weights over time."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from cut3r.training.muon import Muon
+
+
+class OptimKind(Enum):
+    adamw = "adamw"
+    muon = "muon"  # for the matrices inside blocks; AdamW for the rest
 
 
 @dataclass
 class OptimConfig:
-    """AdamW with a linear warm-up and a cosine decay, both counted in (fractional) epochs.
+    """AdamW (or Muon) with a linear warm-up and a cosine decay, both counted in (fractional) epochs.
 
     `accumulate` iterations make one optimizer step. `decay_tokens` False leaves learned tokens (pose token, initial
     state, memory slots, place holders) out of the weight decay, as norms and biases are. `ema_decay` keeps an
@@ -20,6 +29,7 @@ class OptimConfig:
     row end the training. `fused` updates all weights in one kernel.
     """
 
+    kind: OptimKind = OptimKind.adamw
     lr: float = 1e-4
     min_lr: float = 1e-6
     epochs: int = 100
@@ -94,16 +104,62 @@ def _in_encoder_block(name: str) -> bool:
     return "encoder.image.blocks." in name or "encoder.rays.blocks." in name
 
 
-def make_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """Build AdamW.
+def make_optimizer(model: nn.Module, config: OptimConfig, beside: nn.Module | None = None) -> torch.optim.Optimizer:
+    """Build the optimizer.
+
+    Args:
+        beside: Weights that are trained with the network, without decay.
 
     Raises:
-        ValueError: Everything is frozen.
+        ValueError: Everything is frozen, or Muon is to work on matrices of which each process has a part.
     """
     groups = parameter_groups(model, config)
     if not groups:
         raise ValueError("no parameter is trainable; change `run.freeze` or `run.train_only`")
-    return torch.optim.AdamW(groups, lr=0.0, betas=config.betas, eps=config.eps, fused=config.fused)
+    if beside is not None and (others := dict(beside.named_parameters())):
+        groups.append({"params": [*others.values()], "names": [*others], "weight_decay": 0.0, "lr_scale": 1.0})
+    matrices, rest = ([], groups) if config.kind is OptimKind.adamw else _sort_out_matrices(groups)
+    if not matrices:
+        return torch.optim.AdamW(rest, lr=0.0, betas=config.betas, eps=config.eps, fused=config.fused)
+    parts: list[torch.optim.Optimizer] = [Muon(matrices)]
+    if rest:
+        parts.append(torch.optim.AdamW(rest, lr=0.0, betas=config.betas, eps=config.eps, fused=config.fused))
+    return Together(parts)
+
+
+class Together(torch.optim.Optimizer):
+    """Several optimizers that look like one: they share `param_groups` and `state`."""
+
+    def __init__(self, parts: Sequence[torch.optim.Optimizer]) -> None:
+        # the dictionaries themselves become groups of this one, so a rate that is set here holds there
+        super().__init__([group for part in parts for group in part.param_groups], {})
+        self.parts = parts
+        for part in parts:
+            part.state = self.state
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for part in self.parts:
+            part.step()
+
+
+def _sort_out_matrices(groups: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Split groups into those of the matrices inside blocks, and all the rest."""
+    sorted_out: tuple[list[dict[str, Any]], list[dict[str, Any]]] = ([], [])
+    for group in groups:
+        members = list(zip(group["names"], group["params"], strict=True))
+        for in_block, kind in zip((True, False), sorted_out, strict=True):
+            chosen = [(name, p) for name, p in members if _is_matrix_in_block(name, p) is in_block]
+            if chosen:
+                kind.append(group | {"names": [name for name, _ in chosen], "params": [p for _, p in chosen]})
+    return sorted_out
+
+
+def _is_matrix_in_block(name: str, parameter: Tensor) -> bool:
+    if parameter.ndim != 2 or not ("blocks." in name or "modulated." in name):
+        return False
+    if isinstance(parameter, DTensor):
+        raise ValueError("optim.kind=muon needs whole matrices, which run.sharding=fsdp cuts up; use ddp, or adamw")
+    return True
 
 
 class WeightAverage:

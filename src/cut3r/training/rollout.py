@@ -6,6 +6,7 @@ chunks share the sequence's world, the camera of its first view.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol, runtime_checkable
@@ -20,6 +21,7 @@ from cut3r.model.encoder import ViewInput
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.state import StreamState
+from cut3r.training.guidance import Guidance
 from cut3r.training.precision import Precision, autocast
 
 
@@ -117,11 +119,15 @@ def chunk_plan(views: int, config: RolloutConfig, draw: np.random.Generator | No
 
 @dataclass(frozen=True)
 class Batch:
-    """Views on the device, and what the network reads of them; its flags stay on the host, where they are asked."""
+    """Views on the device, and what the network reads of them; its flags stay on the host, where they are asked.
+
+    `first` is the first view of the sequence, also where the views are a later part of it.
+    """
 
     views: list[View]
     inputs: list[ViewInput]
     rays_anywhere: bool
+    first: View
 
     @classmethod
     def make(cls, views: Sequence[AnyView], device: torch.device) -> "Batch":
@@ -131,11 +137,11 @@ class Batch:
             ViewInput(there.image, there.ray_map, here.has_image, here.has_rays, here.update, here.reset)
             for here, there in zip(views, moved, strict=True)
         ]
-        return cls(moved, inputs, any(bool(view.has_rays.any()) for view in views))
+        return cls(moved, inputs, any(bool(view.has_rays.any()) for view in views), moved[0])
 
     def part(self, chunk: Chunk) -> "Batch":
         span = slice(chunk.start, chunk.end)
-        return Batch(self.views[span], self.inputs[span], self.rays_anywhere)
+        return Batch(self.views[span], self.inputs[span], self.rays_anywhere, self.first)
 
     @property
     def samples(self) -> int:
@@ -143,13 +149,26 @@ class Batch:
 
 
 class TrainingStep(nn.Module):
-    """The network and what training wants of it, as one module, so that DDP and FSDP see every forward pass."""
+    """The network and what training wants of it, as one module, so that DDP and FSDP see every forward pass.
 
-    def __init__(self, model: Cut3r, precision: Precision, *, detached_inputs: bool = False) -> None:
+    `outputs` are the heads that a pass with gradient runs; judging runs all of them.
+    """
+
+    def __init__(
+        self,
+        model: Cut3r,
+        precision: Precision,
+        *,
+        detached_inputs: bool = False,
+        guidance: Guidance | None = None,
+        outputs: Outputs | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.precision = precision
         self.detached_inputs = detached_inputs
+        self.guidance = guidance
+        self.outputs = outputs or Outputs.all()
 
     def forward(
         self, batch: Batch, state: StreamState | None, loss: Loss, first_camera: Float[Tensor, "b 4 4"]
@@ -160,23 +179,32 @@ class TrainingStep(nn.Module):
             The loss, its details, the tensors of the next state, and the predictions. FSDP finds tensors only in plain
             containers, so this is a tuple.
         """
-        with autocast(batch.inputs[0].device, self.precision):  # its own region: no cast outlives an optimizer step
+        begins = state is None
+        recording = nullcontext() if self.guidance is None else self.guidance.recording()
+        # autocast in its own region: no cast outlives an optimizer step
+        with recording, autocast(batch.inputs[0].device, self.precision):
             predictions, state = self._predict(batch, state)
         result = loss(batch.views, predictions, first_camera=first_camera)
-        total = result.total
+        total, details = result.total, result.details
+        if self.guidance is not None:
+            guided, errors = self.guidance(batch.views, batch.first, begins=begins)
+            details = details | errors
+            if torch.is_grad_enabled():
+                total = total + guided
         if torch.is_grad_enabled() and not self.detached_inputs:
             total = total + 0.0 * self._touch()
-        return total, result.details, (state.tokens, state.memory, state.is_new), predictions
+        return total, details, (state.tokens, state.memory, state.is_new), predictions
 
     def _predict(self, batch: Batch, state: StreamState | None) -> tuple[list[Prediction], StreamState]:
         with_graph = torch.is_grad_enabled() and not self.detached_inputs
         with torch.set_grad_enabled(with_graph):
             state = self.model.initial_state(batch.samples) if state is None else state
+        outputs = self.outputs if torch.is_grad_enabled() else Outputs.all()
         predictions = []
         for view in batch.inputs:
             with torch.set_grad_enabled(with_graph):
                 tokens = self.model.encode(view, combine="batch", rays_in_batch=batch.rays_anywhere)
-            prediction, state = self.model.step(state, view, tokens, Outputs.all())
+            prediction, state = self.model.step(state, view, tokens, outputs)
             predictions.append(prediction)
         return predictions, state
 
@@ -185,7 +213,7 @@ class TrainingStep(nn.Module):
 
         FSDP needs the same gradients on all processes, and the published training did it for the ray encoder.
         """
-        return torch.cat([p.reshape(-1)[:1] for p in self.model.parameters() if p.requires_grad]).sum()
+        return torch.cat([p.reshape(-1)[:1] for p in self.parameters() if p.requires_grad]).sum()
 
 
 def run_chunks(step: nn.Module, batch: Batch, plan: Sequence[Chunk], loss: Loss) -> Iterator[Piece]:

@@ -11,11 +11,13 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
 from cut3r.model.constructor import constructor_from_config
+from cut3r.model.initialize import start_at_own_place
 from cut3r.model.network import Cut3r
 from cut3r.model.warm_start import warm_start
 from cut3r.training.checkpoint import latest_state
-from cut3r.training.config import TrainConfig
+from cut3r.training.config import Start, TrainConfig
 from cut3r.training.feed import DataFeed
+from cut3r.training.guidance import Guidance, require_state_grid
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
 from cut3r.training.parallel import Sharding
 from cut3r.training.trainer import Trainer
@@ -37,6 +39,7 @@ def prepare(config: TrainConfig) -> Trainer:
     run = config.run
     accelerator = start_processes(run.device)
     _check_parallel(config, accelerator)
+    _check_guidance(config)
     feed = DataFeed(
         config.data, config.paths, config.model, rank=accelerator.process_index, world=accelerator.num_processes
     )
@@ -45,8 +48,11 @@ def prepare(config: TrainConfig) -> Trainer:
     _set_switches(config, accelerator)
     seed_everything(run.seed)  # the first weights are the same on all processes
     model = Cut3r(config.model)
+    if run.start is Start.own_place:
+        start_at_own_place(model)
     if run.pretrained is not None and run.resume is None and latest_state(run.output_dir / "checkpoints") is None:
         load_pretrained(model, run.pretrained, encoder_only=run.encoder_only)
+    guidance = Guidance(model, config.loss.guidance) if config.loss.guidance.is_on else None
     seed_everything(run.seed + accelerator.process_index)
     return Trainer(
         model,
@@ -57,6 +63,8 @@ def prepare(config: TrainConfig) -> Trainer:
         rollout=config.rollout,
         run=run,
         accelerator=accelerator,
+        guidance=guidance,
+        outputs=config.loss.outputs(),
     )
 
 
@@ -99,6 +107,15 @@ def _check_parallel(config: TrainConfig, accelerator: Accelerator) -> None:
         )
     if accelerator.num_processes > 1 and config.rollout.step_per_chunk and config.run.sharding is Sharding.fsdp:
         raise ValueError("rollout.step_per_chunk works with run.sharding=ddp only")
+
+
+def _check_guidance(config: TrainConfig) -> None:
+    if config.loss.guidance.attention:
+        require_state_grid(config.model, [*config.data.sizes, config.data.validation.size])
+        if config.run.compile:
+            raise ValueError(
+                "loss.guidance.attention looks into blocks, which run.compile seals; switch one of them off"
+            )
 
 
 def _set_switches(config: TrainConfig, accelerator: Accelerator) -> None:

@@ -17,11 +17,12 @@ from torch.nn.utils import clip_grad_norm_
 
 from cut3r.data.view import AnyView
 from cut3r.model.network import Cut3r
-from cut3r.model.prediction import Prediction
+from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.speed import compile_blocks
 from cut3r.training.checkpoint import Progress, Trained, read_latest_state, read_state, write_state, write_weights
 from cut3r.training.config import RunConfig
 from cut3r.training.freeze import freeze
+from cut3r.training.guidance import Guidance
 from cut3r.training.monitor import Monitor
 from cut3r.training.optim import OptimConfig, WeightAverage, learning_rate, make_optimizer, set_learning_rate
 from cut3r.training.parallel import (
@@ -72,6 +73,8 @@ class Trainer:
     Args:
         model: With its first weights. It is frozen, moved and wrapped as the configs say.
         accelerator: Of the processes that take part.
+        guidance: Losses beside `loss`; their weights are trained with the network.
+        outputs: Heads that the loss needs; all by default.
     """
 
     def __init__(
@@ -85,6 +88,8 @@ class Trainer:
         rollout: RolloutConfig,
         run: RunConfig,
         accelerator: Accelerator,
+        guidance: Guidance | None = None,
+        outputs: Outputs | None = None,
     ) -> None:
         self.feed, self.loss, self.validation_loss = feed, loss, validation_loss
         self.optim, self.rollout, self.run, self.accelerator = optim, rollout, run, accelerator
@@ -100,12 +105,16 @@ class Trainer:
         if run.compile:
             compile_blocks(model)
         self.step = distribute(
-            TrainingStep(model, run.precision, detached_inputs=rollout.detached_inputs), accelerator, run.sharding
+            TrainingStep(
+                model, run.precision, detached_inputs=rollout.detached_inputs, guidance=guidance, outputs=outputs
+            ),
+            accelerator,
+            run.sharding,
         )
         self.step.train()
-        optimizer = make_optimizer(model, optim)
+        optimizer = make_optimizer(model, optim, guidance)
         scaler = torch.amp.GradScaler(accelerator.device.type, enabled=run.precision is Precision.fp16)
-        self.state = Trained(model, optimizer, scaler, None, Progress(processes=accelerator.num_processes))
+        self.state = Trained(model, optimizer, scaler, None, Progress(processes=accelerator.num_processes), guidance)
         if optim.ema_decay is not None:
             self.state.average = WeightAverage(self.state.parameters(), optim.ema_decay)
         self._resume()
