@@ -27,7 +27,7 @@ from cut3r.training.monitor import read_log
 from cut3r.training.optim import OptimConfig
 from cut3r.training.precision import Precision
 from cut3r.training.rollout import RolloutConfig, Window
-from cut3r.training.trainer import Trainer
+from cut3r.training.trainer import TooManyBadStepsError, Trainer
 from tests.training.fake_feed import FakeFeed, small_network
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +103,40 @@ def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(tmp_path, 
     assert second.fit()
     assert_same_end(second, uninterrupted)
     assert [line["step"] for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "train"] == list(range(1, 9))
+
+
+class InterruptedValidation(FakeFeed):
+    """Ctrl-C while the held-out set is read."""
+
+    def held_out(self):
+        raise KeyboardInterrupt
+
+
+def test_an_epoch_is_saved_before_it_is_validated(tmp_path, uninterrupted):
+    with pytest.raises(KeyboardInterrupt):
+        make_trainer(tmp_path, feed=InterruptedValidation(views=2), save_epochs=1.0).fit()
+    second = make_trainer(tmp_path, save_epochs=1.0)
+    assert second.progress.step == 4
+    assert second.fit()
+    assert_same_end(second, uninterrupted)
+    validated = [line["step"] for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "held_out"]
+    assert validated == [4, 8]  # also the one that was interrupted
+
+
+def test_a_validation_that_is_repeated_is_logged_once(tmp_path):
+    """The state of the first epoch's end is from before its validation if that found nothing better."""
+    make_trainer(tmp_path, save_epochs=1.0, max_steps=4).fit()
+    trainer = make_trainer(tmp_path, save_epochs=1.0)
+    trainer.progress.best = 0.0
+    state = tmp_path / "checkpoints" / "step-00000004.pt"
+    trainer.feed.spoiled.update((1, number) for number in range(4))
+    trainer.optim.max_bad_steps = 4
+    with pytest.raises(TooManyBadStepsError):
+        trainer.fit()
+    assert state.exists()
+    make_trainer(tmp_path, save_epochs=1.0).fit()
+    validated = [line["step"] for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "held_out"]
+    assert validated == [4, 8]
 
 
 def test_only_the_last_states_are_kept(uninterrupted):

@@ -5,7 +5,6 @@ One line of `log.jsonl` is one report: `kind` is "train" or the name of a held-o
 
 import json
 import logging
-import os
 import re
 import time
 from collections import defaultdict, deque
@@ -18,6 +17,8 @@ import psutil
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
+
+from cut3r.files.atomic import atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +60,12 @@ class Monitor:
 
     Args:
         step: Where the training (re)starts. What an earlier, interrupted run has reported beyond it is dropped.
+        validated: The weights at `step` have been validated; if not, what was said of it is dropped, too.
     """
 
-    def __init__(self, folder: Path, *, speaks: bool, step: int, tensorboard: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, speaks: bool, step: int, validated: bool = True, tensorboard: bool = True
+    ) -> None:
         self.speaks = speaks
         self.clock = Clock()
         self._path = folder / "log.jsonl"
@@ -69,7 +73,7 @@ class Monitor:
         if not speaks:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        _drop_after(self._path, step)
+        _drop_after(self._path, step, validated=validated)
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter  # here, because it takes seconds to import
 
@@ -139,12 +143,13 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def _drop_after(path: Path, step: int) -> None:
-    kept = [line for line in read_log(path) if line["step"] <= step]
+def _drop_after(path: Path, step: int, *, validated: bool) -> None:
+    kept = [
+        line for line in read_log(path) if line["step"] < step + (1 if validated or line["kind"] == "train" else 0)
+    ]
     if path.exists():
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(temporary, path)
+        with atomic_path(path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 
 def _shown(values: dict[str, float]) -> str:

@@ -110,7 +110,11 @@ class Trainer:
             self.state.average = WeightAverage(self.state.parameters(), optim.ema_decay)
         self._resume()
         self.monitor = Monitor(
-            run.output_dir, speaks=accelerator.is_main_process, step=self.progress.step, tensorboard=run.tensorboard
+            run.output_dir,
+            speaks=accelerator.is_main_process,
+            step=self.progress.step,
+            validated=self.progress.iteration == 0,
+            tensorboard=run.tensorboard,
         )
         total, learning = count_parameters(model)
         logger.info("%.1f M parameters, %.1f M of them learn", total / 1e6, learning / 1e6)
@@ -139,7 +143,6 @@ class Trainer:
                     self._save()
                     logger.info("stopped at step %d; the same command goes on from there", self.progress.step)
                     return False
-                self.progress.epoch, self.progress.iteration = self.progress.epoch + 1, 0
                 self._finish_epoch()
             self._save()
             self._write_weights("final", official=self.run.export_official)
@@ -273,12 +276,19 @@ class Trainer:
         return any_process([wanted], self.accelerator)[0]
 
     def _finish_epoch(self) -> None:
-        epoch, run = self.progress.epoch, self.run
+        """Save, then judge. The position in the state is the end of this epoch, not the beginning of the next: a run
+        that ends during the validation makes up for it."""
+        progress, run = self.progress, self.run
+        epoch, best = progress.epoch + 1, progress.best
+        save_due = epoch % max(1, run.save_epochs) == 0
+        if save_due:
+            self._save()
         if epoch % run.validate_epochs == 0:
             self._validate()
         if epoch % run.keep_epochs == 0:
             self._write_weights(f"epoch-{epoch:04d}")
-        if epoch % max(1, run.save_epochs) == 0:
+        progress.epoch, progress.iteration = epoch, 0
+        if save_due and progress.best < best:
             self._save()
 
     def _validate(self) -> None:
