@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cut3r.model.checkpoint import load
 from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig
 from cut3r.model.network import Cut3r
-from cut3r.training.checkpoint import latest_state, random_state, set_random_state
+from cut3r.training.checkpoint import latest_state, random_state, set_random_state, write_state, write_weights
 from cut3r.training.config import RunConfig
 from cut3r.training.freeze import Freeze
 from cut3r.training.loss_config import LossConfig
@@ -246,6 +247,48 @@ def test_a_damaged_state_that_is_named_is_refused(tmp_path, two_states):
     two_states[1].write_bytes(two_states[1].read_bytes()[:-10])
     with pytest.raises(ValueError, match=r"step-00000008\.pt cannot be read"):
         make_trainer(tmp_path / "other", resume=two_states[1])
+
+
+class BytesOnTheHost(TorchDispatchMode):
+    """Counts what copies of tensors take."""
+
+    copied = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if func in (torch.ops.aten.clone.default, torch.ops.aten._to_copy.default):
+            self.copied += result.nbytes
+        return result
+
+
+class SecondProcess(Accelerator):
+    """Says that it is not the first, and has nobody to wait for."""
+
+    is_main_process = False
+
+
+@pytest.mark.parametrize("write", [write_state, write_weights])
+def test_processes_that_write_nothing_copy_nothing(tmp_path, uninterrupted, write):
+    with BytesOnTheHost() as memory:
+        options = {"keep": 2} if write is write_state else {}
+        write(uninterrupted.state, tmp_path / "folder.safetensors", SecondProcess(cpu=True), **options)
+    assert memory.copied == 0
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_state_is_mapped_and_not_read_into_memory(tmp_path, uninterrupted, monkeypatch):
+    def maps_while_loaded(*arguments, **options):
+        content = load_state(*arguments, **options)
+        mapped.append(str(state) in Path("/proc/self/maps").read_text())
+        return content
+
+    mapped, load_state, state = [], torch.load, latest_state(uninterrupted.states_folder)
+    monkeypatch.setattr(torch, "load", maps_while_loaded)
+    trainer = make_trainer(tmp_path, resume=state)
+    assert mapped == [True]
+    state_of_optimizer = trainer.state.optimizer.state
+    assert all(entry.is_contiguous() for places in state_of_optimizer.values() for entry in places.values())
+    assert str(state) not in Path("/proc/self/maps").read_text()  # nothing of the training lives in the file
 
 
 def test_all_random_generators_are_remembered():

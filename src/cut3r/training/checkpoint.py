@@ -25,7 +25,7 @@ from cut3r.files.listing import visible
 from cut3r.model.checkpoint import config_to_json, export_official, save
 from cut3r.model.network import Cut3r
 from cut3r.training.optim import WeightAverage
-from cut3r.training.parallel import fill, whole
+from cut3r.training.parallel import collect, fill
 
 logger = logging.getLogger(__name__)
 
@@ -72,16 +72,20 @@ class Trained:
 
 
 def write_state(trained: Trained, folder: Path, accelerator: Accelerator, *, keep: int) -> Path:
-    """Write the state of a training, then delete all but the newest `keep` of them. All processes call this."""
+    """Write the state of a training, then delete all but the newest `keep` of them. All processes call this.
+
+    Only the first process holds a copy of it meanwhile: with one process per GPU, eight copies would fill a machine.
+    """
     path = folder / f"step-{trained.progress.step:08d}.pt"
+    average, state = trained.average, trained.optimizer.state
     content = {
         "format": FORMAT,
         "version": VERSION,
         "config": config_to_json(trained.model.config),
         "progress": asdict(trained.progress),
-        "model": {name: whole(entry) for name, entry in trained.model.state_dict().items()},
-        "optimizer": _optimizer_entries(trained),
-        "average": None if trained.average is None else {n: whole(w) for n, w in trained.average.weights.items()},
+        "model": collect(trained.model.state_dict(), accelerator),
+        "optimizer": {n: collect(state[value], accelerator) for n, value in trained.parameters() if value in state},
+        "average": None if average is None else collect(average.weights, accelerator),
         "scaler": trained.scaler.state_dict(),
         "random": _gathered(random_state(), accelerator),
     }
@@ -172,9 +176,8 @@ def write_weights(trained: Trained, path: Path, accelerator: Accelerator, *, off
     Args:
         official: Write a second file under the official names, in the format of the original code, beside it.
     """
-    entries = {name: whole(entry) for name, entry in trained.model.state_dict().items()}
-    if trained.average is not None:
-        entries.update({name: whole(weight) for name, weight in trained.average.weights.items()})
+    averaged = {} if trained.average is None else trained.average.weights
+    entries = collect({**trained.model.state_dict(), **averaged}, accelerator)
     if accelerator.is_main_process:
         with torch.device("meta"):
             model = Cut3r(trained.model.config)
@@ -205,15 +208,6 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state(state["cuda"])
 
 
-def _optimizer_entries(trained: Trained) -> dict[str, dict[str, Tensor]]:
-    state = trained.optimizer.state
-    return {
-        name: {key: whole(value) for key, value in state[parameter].items()}
-        for name, parameter in trained.parameters()
-        if parameter in state
-    }
-
-
 def _fill_optimizer(trained: Trained, entries: dict[str, dict[str, Tensor]], path: Path) -> None:
     names = {name for name, _ in trained.parameters()}
     if not entries.keys() <= names:
@@ -227,7 +221,7 @@ def _fill_optimizer(trained: Trained, entries: dict[str, dict[str, Tensor]], pat
         places = trained.optimizer.state[parameter]
         for key, value in entries[name].items():
             if key == "step":
-                places[key] = value.to(parameter.device)  # where the fused optimizer wants it
+                places[key] = value.to(parameter.device, copy=True)  # where the fused optimizer wants it
             else:
                 places[key] = torch.zeros_like(parameter)
                 fill(places[key], value)
@@ -246,7 +240,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"there is no training state {path}; give a step-*.pt file, or null to start anew")
     try:
         _require_whole(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # mapped: the processes of a machine share the pages of the file, and what is not needed is not read
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise DamagedStateError(f"{path} cannot be read as a state of a training ({reason[0]})") from error

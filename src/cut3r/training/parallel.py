@@ -9,7 +9,7 @@ the activations) come together for a forward and its backward pass. Every forwar
 so all need the same number of chunks.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from typing import Any
@@ -105,6 +105,20 @@ def whole(tensor: Tensor) -> Tensor:
     """Return a copy on the host, put together if it is sharded (then all processes must call this)."""
     tensor = tensor.detach()
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).cpu().clone()
+
+
+def collect(entries: Mapping[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+    """Copy tensors to the host of the first process, one after the other; the other processes keep nothing.
+
+    Sharded ones are put together, for which all processes must call this.
+    """
+    kept = {}
+    for name, entry in entries.items():
+        if isinstance(entry, DTensor) or accelerator.is_main_process:
+            entry = entry.detach().full_tensor() if isinstance(entry, DTensor) else entry.detach()
+            if accelerator.is_main_process:
+                kept[name] = entry.to("cpu", copy=True)
+    return kept
 
 
 @torch.no_grad()
