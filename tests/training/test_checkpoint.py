@@ -19,16 +19,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from cut3r.model.checkpoint import load
 from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig
 from cut3r.model.network import Cut3r
-from cut3r.training.checkpoint import latest_state, random_state, set_random_state, write_state, write_weights
+from cut3r.training.checkpoint import Progress, latest_state, random_state, set_random_state, write_state, write_weights
 from cut3r.training.config import RunConfig
 from cut3r.training.freeze import Freeze
+from cut3r.training.learner import TooManyBadStepsError
 from cut3r.training.loss_config import LossConfig
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
 from cut3r.training.monitor import read_log
 from cut3r.training.optim import OptimConfig
 from cut3r.training.precision import Precision
 from cut3r.training.rollout import RolloutConfig, Window
-from cut3r.training.trainer import TooManyBadStepsError, Trainer
+from cut3r.training.trainer import Trainer
 from tests.training.fake_feed import FakeFeed, small_network
 
 ROOT = Path(__file__).parents[2]
@@ -152,10 +153,40 @@ def test_the_final_weights_are_the_average_and_load_as_a_network(uninterrupted):
 
 
 def test_a_finished_training_does_nothing_more(uninterrupted):
-    again = make_trainer(uninterrupted.run.output_dir)
+    folder = uninterrupted.run.output_dir
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    again = make_trainer(folder)
     assert again.fit()
     assert again.progress.step == 8
     assert_same_end(again, uninterrupted)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_finished_training_without_final_weights_writes_them(tmp_path, uninterrupted):
+    shutil.copytree(uninterrupted.run.output_dir, tmp_path / "run")
+    final = tmp_path / "run" / "checkpoints" / "final.safetensors"
+    final.unlink()
+    assert make_trainer(tmp_path / "run").fit()
+    assert final.exists()
+
+
+@pytest.mark.parametrize(("samples", "length", "iteration"), [(1, 8, 6), (3, 2, 2), (6, 1, 1)])
+def test_a_training_goes_on_from_its_sample_with_batches_of_another_size(tmp_path, samples, length, iteration):
+    make_trainer(tmp_path, max_steps=3).fit()  # 3 batches of 2
+    second = make_trainer(tmp_path, feed=FakeFeed(views=2, samples=samples, length=length))
+    assert (second.progress.iteration, second.progress.epoch_samples) == (iteration, 6)
+
+
+def test_samples_of_a_step_that_is_not_complete_are_seen_again():
+    progress = Progress(iteration=7, processes=1, batch_size=4, epoch_samples=28)
+    progress.place(batch_size=2, processes=2, accumulate=2)
+    assert (progress.iteration, progress.epoch_samples, progress.batch_size, progress.processes) == (6, 24, 2, 2)
+
+
+def test_states_of_earlier_versions_are_placed_by_their_processes():
+    progress = Progress(iteration=6, processes=2)
+    progress.place(batch_size=4, processes=1, accumulate=1)
+    assert progress.iteration == 12
 
 
 def test_the_official_export_gives_the_same_weights(tmp_path):

@@ -56,8 +56,11 @@ def train(case: Case, folder: Path, *, rank: int, world: int, accelerator: Accel
         tensorboard=False,
         print_every=1,
     )
+    model = small_network()
+    if rank:  # its weights do not matter: all begin with those of the first process
+        model.heads.pose.fc1.weight.data.zero_()
     trainer = Trainer(
-        small_network(),
+        model,
         feed,
         ReconstructionLoss(LossConfig()),
         ValidationLoss(),
@@ -80,6 +83,7 @@ def main() -> None:
         trainer = train(case, folder / name, rank=rank, world=2, accelerator=accelerator)
         weights = {key: whole(entry) for key, entry in trainer.state.model.state_dict().items()}
         results[name] = {"weights": weights, "skipped": trainer.progress.skipped, "steps": trainer.progress.step}
+        results[name]["kind"] = type(trainer.step).__name__
     torch.save(results, folder / f"{rank}.pt")
 
 

@@ -48,6 +48,9 @@ class DataFeed:
     def length(self, epoch: int) -> int:
         return len(self._loader(epoch))
 
+    def batch_size(self, epoch: int) -> int:
+        return self._loader(epoch).config.batch_size
+
     def batches(self, epoch: int, start: int) -> Iterator[list[View]]:
         return self._loader(epoch).batches(epoch, start)
 

@@ -143,13 +143,20 @@ class Batch:
 
 
 class TrainingStep(nn.Module):
-    """The network and what training wants of it, as one module, so that DDP and FSDP see every forward pass."""
+    """The network and what training wants of it, as one module, so that FSDP sees every forward pass.
 
-    def __init__(self, model: Cut3r, precision: Precision, *, detached_inputs: bool = False) -> None:
+    Args:
+        same_gradients: Give each parameter a gradient in each backward pass, whatever the batch needs.
+    """
+
+    def __init__(
+        self, model: Cut3r, precision: Precision, *, detached_inputs: bool = False, same_gradients: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
         self.precision = precision
         self.detached_inputs = detached_inputs
+        self.same_gradients = same_gradients
 
     def forward(
         self, batch: Batch, state: StreamState | None, loss: Loss, first_camera: Float[Tensor, "b 4 4"]
@@ -164,7 +171,7 @@ class TrainingStep(nn.Module):
             predictions, state = self._predict(batch, state)
         result = loss(batch.views, predictions, first_camera=first_camera)
         total = result.total
-        if torch.is_grad_enabled() and not self.detached_inputs:
+        if self.same_gradients and torch.is_grad_enabled() and not self.detached_inputs:
             total = total + 0.0 * self._touch()
         return total, result.details, (state.tokens, state.memory, state.is_new), predictions
 
@@ -183,7 +190,7 @@ class TrainingStep(nn.Module):
     def _touch(self) -> Float[Tensor, ""]:
         """Involve every trainable parameter: one that this batch does not need gets a gradient of zero, not none.
 
-        FSDP needs the same gradients on all processes, and the published training did it for the ray encoder.
+        FSDP needs the same gradients on all processes. It costs a pass over all weights, so nobody else does it.
         """
         return torch.cat([p.reshape(-1)[:1] for p in self.model.parameters() if p.requires_grad]).sum()
 
