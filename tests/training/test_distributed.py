@@ -52,7 +52,7 @@ def both(folder):
 @pytest.fixture(scope="module")
 def alone(folder):
     """The cases that one process can do by itself."""
-    names = ("whole", "chunked")
+    names = ("whole", "chunked", "bf16")
     accelerator = Accelerator(cpu=True)
     return {
         name: train(CASES[name], folder / f"{name}_alone", rank=0, world=1, accelerator=accelerator) for name in names
@@ -72,6 +72,25 @@ def test_they_learn_what_one_process_with_the_joint_batch_learns(both, alone, na
     assert max(float((learned[key] - first[key]).abs().max()) for key in first) > 0.01
     for key, value in learned.items():
         torch.testing.assert_close(both[0][name]["weights"][key], value, atol=1e-5, rtol=1e-4)
+
+
+def test_recomputed_blocks_learn_the_same_when_they_are_sharded(both):
+    for key, value in both[0]["chunked_fsdp"]["weights"].items():
+        torch.testing.assert_close(both[0]["recomputed_fsdp"]["weights"][key], value, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["bf16", "bf16_fsdp"])
+def test_in_mixed_precision_they_learn_nearly_what_one_process_learns(both, alone, name):
+    first, learned = small_network().state_dict(), alone["bf16"].state.model.state_dict()
+    change = torch.cat([(learned[key] - first[key]).flatten() for key in first])
+    difference = torch.cat([(both[0][name]["weights"][key] - learned[key]).flatten() for key in first])
+    assert difference.norm() < 0.1 * change.norm()
+
+
+def test_each_block_is_sharded_by_itself(both):
+    """One unit for all would gather every weight before the first layer could begin."""
+    decoder = small_network().decoder
+    assert both[0]["whole_fsdp"]["sharded"] == 1 + len(decoder.image_blocks) + len(decoder.state_blocks)
 
 
 def test_no_second_set_of_gradients_is_held(both):

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch.distributed.fsdp import FSDPModule
 
 from cut3r.training.config import RunConfig
 from cut3r.training.loss_config import LossConfig
@@ -30,6 +31,8 @@ class Case:
     sharding: Sharding = Sharding.ddp
     uneven: bool = False  # the second process has more views
     spoiled: bool = False  # its second batch is nan
+    precision: Precision = Precision.fp32
+    recomputed: bool = False
 
 
 CASES = {
@@ -39,6 +42,10 @@ CASES = {
     "spoiled": Case(RolloutConfig(), 2, spoiled=True),
     "whole_fsdp": Case(RolloutConfig(), 3, sharding=Sharding.fsdp),
     "chunked_fsdp": Case(CHUNKS, 5, sharding=Sharding.fsdp),
+    "uneven_fsdp": Case(RolloutConfig(), 2, sharding=Sharding.fsdp, uneven=True),
+    "recomputed_fsdp": Case(CHUNKS, 5, sharding=Sharding.fsdp, recomputed=True),
+    "bf16": Case(CHUNKS, 5, precision=Precision.bf16),
+    "bf16_fsdp": Case(CHUNKS, 5, sharding=Sharding.fsdp, precision=Precision.bf16),
 }
 
 
@@ -51,7 +58,8 @@ def train(case: Case, folder: Path, *, rank: int, world: int, accelerator: Accel
     run = RunConfig(
         output_dir=folder,
         device="cpu",
-        precision=Precision.fp32,
+        precision=case.precision,
+        gradient_checkpointing=case.recomputed,
         sharding=case.sharding,
         tensorboard=False,
         print_every=1,
@@ -84,6 +92,7 @@ def main() -> None:
         weights = {key: whole(entry) for key, entry in trainer.state.model.state_dict().items()}
         results[name] = {"weights": weights, "skipped": trainer.progress.skipped, "steps": trainer.progress.step}
         results[name]["kind"] = type(trainer.step).__name__
+        results[name]["sharded"] = sum(isinstance(module, FSDPModule) for module in trainer.step.modules())
     torch.save(results, folder / f"{rank}.pt")
 
 

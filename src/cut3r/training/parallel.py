@@ -5,12 +5,14 @@ optimizer step (all chunks, all accumulated iterations), then averaged once. So 
 views and chunks, and a whole step and a chunked step meet in the same way. PyTorch's wrapper of that name is not used:
 it would hold a second set of gradients, to average them in each backward pass.
 
-FSDP: gradients, optimizer and weights at rest are sharded; the weights (3 GB for the published networks, far less than
-the activations) come together for a forward and its backward pass. Every forward pass is a meeting of all processes,
-so all need the same number of chunks.
+FSDP: gradients, optimizer and weights at rest are sharded. The weights come together for a chunk: each block of the
+decoders when it is first needed, while the block before it is at work, and it stays for the other views of the chunk;
+the rest (encoders, of which not every batch needs all; memory; heads) in one piece. All in float32: a block holds norms
+beside its matrices, and not every device takes norms in bfloat16. Every forward pass is a meeting of all processes, so
+all need the same number of chunks.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import TypeVar
 
@@ -32,8 +34,18 @@ class Sharding(Enum):
     fsdp = "fsdp"
 
 
-def distribute(step: nn.Module, accelerator: Accelerator, sharding: Sharding) -> nn.Module:
-    """Put the module on the device; all processes continue with the weights of the first."""
+def distribute(
+    step: nn.Module,
+    accelerator: Accelerator,
+    sharding: Sharding,
+    *,
+    blocks: Sequence[nn.Module] = (),
+) -> nn.Module:
+    """Put the module on the device; all processes continue with the weights of the first.
+
+    Args:
+        blocks: Parts that every forward pass runs, on every process; sharded one by one.
+    """
     step = step.to(accelerator.device)
     if accelerator.num_processes == 1:
         return step
@@ -41,9 +53,19 @@ def distribute(step: nn.Module, accelerator: Accelerator, sharding: Sharding) ->
         dist.broadcast(tensor, src=0)
     if sharding is Sharding.fsdp:
         mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
-        # True: weights gathered by a pass without gradient must not survive the next optimizer step
-        fully_shard(step, mesh=mesh, reshard_after_forward=True)  # changes it in place
+        for block in blocks:  # in place
+            sharded = fully_shard(block, mesh=mesh, reshard_after_forward=False)
+            sharded.set_reshard_after_backward(False)  # its backward pass runs once per view: see `let_go`
+        fully_shard(step, mesh=mesh, reshard_after_forward=True)
     return step
+
+
+def let_go(step: nn.Module) -> None:
+    """Drop the whole weights of sharded blocks: they must not survive the next optimizer step."""
+    if isinstance(step, FSDPModule):
+        for module in step.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()
 
 
 def average_gradients(step: nn.Module, accelerator: Accelerator) -> None:

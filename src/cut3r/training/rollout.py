@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from cut3r.data.view import View
 from cut3r.model.encoder import ViewInput
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.state import StreamState
+from cut3r.training.parallel import let_go
 from cut3r.training.precision import Precision, autocast
 
 
@@ -188,11 +190,13 @@ class TrainingStep(nn.Module):
         return predictions, state
 
     def _touch(self) -> Float[Tensor, ""]:
-        """Involve every trainable parameter: one that this batch does not need gets a gradient of zero, not none.
+        """Involve every trainable parameter outside of sharded blocks, which run for every view: one that this batch
+        does not need gets a gradient of zero, not none.
 
         FSDP needs the same gradients on all processes. It costs a pass over all weights, so nobody else does it.
         """
-        return torch.cat([p.reshape(-1)[:1] for p in self.model.parameters() if p.requires_grad]).sum()
+        learning = [p for p in self.model.parameters() if p.requires_grad and not isinstance(p, DTensor)]
+        return torch.cat([p.reshape(-1)[:1] for p in learning]).sum()
 
 
 def run_chunks(step: nn.Module, batch: Batch, plan: Sequence[Chunk], loss: Loss) -> Iterator[Piece]:
@@ -208,6 +212,7 @@ def run_chunks(step: nn.Module, batch: Batch, plan: Sequence[Chunk], loss: Loss)
             total, details, tensors, predictions = step(batch.part(chunk), state, loss, first_camera)
         state = StreamState(*tensors).detach()
         yield Piece(chunk, total, details, predictions)
+        let_go(step)
 
 
 def merge_details(pieces: Sequence[tuple[int, dict[str, Tensor]]]) -> dict[str, Tensor]:

@@ -259,4 +259,5 @@ def training_step(model: Cut3r, rollout: RolloutConfig, run: RunConfig, accelera
         compile_blocks(model)
     sharded = accelerator.num_processes > 1 and run.sharding is Sharding.fsdp
     step = TrainingStep(model, run.precision, detached_inputs=rollout.detached_inputs, same_gradients=sharded)
-    return distribute(step, accelerator, run.sharding).train()
+    blocks = [*model.decoder.image_blocks, *model.decoder.state_blocks]
+    return distribute(step, accelerator, run.sharding, blocks=blocks).train()
