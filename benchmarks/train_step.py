@@ -71,6 +71,9 @@ class TimedFeed:
     def length(self, epoch: int) -> int:
         return self._feed.length(epoch)
 
+    def batch_size(self, epoch: int) -> int:
+        return self._feed.batch_size(epoch)
+
     def batches(self, epoch: int, start: int) -> Iterator[Sequence[AnyView]]:
         batches = self._feed.batches(epoch, start)
         while True:

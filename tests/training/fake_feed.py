@@ -94,6 +94,9 @@ class FakeFeed:
     def length(self, epoch: int) -> int:
         return self._length
 
+    def batch_size(self, epoch: int) -> int:
+        return self.part.stop - self.part.start
+
     def batches(self, epoch: int, start: int) -> Iterator[list[View]]:
         for number in range(start, self._length):
             views = random_views(1000 * self.seed + 100 * epoch + number, samples=self.samples, views=self.views)

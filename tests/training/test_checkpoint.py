@@ -14,14 +14,16 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cut3r.model.checkpoint import load
 from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig
 from cut3r.model.network import Cut3r
-from cut3r.training.checkpoint import latest_state, random_state, set_random_state
+from cut3r.training.checkpoint import Progress, latest_state, random_state, set_random_state, write_state, write_weights
 from cut3r.training.config import RunConfig
 from cut3r.training.freeze import Freeze
 from cut3r.training.guidance import Guidance
+from cut3r.training.learner import TooManyBadStepsError
 from cut3r.training.loss_config import GuidanceConfig, LossConfig
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
 from cut3r.training.monitor import read_log
@@ -146,6 +148,40 @@ def test_a_training_that_is_killed_goes_on_as_if_nothing_had_happened(tmp_path, 
     assert [line["step"] for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "train"] == list(range(1, 9))
 
 
+class InterruptedValidation(FakeFeed):
+    """Ctrl-C while the held-out set is read."""
+
+    def held_out(self):
+        raise KeyboardInterrupt
+
+
+def test_an_epoch_is_saved_before_it_is_validated(tmp_path, uninterrupted):
+    with pytest.raises(KeyboardInterrupt):
+        make_trainer(tmp_path, feed=InterruptedValidation(views=2), save_epochs=1.0).fit()
+    second = make_trainer(tmp_path, save_epochs=1.0)
+    assert second.progress.step == 4
+    assert second.fit()
+    assert_same_end(second, uninterrupted)
+    validated = [line["step"] for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "held_out"]
+    assert validated == [4, 8]  # also the one that was interrupted
+
+
+def test_a_validation_that_is_repeated_is_logged_once(tmp_path):
+    """The state of the first epoch's end is from before its validation if that found nothing better."""
+    make_trainer(tmp_path, save_epochs=1.0, max_steps=4).fit()
+    trainer = make_trainer(tmp_path, save_epochs=1.0)
+    trainer.progress.best = 0.0
+    state = tmp_path / "checkpoints" / "step-00000004.pt"
+    trainer.feed.spoiled.update((1, number) for number in range(4))
+    trainer.optim.max_bad_steps = 4
+    with pytest.raises(TooManyBadStepsError):
+        trainer.fit()
+    assert state.exists()
+    make_trainer(tmp_path, save_epochs=1.0).fit()
+    validated = [line["step"] for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "held_out"]
+    assert validated == [4, 8]
+
+
 def test_only_the_last_states_are_kept(uninterrupted):
     names = sorted(path.name for path in uninterrupted.states_folder.iterdir())
     assert names == ["best.safetensors", "final.safetensors", "step-00000007.pt", "step-00000008.pt"]
@@ -158,10 +194,40 @@ def test_the_final_weights_are_the_average_and_load_as_a_network(uninterrupted):
 
 
 def test_a_finished_training_does_nothing_more(uninterrupted):
-    again = make_trainer(uninterrupted.run.output_dir)
+    folder = uninterrupted.run.output_dir
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    again = make_trainer(folder)
     assert again.fit()
     assert again.progress.step == 8
     assert_same_end(again, uninterrupted)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_a_finished_training_without_final_weights_writes_them(tmp_path, uninterrupted):
+    shutil.copytree(uninterrupted.run.output_dir, tmp_path / "run")
+    final = tmp_path / "run" / "checkpoints" / "final.safetensors"
+    final.unlink()
+    assert make_trainer(tmp_path / "run").fit()
+    assert final.exists()
+
+
+@pytest.mark.parametrize(("samples", "length", "iteration"), [(1, 8, 6), (3, 2, 2), (6, 1, 1)])
+def test_a_training_goes_on_from_its_sample_with_batches_of_another_size(tmp_path, samples, length, iteration):
+    make_trainer(tmp_path, max_steps=3).fit()  # 3 batches of 2
+    second = make_trainer(tmp_path, feed=FakeFeed(views=2, samples=samples, length=length))
+    assert (second.progress.iteration, second.progress.epoch_samples) == (iteration, 6)
+
+
+def test_samples_of_a_step_that_is_not_complete_are_seen_again():
+    progress = Progress(iteration=7, processes=1, batch_size=4, epoch_samples=28)
+    progress.place(batch_size=2, processes=2, accumulate=2)
+    assert (progress.iteration, progress.epoch_samples, progress.batch_size, progress.processes) == (6, 24, 2, 2)
+
+
+def test_states_of_earlier_versions_are_placed_by_their_processes():
+    progress = Progress(iteration=6, processes=2)
+    progress.place(batch_size=4, processes=1, accumulate=1)
+    assert progress.iteration == 12
 
 
 def test_the_official_export_gives_the_same_weights(tmp_path):
@@ -253,6 +319,48 @@ def test_a_damaged_state_that_is_named_is_refused(tmp_path, two_states):
     two_states[1].write_bytes(two_states[1].read_bytes()[:-10])
     with pytest.raises(ValueError, match=r"step-00000008\.pt cannot be read"):
         make_trainer(tmp_path / "other", resume=two_states[1])
+
+
+class BytesOnTheHost(TorchDispatchMode):
+    """Counts what copies of tensors take."""
+
+    copied = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if func in (torch.ops.aten.clone.default, torch.ops.aten._to_copy.default):
+            self.copied += result.nbytes
+        return result
+
+
+class SecondProcess(Accelerator):
+    """Says that it is not the first, and has nobody to wait for."""
+
+    is_main_process = False
+
+
+@pytest.mark.parametrize("write", [write_state, write_weights])
+def test_processes_that_write_nothing_copy_nothing(tmp_path, uninterrupted, write):
+    with BytesOnTheHost() as memory:
+        options = {"keep": 2} if write is write_state else {}
+        write(uninterrupted.state, tmp_path / "folder.safetensors", SecondProcess(cpu=True), **options)
+    assert memory.copied == 0
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_state_is_mapped_and_not_read_into_memory(tmp_path, uninterrupted, monkeypatch):
+    def maps_while_loaded(*arguments, **options):
+        content = load_state(*arguments, **options)
+        mapped.append(str(state) in Path("/proc/self/maps").read_text())
+        return content
+
+    mapped, load_state, state = [], torch.load, latest_state(uninterrupted.states_folder)
+    monkeypatch.setattr(torch, "load", maps_while_loaded)
+    trainer = make_trainer(tmp_path, resume=state)
+    assert mapped == [True]
+    state_of_optimizer = trainer.state.optimizer.state
+    assert all(entry.is_contiguous() for places in state_of_optimizer.values() for entry in places.values())
+    assert str(state) not in Path("/proc/self/maps").read_text()  # nothing of the training lives in the file
 
 
 def test_all_random_generators_are_remembered():

@@ -52,7 +52,7 @@ def both(folder):
 @pytest.fixture(scope="module")
 def alone(folder):
     """The cases that one process can do by itself."""
-    names = ("whole", "chunked")
+    names = ("whole", "chunked", "bf16")
     accelerator = Accelerator(cpu=True)
     return {
         name: train(CASES[name], folder / f"{name}_alone", rank=0, world=1, accelerator=accelerator) for name in names
@@ -74,6 +74,31 @@ def test_they_learn_what_one_process_with_the_joint_batch_learns(both, alone, na
         torch.testing.assert_close(both[0][name]["weights"][key], value, atol=1e-5, rtol=1e-4)
 
 
+def test_recomputed_blocks_learn_the_same_when_they_are_sharded(both):
+    for key, value in both[0]["chunked_fsdp"]["weights"].items():
+        torch.testing.assert_close(both[0]["recomputed_fsdp"]["weights"][key], value, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["bf16", "bf16_fsdp"])
+def test_in_mixed_precision_they_learn_nearly_what_one_process_learns(both, alone, name):
+    first, learned = small_network().state_dict(), alone["bf16"].state.model.state_dict()
+    change = torch.cat([(learned[key] - first[key]).flatten() for key in first])
+    difference = torch.cat([(both[0][name]["weights"][key] - learned[key]).flatten() for key in first])
+    assert difference.norm() < 0.1 * change.norm()
+
+
+def test_each_block_is_sharded_by_itself(both):
+    """One unit for all would gather every weight before the first layer could begin."""
+    decoder = small_network().decoder
+    assert both[0]["whole_fsdp"]["sharded"] == 1 + len(decoder.image_blocks) + len(decoder.state_blocks)
+
+
+def test_no_second_set_of_gradients_is_held(both):
+    """DistributedDataParallel has one in its buckets: 3.2 GB for the published networks."""
+    kinds = {result[name]["kind"] for result in both for name in CASES if not name.endswith("fsdp")}
+    assert kinds == {"TrainingStep"}
+
+
 def test_a_useless_loss_on_one_process_skips_the_step_on_both(both):
     assert [(result["spoiled"]["skipped"], result["spoiled"]["steps"]) for result in both] == [(1, 2), (1, 2)]
 
@@ -84,6 +109,11 @@ def test_the_log_holds_the_mean_over_the_processes(both, alone, folder):
         for name in ("whole_alone", "whole")
     )
     assert two == pytest.approx(one, rel=1e-3)
+
+
+def test_the_log_counts_the_samples_of_both_processes(both, folder):
+    lines = [line for line in read_log(folder / "whole" / "log.jsonl") if line["kind"] == "train"]
+    assert [line["samples"] for line in lines] == [2, 4, 6]  # one each per step
 
 
 def test_validation_covers_the_shares_of_both(both, alone, folder):

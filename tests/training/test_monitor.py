@@ -8,14 +8,15 @@ from accelerate import Accelerator
 from cut3r.geometry.poses import invert, transform
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.training.losses import ValidationLoss
-from cut3r.training.monitor import Clock, Monitor, over_views, read_log
+from cut3r.training.monitor import Monitor, over_views, read_log
 from cut3r.training.pictures import BAND, colormap, from_above, picture
 from cut3r.training.precision import Precision
 from cut3r.training.rollout import Batch, TrainingStep
 from cut3r.training.validation import errors, validate
 from tests.training.fake_feed import SIZE, random_views, small_network, with_rays
 
-VALUES = {"loss": 2.0, "lr": 1e-3, "rgb/1": 1.0, "rgb/2": 3.0}
+SPEED = {"samples_per_s": 8.0, "waiting": 0.2, "drawing": 0.0, "saving": 0.1}
+VALUES = {"loss": 2.0, "lr": 1e-3, "rgb/1": 1.0, "rgb/2": 3.0, **SPEED}
 
 
 def perfect(views):
@@ -36,10 +37,9 @@ def perfect(views):
 
 def test_a_report_is_a_line_in_the_log_and_a_record(tmp_path, caplog):
     monitor = Monitor(tmp_path, speaks=True, step=0, tensorboard=False)
-    monitor.clock.tick(0.5, 0.1, 4, 2.0)
     with caplog.at_level(logging.INFO):
-        monitor.train(1, 0.25, VALUES, left=10)
-    assert "8.0 samples/s, 20 % waiting for data" in caplog.text
+        monitor.train(1, 0.25, VALUES, left=5.2)
+    assert "8.0 samples/s, 20 % waiting for data, 10 % saving" in caplog.text
     assert "0:00:05 left" in caplog.text
     (record,) = read_log(tmp_path / "log.jsonl")
     assert record["kind"] == "train"
@@ -49,7 +49,7 @@ def test_a_report_is_a_line_in_the_log_and_a_record(tmp_path, caplog):
 def test_the_other_processes_are_silent(tmp_path, caplog):
     monitor = Monitor(tmp_path / "run", speaks=False, step=0)
     with caplog.at_level(logging.INFO):
-        monitor.train(1, 0.25, VALUES, left=10)
+        monitor.train(1, 0.25, VALUES, left=10.0)
         monitor.validation("held_out", 1, VALUES)
     monitor.close()
     assert not caplog.text
@@ -61,7 +61,7 @@ def test_curves_and_pictures_reach_tensorboard(tmp_path):
         warnings.simplefilter("ignore")  # of tensorboard's own dependencies
         monitor = Monitor(tmp_path, speaks=True, step=0)
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    monitor.train(3, 0.25, VALUES, left=10)
+    monitor.train(3, 0.25, VALUES, left=10.0)
     monitor.picture("train/0", 3, torch.zeros(8, 8, 3, dtype=torch.uint8))
     monitor.close()
     events = EventAccumulator(str(tmp_path))
@@ -74,7 +74,7 @@ def test_curves_and_pictures_reach_tensorboard(tmp_path):
 def test_a_resumed_run_drops_what_was_told_after_its_state(tmp_path):
     monitor = Monitor(tmp_path, speaks=True, step=0, tensorboard=False)
     for step in (1, 2, 3):
-        monitor.train(step, 0.1, VALUES, left=1)
+        monitor.train(step, 0.1, VALUES, left=1.0)
     with (tmp_path / "log.jsonl").open("a") as file:
         file.write('{"kind": "train", "st')  # killed in the middle of a line
     Monitor(tmp_path, speaks=True, step=2, tensorboard=False)
@@ -83,14 +83,6 @@ def test_a_resumed_run_drops_what_was_told_after_its_state(tmp_path):
 
 def test_views_are_averaged_by_name():
     assert over_views({"rgb/1": 1.0, "rgb/2": 2.0, "pose": 5.0}) == {"rgb": 1.5, "pose": 5.0}
-
-
-def test_the_clock_forgets_the_start():
-    clock = Clock()
-    clock.tick(100.0, 100.0, 1, 9.0)
-    for _ in range(20):
-        clock.tick(1.0, 0.0, 2, 1.0)
-    assert (clock.samples_per_s, clock.waiting, clock.loss) == (2.0, 0.0, 1.0)
 
 
 def test_errors_of_the_truth_are_zero():

@@ -11,6 +11,7 @@ from cut3r.training.freeze import Freeze, freeze
 from cut3r.training.optim import (
     OptimConfig,
     OptimKind,
+    Schedule,
     WeightAverage,
     learning_rate,
     make_optimizer,
@@ -46,6 +47,22 @@ def test_the_schedule_is_that_of_the_published_recipes(golden):
         )
         for epoch, rate, *_ in recipe["rows"]:
             assert math.isclose(learning_rate(float(epoch), config), rate, rel_tol=1e-12, abs_tol=0)
+
+
+def test_wsd_is_constant_between_warm_up_and_decay():
+    config = OptimConfig(lr=1.0, min_lr=0.1, epochs=100, warmup_epochs=10.0, schedule=Schedule.wsd, decay_share=0.2)
+    rates = [learning_rate(float(epoch), config) for epoch in (0, 5, 10, 50, 80, 90, 100)]
+    assert rates == pytest.approx([0, 0.5, 1, 1, 1, 0.55, 0.1])
+
+
+@pytest.mark.parametrize("length", [{"steps": 200}, {"samples": 200}, {"minutes": 200.0}])
+@pytest.mark.parametrize("schedule", list(Schedule))
+def test_a_schedule_of_any_unit_ends_with_the_training(length, schedule):
+    config = OptimConfig(lr=1.0, min_lr=0.1, schedule=schedule, warmup=0.1, **length)
+    assert learning_rate(10.0, config) == pytest.approx(0.5)
+    assert learning_rate(20.0, config) == 1
+    assert 0.1 < learning_rate(190.0, config) < 0.35
+    assert learning_rate(200.0, config) == learning_rate(201.0, config) == pytest.approx(0.1)
 
 
 def test_a_group_scales_its_rate(golden):
@@ -140,8 +157,17 @@ def test_the_average_follows_the_weights():
     weight = torch.nn.Parameter(torch.zeros(2))
     average = WeightAverage([("w", weight)], decay=0.9)
     weight.data.fill_(1.0)
-    average.update([("w", weight)])
+    average.update([("w", weight)], step=1000)
     torch.testing.assert_close(average.weights["w"], torch.full((2,), 0.1))
+
+
+def test_the_average_forgets_the_first_weights_soon():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    average = WeightAverage([("w", weight)], decay=0.9999)
+    weight.data.fill_(1.0)
+    for step in range(1, 101):
+        average.update([("w", weight)], step=step)
+    assert float(average.weights["w"]) > 0.99
 
 
 def test_swapping_the_average_twice_is_nothing():
@@ -162,6 +188,9 @@ def test_swapping_the_average_twice_is_nothing():
         ({"warmup_epochs": 200.0}, "warmup_epochs"),
         ({"lr": 1e-7}, "min_lr"),
         ({"ema_decay": 1.0}, "ema_decay"),
+        ({"steps": 5, "minutes": 1.0}, "at most one"),
+        ({"samples": 0}, "above 0"),
+        ({"decay_share": 0.0}, "decay_share"),
     ],
 )
 def test_impossible_settings_are_refused(wrong, reason):

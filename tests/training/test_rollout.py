@@ -7,6 +7,7 @@ import torch
 from cut3r.model.official_names import official_from_ours
 from cut3r.model.prediction import Outputs
 from cut3r.training.freeze import Freeze, freeze
+from cut3r.training.learner import fill_missing_gradients
 from cut3r.training.loss_config import LossConfig
 from cut3r.training.losses import ReconstructionLoss
 from cut3r.training.precision import Precision, keep_outputs_float32, recompute_blocks
@@ -34,6 +35,8 @@ def learn(model, views, config, precision=Precision.fp32):
     for piece in run_chunks(step, Batch.make(views, CPU), plan, LOSS):
         if piece.chunk.graded:
             (piece.total / sum(chunk.graded for chunk in plan)).backward()
+    if not config.detached_inputs:
+        fill_missing_gradients([(name, p) for name, p in model.named_parameters() if p.requires_grad])
     return {name: p.grad for name, p in model.named_parameters()}
 
 

@@ -1,4 +1,5 @@
 import math
+import time
 
 import pytest
 import torch
@@ -9,13 +10,14 @@ from cut3r.model.encoder import ViewInput
 from cut3r.model.prediction import Outputs
 from cut3r.training.config import RunConfig
 from cut3r.training.freeze import Freeze
+from cut3r.training.learner import TooManyBadStepsError
 from cut3r.training.loss_config import LossConfig
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
 from cut3r.training.monitor import read_log
-from cut3r.training.optim import OptimConfig
+from cut3r.training.optim import OptimConfig, Schedule
 from cut3r.training.precision import Precision, recompute_blocks
 from cut3r.training.rollout import RolloutConfig
-from cut3r.training.trainer import TooManyBadStepsError, Trainer
+from cut3r.training.trainer import Trainer
 from tests.training.fake_feed import FakeFeed, random_views, small_network, some_samples, weights
 
 
@@ -53,6 +55,9 @@ class SplitFeed(FakeFeed):
 
     def length(self, epoch):
         return self._length * self.samples
+
+    def batch_size(self, epoch):
+        return 1
 
     def batches(self, epoch, start):
         assert start == 0
@@ -206,3 +211,66 @@ def test_the_learning_rate_is_that_of_the_first_batch_of_a_step(tmp_path):
     rates = [line["lr"] for line in read_log(tmp_path / "log.jsonl")]
     half = 1e-3 * (1 + math.cos(math.pi / 2)) / 2
     assert rates == pytest.approx([1e-3, 1e-3, half, half])
+
+
+def test_saving_is_not_waiting_for_data(tmp_path, monkeypatch):
+    monkeypatch.setattr("cut3r.training.trainer.write_state", lambda *_, **__: time.sleep(0.5))
+    make_trainer(tmp_path, FakeFeed(length=4, views=2), save_epochs=0.25, print_every=2).fit()
+    second = read_log(tmp_path / "log.jsonl")[1]  # two batches, and the saves after the first three
+    assert second["waiting"] < 0.2
+    assert second["saving"] > 0.3
+
+
+def test_the_log_holds_means_over_the_batches_since_the_last_line(tmp_path):
+    logs = []
+    for print_every in (1, 3):
+        folder = tmp_path / str(print_every)
+        make_trainer(folder, FakeFeed(length=6, views=2), print_every=print_every).fit()
+        logs.append(read_log(folder / "log.jsonl"))
+    single, mean = logs
+    for name in ("loss", "pose", "points_cam", "rgb", "gradient"):
+        for line, batches in zip(mean, (single[:3], single[3:]), strict=True):
+            assert line[name] == pytest.approx(sum(batch[name] for batch in batches) / 3, rel=1e-5)
+
+
+def test_a_useless_batch_does_not_spoil_the_mean(tmp_path):
+    feed = FakeFeed(length=4, views=2)
+    feed.spoiled.add((0, 1))
+    make_trainer(tmp_path, feed, print_every=4).fit()
+    (line,) = read_log(tmp_path / "log.jsonl")
+    assert math.isfinite(line["loss"])
+    assert line["skipped"] == 1
+
+
+@pytest.mark.parametrize(("length", "steps"), [({"steps": 3}, 3), ({"samples": 5}, 3), ({"minutes": 1e-9}, 1)])
+def test_a_length_that_is_not_in_epochs_ends_the_training_within_one(tmp_path, length, steps):
+    trainer = make_trainer(tmp_path, FakeFeed(length=2, views=2), optim={"min_lr": 1e-6, **length})
+    assert trainer.fit()
+    assert trainer.progress.step == steps
+    assert (trainer.states_folder / "final.safetensors").exists()
+    held_out = [line["step"] for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "held_out"]
+    assert held_out == [steps]
+
+
+def test_a_training_by_the_clock_counts_the_minutes_of_all_its_starts(tmp_path):
+    optim = {"minutes": 60.0}
+    assert not make_trainer(tmp_path, FakeFeed(length=3, views=2), optim=optim, max_steps=1).fit()
+    second = make_trainer(tmp_path, FakeFeed(length=3, views=2), optim=optim, max_steps=2)
+    before = second.progress.seconds
+    assert before > 0
+    second.fit()
+    assert second.progress.seconds > before
+
+
+def test_a_training_by_the_clock_anneals(tmp_path):
+    class OneMinutePerBatch(FakeFeed):
+        def batches(self, epoch, start):
+            for views in super().batches(epoch, start):
+                trainer._before -= 60
+                yield views
+
+    optim = {"lr": 1.0, "min_lr": 0.0, "minutes": 4.0, "warmup": 0.0, "schedule": Schedule.wsd, "decay_share": 0.5}
+    trainer = make_trainer(tmp_path, OneMinutePerBatch(length=9, views=2), optim={**optim, "max_loss": 1e-9})
+    assert trainer.fit()
+    rates = [line["lr"] for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "train"]
+    assert rates == pytest.approx([1, 1, 1, 0.5], abs=0.1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch.distributed.fsdp import FSDPModule
 
 from cut3r.training.config import RunConfig
 from cut3r.training.guidance import Guidance
@@ -32,6 +33,8 @@ class Case:
     uneven: bool = False  # the second process has more views
     spoiled: bool = False  # its second batch is nan
     guided: bool = False
+    precision: Precision = Precision.fp32
+    recomputed: bool = False
 
 
 CASES = {
@@ -43,6 +46,10 @@ CASES = {
     "chunked_fsdp": Case(CHUNKS, 5, sharding=Sharding.fsdp),
     "guided": Case(CHUNKS, 5, guided=True),
     "guided_fsdp": Case(CHUNKS, 5, guided=True, sharding=Sharding.fsdp),
+    "uneven_fsdp": Case(RolloutConfig(), 2, sharding=Sharding.fsdp, uneven=True),
+    "recomputed_fsdp": Case(CHUNKS, 5, sharding=Sharding.fsdp, recomputed=True),
+    "bf16": Case(CHUNKS, 5, precision=Precision.bf16),
+    "bf16_fsdp": Case(CHUNKS, 5, sharding=Sharding.fsdp, precision=Precision.bf16),
 }
 
 
@@ -55,12 +62,15 @@ def train(case: Case, folder: Path, *, rank: int, world: int, accelerator: Accel
     run = RunConfig(
         output_dir=folder,
         device="cpu",
-        precision=Precision.fp32,
+        precision=case.precision,
+        gradient_checkpointing=case.recomputed,
         sharding=case.sharding,
         tensorboard=False,
         print_every=1,
     )
     model = small_network()
+    if rank:  # its weights do not matter: all begin with those of the first process
+        model.heads.pose.fc1.weight.data.zero_()
     trainer = Trainer(
         model,
         feed,
@@ -88,6 +98,8 @@ def main() -> None:
         if trainer.state.guidance is not None:
             weights |= {f"guidance.{key}": whole(entry) for key, entry in trainer.state.guidance.state_dict().items()}
         results[name] = {"weights": weights, "skipped": trainer.progress.skipped, "steps": trainer.progress.step}
+        results[name]["kind"] = type(trainer.step).__name__
+        results[name]["sharded"] = sum(isinstance(module, FSDPModule) for module in trainer.step.modules())
     torch.save(results, folder / f"{rank}.pt")
 
 

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor
 
@@ -26,7 +25,7 @@ from cut3r.model.checkpoint import config_to_json, export_official, save
 from cut3r.model.network import Cut3r
 from cut3r.training.guidance import Guidance
 from cut3r.training.optim import Together, WeightAverage
-from cut3r.training.parallel import fill, whole
+from cut3r.training.parallel import collect, everyone, fill
 
 logger = logging.getLogger(__name__)
 
@@ -45,19 +44,39 @@ class DamagedStateError(ValueError):
 class Progress:
     """Where a training stands.
 
-    `iteration` counts the batches of this epoch that each process has learned from, `step` the optimizer steps
-    since the beginning, `bad_steps` the skipped iterations in a row and `skipped` all of them; `seconds` is the time
-    spent training.
+    `iteration` counts the batches of this epoch that each process has learned from, `epoch_samples` their samples on
+    all processes, `samples` those since the beginning; `step` the optimizer steps since the beginning, `bad_steps` the
+    skipped iterations in a row and `skipped` all of them. `seconds` is the time spent, with validations, over all
+    starts of the run.
     """
 
     epoch: int = 0
     iteration: int = 0
     processes: int = 1
+    batch_size: int = 0  # on each process; 0: unknown, in states of earlier versions
+    epoch_samples: int = 0
+    samples: int = 0
     step: int = 0
     bad_steps: int = 0
     skipped: int = 0
     best: float = float("inf")
     seconds: float = 0.0
+
+    def place(self, *, batch_size: int, processes: int, accumulate: int) -> None:
+        """Count on in the batches of another size or number of processes, from the first sample not yet seen.
+
+        Rounded down to a whole step: the samples of one step may be seen again, none is left out.
+        """
+        known = self.batch_size or batch_size
+        if (known, self.processes) != (batch_size, processes):
+            logger.warning(
+                "the training had %d processes with batches of %d and continues on %d with batches of %d",
+                *(self.processes, known, processes, batch_size),
+            )
+            seen = self.epoch_samples or self.iteration * self.processes * known
+            self.iteration = seen // (processes * batch_size) // accumulate * accumulate
+            self.epoch_samples = self.iteration * processes * batch_size
+        self.batch_size, self.processes = batch_size, processes
 
 
 @dataclass
@@ -80,19 +99,23 @@ class Trained:
 
 
 def write_state(trained: Trained, folder: Path, accelerator: Accelerator, *, keep: int) -> Path:
-    """Write the state of a training, then delete all but the newest `keep` of them. All processes call this."""
+    """Write the state of a training, then delete all but the newest `keep` of them. All processes call this.
+
+    Only the first process holds a copy of it meanwhile: with one process per GPU, eight copies would fill a machine.
+    """
     path = folder / f"step-{trained.progress.step:08d}.pt"
+    average, state = trained.average, trained.optimizer.state
     content = {
         "format": FORMAT,
         "version": VERSION,
         "config": config_to_json(trained.model.config),
         "progress": asdict(trained.progress),
-        "model": {name: whole(entry) for name, entry in trained.model.state_dict().items()},
-        "guidance": {} if trained.guidance is None else {n: whole(w) for n, w in trained.guidance.state_dict().items()},
-        "optimizer": _optimizer_entries(trained),
-        "average": None if trained.average is None else {n: whole(w) for n, w in trained.average.weights.items()},
+        "model": collect(trained.model.state_dict(), accelerator),
+        "guidance": {} if trained.guidance is None else collect(trained.guidance.state_dict(), accelerator),
+        "optimizer": {n: collect(state[value], accelerator) for n, value in trained.parameters() if value in state},
+        "average": None if average is None else collect(average.weights, accelerator),
         "scaler": trained.scaler.state_dict(),
-        "random": _gathered(random_state(), accelerator),
+        "random": everyone(random_state(), accelerator),
     }
     if accelerator.is_main_process:
         with atomic_path(path) as temporary:
@@ -159,13 +182,9 @@ def read_state(trained: Trained, path: Path, accelerator: Accelerator) -> None:
                 fill(value, source[name])
     trained.scaler.load_state_dict(content["scaler"])
     vars(trained.progress).update(content["progress"])
-    _rescale_position(trained.progress, accelerator.num_processes)
     if accelerator.process_index < len(content["random"]):
         set_random_state(content["random"][accelerator.process_index])
-    progress = trained.progress
-    logger.info(
-        "continuing from %s: epoch %d, iteration %d, step %d", path, progress.epoch, progress.iteration, progress.step
-    )
+    logger.info("continuing from %s", path)
 
 
 def _read_if_whole(trained: Trained, path: Path, accelerator: Accelerator) -> DamagedStateError | None:
@@ -183,10 +202,8 @@ def write_weights(trained: Trained, path: Path, accelerator: Accelerator, *, off
     Args:
         official: Write a second file under the official names, in the format of the original code, beside it.
     """
-    entries = {name: whole(entry) for name, entry in trained.model.state_dict().items()}
-    if trained.average is not None:
-        weights = _without_guidance(trained.average.weights)
-        entries.update({name: whole(weight) for name, weight in weights.items()})
+    averaged = {} if trained.average is None else _without_guidance(trained.average.weights)
+    entries = collect({**trained.model.state_dict(), **averaged}, accelerator)
     if accelerator.is_main_process:
         with torch.device("meta"):
             model = Cut3r(trained.model.config)
@@ -215,15 +232,6 @@ def set_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if state["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
-
-
-def _optimizer_entries(trained: Trained) -> dict[str, dict[str, Tensor]]:
-    state = trained.optimizer.state
-    return {
-        name: {key: whole(value) for key, value in state[parameter].items()}
-        for name, parameter in trained.parameters()
-        if parameter in state
-    }
 
 
 def _fill_guidance(trained: Trained, entries: dict[str, Tensor]) -> bool:
@@ -261,18 +269,10 @@ def _fill_optimizer(trained: Trained, entries: dict[str, dict[str, Tensor]], pat
         places = trained.optimizer.state[parameter]
         for key, value in entries[name].items():
             if key == "step":
-                places[key] = value.to(parameter.device)  # where the fused optimizer wants it
+                places[key] = value.to(parameter.device, copy=True)  # where the fused optimizer wants it
             else:
                 places[key] = torch.zeros_like(parameter)
                 fill(places[key], value)
-
-
-def _rescale_position(progress: Progress, processes: int) -> None:
-    """Count on in the batches of another number of processes; a batch or two may be seen again."""
-    if progress.processes != processes:
-        logger.warning("the training was started on %d processes and continues on %d", progress.processes, processes)
-        progress.iteration = progress.iteration * progress.processes // processes
-        progress.processes = processes
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -280,7 +280,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"there is no training state {path}; give a step-*.pt file, or null to start anew")
     try:
         _require_whole(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # mapped: the processes of a machine share the pages of the file, and what is not needed is not read
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise DamagedStateError(f"{path} cannot be read as a state of a training ({reason[0]})") from error
@@ -304,11 +305,3 @@ def _require_whole(path: Path) -> None:
 def _differences(config: str, model: Cut3r) -> str:
     theirs, ours = json.loads(config), json.loads(config_to_json(model.config))
     return ", ".join(f"{key}: {theirs[key]} there, {ours[key]} here" for key in ours if theirs.get(key) != ours[key])
-
-
-def _gathered(state: dict[str, Any], accelerator: Accelerator) -> list[dict[str, Any]]:
-    if accelerator.num_processes == 1:
-        return [state]
-    everyone: list[dict[str, Any]] = [{} for _ in range(accelerator.num_processes)]
-    dist.all_gather_object(everyone, state)
-    return everyone

@@ -5,13 +5,12 @@ One line of `log.jsonl` is one report: `kind` is "train" or the name of a held-o
 
 import json
 import logging
-import os
 import re
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from datetime import timedelta
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 from typing import Any
 
 import psutil
@@ -19,9 +18,10 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from cut3r.files.atomic import atomic_path
+
 logger = logging.getLogger(__name__)
 
-WINDOW = 20  # iterations that the printed loss and rate are taken over
 SHOWN = (
     "points_cam",
     "points_world",
@@ -37,74 +37,45 @@ SHOWN = (
 )
 
 
-class Clock:
-    """Measures how fast batches are learned from and how long the training waits for them."""
-
-    def __init__(self) -> None:
-        self._rows: deque[tuple[float, float, int, float]] = deque(maxlen=WINDOW)
-
-    def tick(self, seconds: float, waited: float, samples: int, loss: float) -> None:
-        """Note an iteration: its duration, the part of it before its batch was there, and its loss."""
-        self._rows.append((seconds, waited, samples, loss))
-
-    @property
-    def seconds(self) -> float:
-        """Per iteration."""
-        return sum(row[0] for row in self._rows) / max(1, len(self._rows))
-
-    @property
-    def samples_per_s(self) -> float:
-        return sum(row[2] for row in self._rows) / max(1e-9, sum(row[0] for row in self._rows))
-
-    @property
-    def waiting(self) -> float:
-        """The share of time spent waiting for data."""
-        return sum(row[1] for row in self._rows) / max(1e-9, sum(row[0] for row in self._rows))
-
-    @property
-    def loss(self) -> float:
-        return median(row[3] for row in self._rows) if self._rows else float("nan")
-
-
 class Monitor:
     """Writes into the folder of a run; on other processes than the first it is silent.
 
     Args:
         step: Where the training (re)starts. What an earlier, interrupted run has reported beyond it is dropped.
+        validated: The weights at `step` have been validated; if not, what was said of it is dropped, too.
     """
 
-    def __init__(self, folder: Path, *, speaks: bool, step: int, tensorboard: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, speaks: bool, step: int, validated: bool = True, tensorboard: bool = True
+    ) -> None:
         self.speaks = speaks
-        self.clock = Clock()
         self._path = folder / "log.jsonl"
         self._curves: Any = None
         if not speaks:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        _drop_after(self._path, step)
+        _drop_after(self._path, step, validated=validated)
         if tensorboard:
             from torch.utils.tensorboard import SummaryWriter  # here, because it takes seconds to import
 
             self._curves = SummaryWriter(str(folder), purge_step=step + 1)
 
-    def train(self, step: int, epoch: float, values: dict[str, float], *, left: int) -> None:
+    def train(self, step: int, epoch: float, values: dict[str, float], *, left: float) -> None:
         """Report the latest iterations.
 
         Args:
-            values: "loss", "lr" and whatever else; "name/2" is the value of view 2.
-            left: Iterations until the end.
+            values: "loss", "lr", the speed (see `Interval`) and whatever else; "name/2" is the value of view 2.
+            left: Seconds until the end.
         """
         if not self.speaks:
             return
-        clock = self.clock
-        speed = {"samples_per_s": clock.samples_per_s, "waiting": clock.waiting, "memory_gb": memory_gb()}
-        self._record("train", step, {"epoch": epoch, **values, **speed})
+        values = {"epoch": epoch, **values, "memory_gb": memory_gb()}
+        self._record("train", step, values)
         logger.info(
-            "epoch %.3f, step %d: loss %.4f (median %.4f), lr %.2e, %s%.1f samples/s, %.0f %% waiting for data, "
+            "epoch %.3f, step %d: loss %.4f, lr %.2e, %s%.1f samples/s, %.0f %% waiting for data, %.0f %% saving, "
             "%.1f GB, %s left",
-            *(epoch, step, values["loss"], clock.loss, values["lr"], _shown(values)),
-            *(clock.samples_per_s, 100 * clock.waiting, speed["memory_gb"]),
-            timedelta(seconds=round(left * clock.seconds)),
+            *(epoch, step, values["loss"], values["lr"], _shown(values), values["samples_per_s"]),
+            *(100 * values["waiting"], 100 * values["saving"], values["memory_gb"], timedelta(seconds=round(left))),
         )
 
     def validation(self, name: str, step: int, values: dict[str, float]) -> None:
@@ -151,12 +122,11 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def _drop_after(path: Path, step: int) -> None:
-    kept = [line for line in read_log(path) if line["step"] <= step]
+def _drop_after(path: Path, step: int, *, validated: bool) -> None:
+    kept = [line for line in read_log(path) if line["step"] < step + (1 if validated or line["kind"] == "train" else 0)]
     if path.exists():
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        os.replace(temporary, path)
+        with atomic_path(path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
 
 def _shown(values: dict[str, float]) -> str:

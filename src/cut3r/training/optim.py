@@ -18,9 +18,29 @@ class OptimKind(Enum):
     muon = "muon"  # for the matrices inside blocks; AdamW for the rest
 
 
+class Schedule(Enum):
+    """What the learning rate does after its linear warm-up."""
+
+    cosine = "cosine"  # falls from the first to the last step
+    wsd = "wsd"  # warm-up, stable, decay: constant, and linear to the end over the last `decay_share`
+
+
+class Unit(Enum):
+    """What the length of a training is counted in."""
+
+    epochs = "epochs"
+    steps = "steps"
+    samples = "samples"
+    minutes = "minutes"
+
+
 @dataclass
 class OptimConfig:
-    """AdamW (or Muon) with a linear warm-up and a cosine decay, both counted in (fractional) epochs.
+    """AdamW (or Muon) and a schedule of its rate: a linear warm-up over `warmup_epochs`, then a decay until `epochs`.
+
+    One of `steps`, `samples` (of all processes) and `minutes` replaces `epochs`: the training ends after so many,
+    whatever epoch that is in, and has annealed by then; `warmup` is its share. Minutes are those of all starts of the
+    run together. (`run.max_minutes` and `run.max_steps` interrupt a training instead, in the middle of its schedule.)
 
     `accumulate` iterations make one optimizer step. `decay_tokens` False leaves learned tokens (pose token, initial
     state, memory slots, place holders) out of the weight decay, as norms and biases are. `ema_decay` keeps an
@@ -34,6 +54,12 @@ class OptimConfig:
     min_lr: float = 1e-6
     epochs: int = 100
     warmup_epochs: float = 10.0
+    schedule: Schedule = Schedule.cosine
+    decay_share: float = 0.2
+    steps: int | None = None
+    samples: int | None = None
+    minutes: float | None = None
+    warmup: float = 0.05
     weight_decay: float = 0.05
     decay_tokens: bool = True
     betas: tuple[float, float] = (0.9, 0.95)
@@ -55,17 +81,47 @@ class OptimConfig:
             )
         if not 0 <= self.warmup_epochs < self.epochs:
             raise ValueError(f"warmup_epochs {self.warmup_epochs} must be between 0 and epochs {self.epochs}")
+        lengths = [length for length in (self.steps, self.samples, self.minutes) if length is not None]
+        if len(lengths) > 1 or any(length <= 0 for length in lengths):
+            raise ValueError(
+                f"steps {self.steps}, samples {self.samples} and minutes {self.minutes} each are a length of the "
+                "training; give at most one, above 0"
+            )
+        if not 0 <= self.warmup < 1 or not 0 < self.decay_share <= 1:
+            raise ValueError(
+                f"warmup {self.warmup} and decay_share {self.decay_share} are shares of the training; give numbers "
+                "between 0 and 1"
+            )
         if not 0 <= self.min_lr <= self.lr:
             raise ValueError(f"min_lr {self.min_lr} must be between 0 and lr {self.lr}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"ema_decay {self.ema_decay} must be between 0 and 1, such as 0.999; null for none")
 
+    @property
+    def unit(self) -> Unit:
+        given = {Unit.steps: self.steps, Unit.samples: self.samples, Unit.minutes: self.minutes}
+        return next((unit for unit, length in given.items() if length is not None), Unit.epochs)
 
-def learning_rate(epoch: float, config: OptimConfig) -> float:
-    """Return the rate at a fractional epoch. The very first step has rate 0."""
-    if epoch < config.warmup_epochs:
-        return config.lr * epoch / config.warmup_epochs
-    progress = (epoch - config.warmup_epochs) / (config.epochs - config.warmup_epochs)
+    @property
+    def length(self) -> float:
+        """Of the training, in its unit."""
+        return float(getattr(self, self.unit.value))
+
+    @property
+    def warmup_length(self) -> float:
+        """In the unit of the length."""
+        return self.warmup_epochs if self.unit is Unit.epochs else self.warmup * self.length
+
+
+def learning_rate(done: float, config: OptimConfig) -> float:
+    """Return the rate when so much of the training is done, in its unit. The very first step has rate 0."""
+    length, warmup = config.length, config.warmup_length
+    if done < warmup:
+        return config.lr * done / warmup
+    if config.schedule is Schedule.wsd:
+        left = max(0.0, 1 - done / length) / config.decay_share
+        return config.min_lr + (config.lr - config.min_lr) * min(1.0, left)
+    progress = min(1.0, (done - warmup) / (length - warmup))
     return config.min_lr + (config.lr - config.min_lr) * (1 + math.cos(math.pi * progress)) / 2
 
 
@@ -163,16 +219,21 @@ def _is_matrix_in_block(name: str, parameter: Tensor) -> bool:
 
 
 class WeightAverage:
-    """An exponential average of the trainable weights, by name: `weights` = decay * weights + (1 - decay) * new."""
+    """An exponential average of the trainable weights, by name: `weights` = decay * weights + (1 - decay) * new.
+
+    The decay begins at 0.2 and grows to its value, so that the first, random weights are soon forgotten.
+    """
 
     def __init__(self, parameters: Iterable[tuple[str, Tensor]], decay: float) -> None:
         self.decay = decay
         self.weights = {name: value.detach().clone() for name, value in parameters}
 
     @torch.no_grad()
-    def update(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
+    def update(self, parameters: Iterable[tuple[str, Tensor]], *, step: int) -> None:
+        """Take in the weights after optimizer step number `step`, counted from 1."""
+        decay = min(self.decay, (1 + step) / (10 + step))
         for name, value in parameters:
-            self.weights[name].lerp_(value.detach(), 1 - self.decay)
+            self.weights[name].lerp_(value.detach(), 1 - decay)
 
     @torch.no_grad()
     def swap(self, parameters: Iterable[tuple[str, Tensor]]) -> None:

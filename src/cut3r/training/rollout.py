@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from cut3r.data.view import AnyView, View
 from cut3r.model.encoder import ViewInput
@@ -22,6 +23,7 @@ from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.state import StreamState
 from cut3r.training.guidance import Guidance
+from cut3r.training.parallel import let_go
 from cut3r.training.precision import Precision, autocast
 
 
@@ -149,9 +151,11 @@ class Batch:
 
 
 class TrainingStep(nn.Module):
-    """The network and what training wants of it, as one module, so that DDP and FSDP see every forward pass.
+    """The network and what training wants of it, as one module, so that FSDP sees every forward pass.
 
-    `outputs` are the heads that a pass with gradient runs; judging runs all of them.
+    Args:
+        same_gradients: Give each parameter a gradient in each backward pass, whatever the batch needs.
+        outputs: The heads that a pass with gradient runs; judging runs all of them.
     """
 
     def __init__(
@@ -160,6 +164,7 @@ class TrainingStep(nn.Module):
         precision: Precision,
         *,
         detached_inputs: bool = False,
+        same_gradients: bool = False,
         guidance: Guidance | None = None,
         outputs: Outputs | None = None,
     ) -> None:
@@ -167,6 +172,7 @@ class TrainingStep(nn.Module):
         self.model = model
         self.precision = precision
         self.detached_inputs = detached_inputs
+        self.same_gradients = same_gradients
         self.guidance = guidance
         self.outputs = outputs or Outputs.all()
 
@@ -191,7 +197,7 @@ class TrainingStep(nn.Module):
             details = details | errors
             if torch.is_grad_enabled():
                 total = total + guided
-        if torch.is_grad_enabled() and not self.detached_inputs:
+        if self.same_gradients and torch.is_grad_enabled() and not self.detached_inputs:
             total = total + 0.0 * self._touch()
         return total, details, (state.tokens, state.memory, state.is_new), predictions
 
@@ -209,11 +215,13 @@ class TrainingStep(nn.Module):
         return predictions, state
 
     def _touch(self) -> Float[Tensor, ""]:
-        """Involve every trainable parameter: one that this batch does not need gets a gradient of zero, not none.
+        """Involve every trainable parameter outside of sharded blocks, which run for every view: one that this batch
+        does not need gets a gradient of zero, not none.
 
-        FSDP needs the same gradients on all processes, and the published training did it for the ray encoder.
+        FSDP needs the same gradients on all processes. It costs a pass over all weights, so nobody else does it.
         """
-        return torch.cat([p.reshape(-1)[:1] for p in self.parameters() if p.requires_grad]).sum()
+        learning = [p for p in self.parameters() if p.requires_grad and not isinstance(p, DTensor)]
+        return torch.cat([p.reshape(-1)[:1] for p in learning]).sum()
 
 
 def run_chunks(step: nn.Module, batch: Batch, plan: Sequence[Chunk], loss: Loss) -> Iterator[Piece]:
@@ -229,6 +237,7 @@ def run_chunks(step: nn.Module, batch: Batch, plan: Sequence[Chunk], loss: Loss)
             total, details, tensors, predictions = step(batch.part(chunk), state, loss, first_camera)
         state = StreamState(*tensors).detach()
         yield Piece(chunk, total, details, predictions)
+        let_go(step)
 
 
 def merge_details(pieces: Sequence[tuple[int, dict[str, Tensor]]]) -> dict[str, Tensor]:
