@@ -74,7 +74,7 @@ def _view(frames: np.ndarray, origin: Tensor) -> View:
     pose[:, :3, 3] -= origin
     yes, no = torch.ones(count, dtype=torch.bool), torch.zeros(count, dtype=torch.bool)
     return View(
-        image=torch.stack([image_tensor(rgb) for rgb in frames["rgb"]]),
+        image=image_tensor(torch.from_numpy(np.ascontiguousarray(frames["rgb"]))),
         depth=depth,
         points=transform(pose, unproject(depth, intrinsics)),
         valid=depth > 0,
