@@ -171,8 +171,8 @@ def _start_logging() -> "Console":
 def _check_flags(args: argparse.Namespace) -> None:
     """Refuse what is wrong whatever the input, and fill in what has no value yet."""
     from cut3r.inference.reconstruction import check_suffix
-    from cut3r.model.zoo import BUNDLED
     from cut3r.viewer.address import check_host
+    from cut3r.weights.zoo import BUNDLED
 
     for flag in ("seq_path", "model_path", "output_dir"):
         if (value := getattr(args, flag)) is not None and not value.strip():
@@ -198,7 +198,7 @@ def _check_flags(args: argparse.Namespace) -> None:
 
 
 def _usual_threshold(model_path: str | None) -> float:
-    from cut3r.model.checkpoint import confidence_threshold
+    from cut3r.weights.checkpoint import confidence_threshold
 
     own = confidence_threshold(model_path or "tiny")
     return 1.5 if own is None else own
@@ -228,8 +228,8 @@ def _dtype_to_go_on(args: argparse.Namespace, output: "OutputFolder") -> str:
 
 def _load_model(args: argparse.Namespace, device: "torch.device") -> "Cut3r":
 
-    from cut3r.model.checkpoint import load
     from cut3r.model.speed import apply_precision, compile_blocks
+    from cut3r.weights.checkpoint import load
 
     precision = "fp32" if args.dtype == "auto" and args.original else args.dtype
     model = load(args.model_path or "tiny", device=device, dtype=apply_precision(precision))

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from cut3r.inference.session import trained_size
-from cut3r.model.checkpoint import load, resolve
 from cut3r.model.speed import apply_precision
-from cut3r.model.zoo import sha256
+from cut3r.weights.checkpoint import load, resolve
+from cut3r.weights.zoo import sha256
 from eval.config import EvalConfig, Layout
 from eval.evaluate import EvaluationRun
 from eval.monodepth import MonoDepth

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "load": "cut3r.model.checkpoint",
+    "load": "cut3r.weights.checkpoint",
     "Session": "cut3r.inference.session",
     "Reconstruction": "cut3r.inference.reconstruction",
     "open_frames": "cut3r.io.frames",
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cut3r.inference.reconstruction import Reconstruction as Reconstruction
     from cut3r.inference.session import Session as Session
     from cut3r.io.frames import open_frames as open_frames
-    from cut3r.model.checkpoint import load as load
+    from cut3r.weights.checkpoint import load as load
 
 
 def __getattr__(name: str) -> Any:

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 
 from cut3r.geometry.poses import rotation_angle
 from cut3r.model.attention import FEWEST_SCORES, attend, attend_on_cpu, attend_plain, plain_attention, turn
-from cut3r.model.checkpoint import export_official, save
 from cut3r.model.encoder import ViewInput
 from cut3r.model.packed import PackedWeightsError, can_pack
 from cut3r.model.prediction import Outputs
 from cut3r.model.processor import cpu_features, multiplies_bfloat16
 from cut3r.model.rope import grid_angles, rotate
 from cut3r.model.speed import apply_precision, compile_blocks, fastest_dtype
+from cut3r.weights.checkpoint import export_official, save
 from tests.conftest import make_tiny
 
 CPU = torch.device("cpu")

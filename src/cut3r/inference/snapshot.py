@@ -11,7 +11,7 @@ from torch import Tensor
 from cut3r.model.config import shown
 from cut3r.model.network import Cut3r
 from cut3r.model.state import StreamState
-from cut3r.model.weight_file import read_safetensors
+from cut3r.weights.weight_file import read_safetensors
 
 Packed = tuple[dict[str, Tensor], dict[str, str]]
 

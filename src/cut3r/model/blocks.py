@@ -14,24 +14,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cut3r.model.attention import attend
-from cut3r.model.packed import packed_linear
 from cut3r.model.rope import Angles
 
 
 class Linear(nn.Linear):
     """A linear layer that takes any floating type and computes in that of its weights."""
 
-    packed: Tensor | None = None  # the weight, if it is packed: `Cut3r.pack`
-
     def forward(self, x: Tensor) -> Tensor:
-        x = x.to(self.weight.dtype)
-        return super().forward(x) if self.packed is None else packed_linear(x, self.packed, self.bias)
-
-    def forward_gelu(self, x: Tensor) -> Tensor:
-        """`forward`, and the exact (erf) GELU after it."""
-        if self.packed is None:
-            return F.gelu(self(x))
-        return packed_linear(x.to(self.weight.dtype), self.packed, self.bias, gelu=True)
+        return super().forward(x.to(self.weight.dtype))
 
 
 class Conv2d(nn.Conv2d):
@@ -96,7 +86,7 @@ class Mlp(nn.Module):
         self.fc2 = Linear(hidden, width if out is None else out)
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n e"]:
-        return self.fc2(self.fc1.forward_gelu(x))
+        return self.fc2(F.gelu(self.fc1(x)))
 
 
 class SelfAttention(nn.Module):
