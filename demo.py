@@ -48,7 +48,7 @@ NOT_SETTINGS = {"dtype", "seq_path", "output_dir", "overwrite", "save", "resume"
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments, description=__doc__)
     os.environ.update(SLEEPY_THREADS | os.environ)  # torch is not loaded yet
-    from cut3r.model.device import device_failure
+    from cut3r.speed.device import device_failure
 
     try:
         return run(args)
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """Do what the flags say. What a user can do wrong comes as an exception with one clear sentence."""
     from cut3r.inference.footage import Footage
-    from cut3r.model.device import check_device
+    from cut3r.speed.device import check_device
 
     console = _start_logging()
     _check_flags(args)
@@ -228,7 +228,8 @@ def _dtype_to_go_on(args: argparse.Namespace, output: "OutputFolder") -> str:
 
 def _load_model(args: argparse.Namespace, device: "torch.device") -> "Cut3r":
 
-    from cut3r.model.speed import apply_precision, compile_blocks
+    from cut3r.speed.packed import pack
+    from cut3r.speed.precision import apply_precision, compile_blocks
     from cut3r.weights.checkpoint import load
 
     precision = "fp32" if args.dtype == "auto" and args.original else args.dtype
@@ -236,7 +237,7 @@ def _load_model(args: argparse.Namespace, device: "torch.device") -> "Cut3r":
     if args.compile:
         compile_blocks(model)
     else:
-        model.pack()
+        pack(model)
     chosen = precision if precision == "tf32" else str(model.dtype).removeprefix("torch.")
     logger.info("matrix products in %s", chosen)
     return model

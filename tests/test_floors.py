@@ -10,6 +10,7 @@ PACKAGE = ROOT / "src" / "cut3r"
 FLOORS = [
     {"files", "geometry"},
     {"io", "metrics", "model"},
+    {"speed"},
     {"weights"},
     {"data", "inference"},
     {"training", "alignment", "viewer"},

@@ -13,8 +13,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cut3r.model.attention import attend
-from cut3r.model.rope import Angles
+from cut3r.model.rope import Angles, rotate_pair
 
 
 class Linear(nn.Linear):
@@ -89,7 +88,21 @@ class Mlp(nn.Module):
         return self.fc2(F.gelu(self.fc1(x)))
 
 
+def attend(
+    q: Float[Tensor, "b heads n c"],
+    k: Float[Tensor, "b heads m c"],
+    v: Float[Tensor, "b heads m c"],
+    q_angles: Angles | None,
+    k_angles: Angles | None,
+) -> Float[Tensor, "b n d"]:
+    """Softmax attention with scale c^-0.5, the heads concatenated. A side without angles is not rotated."""
+    q, k = rotate_pair(q, k, q_angles, k_angles)
+    return rearrange(F.scaled_dot_product_attention(q, k, v), "b heads n c -> b n (heads c)")
+
+
 class SelfAttention(nn.Module):
+    attend = staticmethod(attend)  # `cut3r.speed` has a faster twin
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -98,10 +111,12 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "b n d"], angles: Angles | None) -> Float[Tensor, "b n d"]:
         q, k, v = rearrange(self.qkv(x), "b n (three heads c) -> three b heads n c", three=3, heads=self.heads)
-        return self.proj(attend(q, k, v, angles, angles))
+        return self.proj(self.attend(q, k, v, angles, angles))
 
 
 class CrossAttention(nn.Module):
+    attend = staticmethod(attend)
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -121,7 +136,7 @@ class CrossAttention(nn.Module):
             rearrange(layer(tokens), "b n (heads c) -> b heads n c", heads=self.heads)
             for layer, tokens in ((self.q, x), (self.k, partner), (self.v, partner))
         )
-        return self.proj(attend(q, k, v, x_angles, partner_angles))
+        return self.proj(self.attend(q, k, v, x_angles, partner_angles))
 
 
 class SelfBlock(nn.Module):

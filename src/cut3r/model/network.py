@@ -18,7 +18,6 @@ from cut3r.model.encoder import Combine, Tokens, ViewEncoder, ViewInput
 from cut3r.model.heads import Heads
 from cut3r.model.initialize import initialize
 from cut3r.model.memory import PoseMemory
-from cut3r.model.packed import PackedLinear, PackedWeightsError, can_pack, pack
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.state import StreamState, write_where
 
@@ -57,30 +56,16 @@ class Cut3r(nn.Module):
         and the last layer of each dense head.
 
         Raises:
-            ValueError: A type that the network does not run in.
+            ValueError: A type that the network does not run in, or packed weights.
         """
-        if self.is_packed:
-            raise PackedWeightsError("packed weights cannot be converted: load the network again in the other type")
+        if len({entry.is_meta for entry in self.parameters()}) > 1:
+            raise ValueError("some weights hold no numbers (they are packed): load the network again in the other type")
         if dtype not in (torch.float32, torch.bfloat16, torch.float16):
             raise ValueError(f"dtype {dtype} is not supported; use torch.float32, torch.bfloat16 or torch.float16")
         exact = self.heads.exact_layers() | {self.encoder.rays.patch}
         for module in self.modules():
             if isinstance(module, MATRIX_LAYERS) and module not in exact:
                 module.to(dtype)
-        return self
-
-    @property
-    def is_packed(self) -> bool:
-        return isinstance(self.memory.key, PackedLinear)
-
-    def pack(self) -> "Cut3r":
-        """Put layers with sorted weights in the place of the linear ones: a tenth more speed in bfloat16 on a CPU.
-
-        The network can then run, but not be saved, trained, moved or converted. Of another type, on another device, or
-        where PyTorch cannot do it, nothing happens.
-        """
-        if can_pack() and self.device.type == "cpu" and not self.is_packed:
-            pack(self)
         return self
 
     def initial_state(self, batch_size: int = 1) -> StreamState:

@@ -28,8 +28,9 @@ from cut3r.model.config import (
     shown,
 )
 from cut3r.model.network import Cut3r
-from cut3r.model.packed import PackedWeightsError
-from cut3r.model.speed import fastest_dtype
+from cut3r.speed.attention import use_twins
+from cut3r.speed.packed import PackedWeightsError, is_packed
+from cut3r.speed.precision import fastest_dtype
 from cut3r.weights import zoo
 from cut3r.weights.constructor import config_from_constructor, constructor_from_config
 from cut3r.weights.entries import check_blocks, check_fit, is_plain, refuse_not_finite
@@ -79,6 +80,7 @@ def load(
     copies = {name: entries[name].to(device, place.dtype, copy=True) for name, place in places.items()}
     refuse_not_finite(copies, path)
     model.load_state_dict(copies, strict=True, assign=True)
+    use_twins(model)
     return model.eval()
 
 
@@ -155,7 +157,7 @@ def export_official(model: Cut3r, path: str | Path) -> None:
 
 
 def _require_weights(model: Cut3r) -> None:
-    if model.is_packed:
+    if is_packed(model):
         raise PackedWeightsError("the weights are packed and cannot be saved: load the network in float32 for that")
 
 

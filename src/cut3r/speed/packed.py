@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cut3r.model.blocks import Linear, Mlp
+from cut3r.model.network import Cut3r
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,9 @@ class PackedLinear(nn.Module):
     def forward(self, x: Tensor, *, gelu: bool = False) -> Tensor:
         return packed_linear(x.to(self.weight.dtype), self.packed, self.bias, gelu=gelu)
 
+    def _apply(self, *_: Any, **__: Any) -> "PackedLinear":
+        raise PackedWeightsError("packed weights cannot be moved or converted: load the network again as it shall be")
+
 
 class PackedMlp(nn.Module):
     """An MLP whose first layer and GELU are one product."""
@@ -63,10 +67,19 @@ class PackedMlp(nn.Module):
         return cast(Tensor, self.fc2(self.fc1(x, gelu=True)))
 
 
-def pack(model: nn.Module) -> None:
-    """Put packed layers in the place of those that compute in bfloat16."""
-    _replace(model, Mlp, PackedMlp, lambda mlp: mlp.fc1)
-    _replace(model, Linear, PackedLinear, lambda layer: layer)
+def pack(model: Cut3r) -> None:
+    """Put layers with sorted weights in the place of those that compute in bfloat16 on a CPU: a tenth more speed.
+
+    The network can then run, but not be saved, trained, moved or converted. Of another type, on another device, or
+    where PyTorch cannot do it, nothing happens.
+    """
+    if can_pack() and model.device.type == "cpu":
+        _replace(model, Mlp, PackedMlp, lambda mlp: mlp.fc1)
+        _replace(model, Linear, PackedLinear, lambda layer: layer)
+
+
+def is_packed(model: Cut3r) -> bool:
+    return isinstance(model.memory.key, PackedLinear)
 
 
 def _replace(model: nn.Module, kind: type, packed: type[nn.Module], first: Callable[[Any], Linear]) -> None:
