@@ -14,10 +14,10 @@ from cut3r.model.encoder import ViewInput
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.rope import state_positions
-from cut3r.weights.constructor import config_from_constructor
-from cut3r.weights.official_names import ours_from_official
 from cut3r.speed.attention import use_twins
 from cut3r.speed.packed import pack
+from cut3r.weights.constructor import config_from_constructor
+from cut3r.weights.official_names import ours_from_official
 
 FOLDER = Path(__file__).parents[1] / "golden" / "model"
 OFFICIAL = {

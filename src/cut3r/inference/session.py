@@ -34,6 +34,7 @@ from cut3r.model.encoder import ViewInput
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.state import StreamState
+from cut3r.model.update import OVERWRITE, UpdateRule
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +81,9 @@ class Session:
             For footage from one camera without zoom.
         parity: Compute intrinsics exactly as the original's demo: from all pixels, with the principal point
             (w // 2, h // 2).
+        rule: How frames are written into the state: `cut3r.model.update`; by default they overwrite it.
         engine: How frames go through the network; by default the fastest way that the device knows. Sessions of one
-            network may share it.
+            network and one rule may share it.
 
     Attributes:
         not_finite: How many frames had a pose or points that are not finite (nan or infinite) so far. In a frame whose
@@ -97,6 +99,7 @@ class Session:
         source: PointSource = PointSource.self,
         shared_focal: bool = False,
         parity: bool = False,
+        rule: UpdateRule | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.model = model
@@ -107,7 +110,9 @@ class Session:
         self.shared_focal = shared_focal
         self.parity = parity
         self.not_finite = 0
-        self._engine = engine or Engine(model)
+        self._engine = engine or Engine(model, rule=rule or OVERWRITE)
+        if rule not in (None, self._engine.rule):
+            raise ValueError(f"the engine writes by {self._engine.rule!r}, not {rule!r}; make it with this rule")
         self._warn_about_size()
         self._now = self._start()
 
@@ -228,7 +233,7 @@ class Session:
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The session's memory as named tensors and text, for a file that holds more than the session."""
-        return pack(self._now, self.model)
+        return pack(self._now, self.model, self._engine.rule)
 
     def unpack(self, tensors: dict[str, Tensor], metadata: dict[str, str], *, name: str = "the file") -> None:
         """Take over what `pack` gave.
@@ -236,11 +241,11 @@ class Session:
         Raises:
             ValueError: Not a saved session, or one of another network.
         """
-        self.restore(unpack(tensors, metadata, self.model, name=name))
+        self.restore(unpack(tensors, metadata, self.model, self._engine.rule, name=name))
 
     @torch.inference_mode()
     def _start(self) -> Snapshot:
-        return Snapshot(self.model.initial_state(1))
+        return Snapshot(self.model.initial_state(1, self._engine.rule))
 
     def _as_frame(self, frame: Frame | UInt8[np.ndarray, "h w 3"]) -> Frame:
         if isinstance(frame, np.ndarray):

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cut3r.model.rope import Angles, rotate_pair
+from cut3r.model.statistics import LogitStatistics
 
 
 class Linear(nn.Linear):
@@ -131,11 +132,14 @@ class CrossAttention(nn.Module):
         partner: Float[Tensor, "b m d"],
         x_angles: Angles | None,
         partner_angles: Angles | None,
+        statistics: LogitStatistics | None = None,
     ) -> Float[Tensor, "b n d"]:
         q, k, v = (
             rearrange(layer(tokens), "b n (heads c) -> b heads n c", heads=self.heads)
             for layer, tokens in ((self.q, x), (self.k, partner), (self.v, partner))
         )
+        if statistics is not None:
+            statistics.add(*rotate_pair(q, k, x_angles, partner_angles))
         return self.proj(self.attend(q, k, v, x_angles, partner_angles))
 
 
@@ -173,9 +177,10 @@ class CrossBlock(nn.Module):
         partner: Float[Tensor, "b m d"],
         x_angles: Angles | None = None,
         partner_angles: Angles | None = None,
+        statistics: LogitStatistics | None = None,
     ) -> Float[Tensor, "b n d"]:
         x = add(x, self.attn(self.norm1(x), x_angles))
-        x = add(x, self.cross(self.norm2(x), self.norm_partner(partner), x_angles, partner_angles))
+        x = add(x, self.cross(self.norm2(x), self.norm_partner(partner), x_angles, partner_angles, statistics))
         return add(x, self.mlp(self.norm3(x)))
 
 
