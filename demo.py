@@ -48,7 +48,7 @@ NOT_SETTINGS = {"dtype", "seq_path", "output_dir", "overwrite", "save", "resume"
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments, description=__doc__)
     os.environ.update(SLEEPY_THREADS | os.environ)  # torch is not loaded yet
-    from cut3r.model.device import device_failure
+    from cut3r.speed.device import device_failure
 
     try:
         return run(args)
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """Do what the flags say. What a user can do wrong comes as an exception with one clear sentence."""
     from cut3r.inference.footage import Footage
-    from cut3r.model.device import check_device
+    from cut3r.speed.device import check_device
 
     console = _start_logging()
     _check_flags(args)
@@ -171,8 +171,8 @@ def _start_logging() -> "Console":
 def _check_flags(args: argparse.Namespace) -> None:
     """Refuse what is wrong whatever the input, and fill in what has no value yet."""
     from cut3r.inference.reconstruction import check_suffix
-    from cut3r.model.zoo import BUNDLED
     from cut3r.viewer.address import check_host
+    from cut3r.weights.zoo import BUNDLED
 
     for flag in ("seq_path", "model_path", "output_dir"):
         if (value := getattr(args, flag)) is not None and not value.strip():
@@ -198,7 +198,7 @@ def _check_flags(args: argparse.Namespace) -> None:
 
 
 def _usual_threshold(model_path: str | None) -> float:
-    from cut3r.model.checkpoint import confidence_threshold
+    from cut3r.weights.checkpoint import confidence_threshold
 
     own = confidence_threshold(model_path or "tiny")
     return 1.5 if own is None else own
@@ -228,15 +228,16 @@ def _dtype_to_go_on(args: argparse.Namespace, output: "OutputFolder") -> str:
 
 def _load_model(args: argparse.Namespace, device: "torch.device") -> "Cut3r":
 
-    from cut3r.model.checkpoint import load
-    from cut3r.model.speed import apply_precision, compile_blocks
+    from cut3r.speed.packed import pack
+    from cut3r.speed.precision import apply_precision, compile_blocks
+    from cut3r.weights.checkpoint import load
 
     precision = "fp32" if args.dtype == "auto" and args.original else args.dtype
     model = load(args.model_path or "tiny", device=device, dtype=apply_precision(precision))
     if args.compile:
         compile_blocks(model)
     else:
-        model.pack()
+        pack(model)
     chosen = precision if precision == "tf32" else str(model.dtype).removeprefix("torch.")
     logger.info("matrix products in %s", chosen)
     return model

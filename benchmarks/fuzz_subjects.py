@@ -19,7 +19,6 @@ from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.resume import ResumePoint
 from cut3r.inference.session import Session
 from cut3r.io.frames import Frame
-from cut3r.model.checkpoint import config_from_json, config_to_json, export_official, load, save
 from cut3r.model.config import (
     DecoderConfig,
     EncoderConfig,
@@ -28,8 +27,9 @@ from cut3r.model.config import (
     StateConfig,
     StatePositions,
 )
-from cut3r.model.constructor import config_from_constructor, constructor_from_config
 from cut3r.model.network import Cut3r
+from cut3r.weights.checkpoint import config_from_json, config_to_json, export_official, load, save
+from cut3r.weights.constructor import config_from_constructor, constructor_from_config
 
 DEADLINE_S = 2.0  # processor time for one file
 LONGEST_MESSAGE = 1200  # characters; longer than any sentence of ours that names two paths

@@ -18,7 +18,6 @@ bfloat16; on a GPU: recorded graphs), compiled (fast, with compiled blocks). tf3
 import argparse
 import os
 import sys
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +37,12 @@ from torch import Tensor
 from cut3r.geometry.poses import rotation_angle
 from cut3r.inference.engine import Engine
 from cut3r.inference.session import default_size
-from cut3r.model.attention import plain_attention
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
-from cut3r.model.speed import apply_precision, compile_blocks
 from cut3r.model.state import StreamState
+from cut3r.speed.attention import use_twins
+from cut3r.speed.packed import pack
+from cut3r.speed.precision import apply_precision, compile_blocks
 
 DTYPES = ("fp32", "tf32", "bf16")
 PATHS = ("plain", "fast", "compiled")
@@ -142,7 +142,10 @@ def make(args: argparse.Namespace, dtype: str, path: str) -> Cut3r:
     network = random_network(CONFIGS[args.config](), args.device).to_dtype(use(dtype))
     if path == "compiled":
         compile_blocks(network)
-    return network.pack() if path == "fast" else network
+    if path == "fast":
+        use_twins(network)
+        pack(network)
+    return network
 
 
 def matrix_peak(dtype: str, device: torch.device) -> float:
@@ -161,10 +164,9 @@ def prepare(network: Cut3r, size: tuple[int, int]) -> Moment:
     """Show a plain float32 network one picture of noise and remember what it makes of the next."""
     first, second = (torch.randint(0, 256, (1, *size, 3), dtype=torch.uint8) for _ in range(2))
     engine = Engine(network, graphs=False)
-    with plain_attention():
-        (encoded,) = engine.encode(first)
-        _, state = engine.step(network.initial_state(), encoded, Outputs.none(), update=True, measure=nothing)
-        return Moment(state, second, next_frame(engine, Moment(state, second, Prediction()), Outputs()))
+    (encoded,) = engine.encode(first)
+    _, state = engine.step(network.initial_state(), encoded, Outputs.none(), update=True, measure=nothing)
+    return Moment(state, second, next_frame(engine, Moment(state, second, Prediction()), Outputs()))
 
 
 def next_frame(engine: Engine, moment: Moment, outputs: Outputs) -> Prediction:
@@ -192,9 +194,8 @@ def measure(
         last[:] = [next_frame(engine, moment, outputs)]
 
     use(dtype)
-    with plain_attention() if path == "plain" else nullcontext():
-        timing = time_ms(run, repeats=args.repeats, warmup=args.warmup, device=network.device)
-        fps = frames_per_second(network, engine, args.stream) if args.stream and heads == "points" else None
+    timing = time_ms(run, repeats=args.repeats, warmup=args.warmup, device=network.device)
+    fps = frames_per_second(network, engine, args.stream) if args.stream and heads == "points" else None
     gflop = gflop_per_frame(network.config, moment.size, outputs)
     gflops = 1e3 * gflop / timing.median
     return {

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from cut3r.inference.meter import Progress
-from cut3r.model.device import check_device
+from cut3r.speed.device import check_device
 from cut3r.training.config import build, explain
 from cut3r.training.overrides import quote_text_settings
 from eval.config import EvalConfig

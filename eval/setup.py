@@ -8,9 +8,10 @@ from typing import Any
 import torch
 
 from cut3r.inference.session import trained_size
-from cut3r.model.checkpoint import load, resolve
-from cut3r.model.speed import apply_precision
-from cut3r.model.zoo import sha256
+from cut3r.speed.packed import pack
+from cut3r.speed.precision import apply_precision
+from cut3r.weights.checkpoint import load, resolve
+from cut3r.weights.zoo import sha256
 from eval.config import EvalConfig, Layout
 from eval.evaluate import EvaluationRun
 from eval.monodepth import MonoDepth
@@ -45,7 +46,8 @@ def make_run(
     size = config.size or PUBLISHED_SIZE
     if config.weights is not None:
         path = resolve(config.weights)
-        model = load(path, device=device, dtype=apply_precision(config.dtype.value)).pack()
+        model = load(path, device=device, dtype=apply_precision(config.dtype.value))
+        pack(model)
         size = config.size or trained_size(model)
         facts["weights"] = {"given": config.weights, "file": path.name, "sha256": sha256(path)}
         system = Ours(

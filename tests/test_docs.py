@@ -33,12 +33,12 @@ import eval.prepare.__main__ as eval_prepare
 import eval.report.__main__ as eval_report
 import eval.runner as eval_runner
 import train
-from cut3r.model import zoo
-from cut3r.model.checkpoint import save
 from cut3r.model.config import published_512_dpt
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
 from cut3r.training.config import TrainConfig
+from cut3r.weights import zoo
+from cut3r.weights.checkpoint import save
 from eval.config import EvalConfig
 from tests.eval.recordings import write_recordings
 
@@ -119,7 +119,7 @@ def run_demo(words: list[str]) -> None:
 
 
 def run_module(words: list[str]) -> None:
-    if words[0] == "cut3r.model.zoo":
+    if words[0] == "cut3r.weights.zoo":
         zoo.main(words[1:])
     else:
         assert importlib.util.find_spec(words[0]) is not None, f"there is no module {words[0]}"

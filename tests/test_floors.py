@@ -7,7 +7,14 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "cut3r"
-FLOORS = [{"files", "geometry"}, {"io", "metrics", "model"}, {"data", "inference"}, {"training", "alignment", "viewer"}]
+FLOORS = [
+    {"files", "geometry"},
+    {"io", "metrics", "model"},
+    {"speed"},
+    {"weights"},
+    {"data", "inference"},
+    {"training", "alignment", "viewer"},
+]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {
     "hydra": ("train.py", "eval/runner.py", "benchmarks/recipes.py"),
@@ -15,8 +22,8 @@ ONLY_IN = {
         "train.py",
         "eval/runner.py",
         "benchmarks/recipes.py",
-        "src/cut3r/model/checkpoint.py",
-        "src/cut3r/model/safe_pickle.py",
+        "src/cut3r/weights/checkpoint.py",
+        "src/cut3r/weights/safe_pickle.py",
     ),
     "accelerate": ("src/cut3r/training/", "eval/runner.py"),
     "viser": ("src/cut3r/viewer/",),
@@ -25,7 +32,7 @@ ONLY_IN = {
     "croco": ("src/cut3r/model/rope.py",),
     "evo": ("eval/",),
     "open3d": ("eval/",),
-    "gdown": ("src/cut3r/model/zoo.py",),
+    "gdown": ("src/cut3r/weights/zoo.py",),
 }
 LIBRARY = sorted(PACKAGE.glob("*/**/*.py"))
 ROOF = sorted([*ROOT.glob("*.py"), *ROOT.glob("eval/**/*.py"), *ROOT.glob("benchmarks/*.py")])

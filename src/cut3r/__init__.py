@@ -9,18 +9,57 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "load": "cut3r.model.checkpoint",
-    "Session": "cut3r.inference.session",
+    "FILT3R": "cut3r.model.update",
+    "FitConfig": "cut3r.inference.preprocess",
+    "FitMode": "cut3r.inference.preprocess",
+    "Frame": "cut3r.io.frame",
+    "FrameOptions": "cut3r.io.selection",
+    "FrameResult": "cut3r.inference.result",
+    "Outputs": "cut3r.model.prediction",
+    "PointSource": "cut3r.inference.result",
     "Reconstruction": "cut3r.inference.reconstruction",
+    "Session": "cut3r.inference.session",
+    "SortOrder": "cut3r.io.selection",
+    "TTT3R": "cut3r.model.update",
+    "Write": "cut3r.inference.policy",
+    "load": "cut3r.weights.checkpoint",
     "open_frames": "cut3r.io.frames",
 }
-__all__ = ["Reconstruction", "Session", "__version__", "load", "open_frames"]
+__all__ = [
+    "FILT3R",
+    "FitConfig",
+    "FitMode",
+    "Frame",
+    "FrameOptions",
+    "FrameResult",
+    "Outputs",
+    "PointSource",
+    "Reconstruction",
+    "Session",
+    "SortOrder",
+    "TTT3R",
+    "Write",
+    "__version__",
+    "load",
+    "open_frames",
+]
 
 if TYPE_CHECKING:
+    from cut3r.inference.policy import Write as Write
+    from cut3r.inference.preprocess import FitConfig as FitConfig
+    from cut3r.inference.preprocess import FitMode as FitMode
     from cut3r.inference.reconstruction import Reconstruction as Reconstruction
+    from cut3r.inference.result import FrameResult as FrameResult
+    from cut3r.inference.result import PointSource as PointSource
     from cut3r.inference.session import Session as Session
+    from cut3r.io.frame import Frame as Frame
     from cut3r.io.frames import open_frames as open_frames
-    from cut3r.model.checkpoint import load as load
+    from cut3r.io.selection import FrameOptions as FrameOptions
+    from cut3r.io.selection import SortOrder as SortOrder
+    from cut3r.model.prediction import Outputs as Outputs
+    from cut3r.model.update import FILT3R as FILT3R
+    from cut3r.model.update import TTT3R as TTT3R
+    from cut3r.weights.checkpoint import load as load
 
 
 def __getattr__(name: str) -> Any:

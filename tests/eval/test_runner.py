@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cut3r.model.checkpoint import save
+from cut3r.weights.checkpoint import save
 from eval import runner
 from tests.conftest import make_tiny
 from tests.eval.recordings import write_recordings

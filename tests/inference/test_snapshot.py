@@ -3,12 +3,15 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from cut3r.inference.engine import Engine
 from cut3r.inference.session import Session
 from cut3r.inference.snapshot import RECORD, checksum, pack, unpack
+from cut3r.model.update import FILT3R, TTT3R
 
 
 def forged(session: Session, *, tensors: dict | None = None, **record: object) -> tuple[dict, dict]:
@@ -105,3 +108,36 @@ def test_a_session_file_follows_the_umask(tiny_linear, tmp_path):
     Session(tiny_linear).save(tmp_path / "session.safetensors")
     (tmp_path / "plain").touch()
     assert (tmp_path / "session.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_the_buffers_of_a_rule_are_saved_with_the_state(tiny_linear, tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 255, (4, 32, 48, 3), dtype=np.uint8)
+    session, other = (Session(tiny_linear, rule=FILT3R()) for _ in range(2))
+    for picture in pictures[:3]:
+        session.push(picture)
+    session.save(tmp_path / "session.safetensors")
+    other.load(tmp_path / "session.safetensors")
+    assert torch.equal(*(each.push(pictures[3]).world_from_cam for each in (session, other)))
+    before, after = (each.snapshot().state.tensors() for each in (session, other))
+    assert before.keys() == after.keys() and "buffer.variance" in before
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+@pytest.mark.parametrize("other", [TTT3R(), FILT3R(r=0.8), None])
+def test_a_session_that_writes_otherwise_is_refused(tiny_linear, tmp_path, other):
+    Session(tiny_linear, rule=FILT3R()).save(tmp_path / "session.safetensors")
+    with pytest.raises(ValueError, match=r"writes by FILT3R\(p_init=1\.5.*and this one by"):
+        Session(tiny_linear, rule=other).load(tmp_path / "session.safetensors")
+
+
+def test_a_buffer_that_no_rule_has_is_refused(tiny_linear):
+    forgery = forged(Session(tiny_linear), tensors={"session.buffer.extra": torch.zeros(1)})
+    with pytest.raises(ValueError, match=r"session\.buffer\.extra.*, which no session has"):
+        unpack(*forgery, tiny_linear, name="it")
+
+
+def test_the_rule_of_a_shared_engine_is_that_of_the_session(tiny_linear):
+    engine = Engine(tiny_linear, rule=TTT3R())
+    assert "buffer.written" in Session(tiny_linear, engine=engine).snapshot().state.tensors()
+    with pytest.raises(ValueError, match="the engine writes by TTT3R"):
+        Session(tiny_linear, rule=FILT3R(), engine=engine)

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from cut3r.model.checkpoint import config_from_json, config_to_json
 from cut3r.model.config import DecoderConfig, EncoderConfig, ModelConfig, StateConfig, published_512_dpt
-from cut3r.model.constructor import config_from_constructor
+from cut3r.weights.checkpoint import config_from_json, config_to_json
+from cut3r.weights.constructor import config_from_constructor
 
 NO_COUNTS = [0, -1, 10**9, 10**400]
 NO_NUMBERS = [2.5, None, "16", True, float("nan"), float("inf"), [], {}]
@@ -69,7 +69,7 @@ def test_values_of_a_wrong_type_are_refused_by_name_without_the_checks_of_the_te
     cases = [(changed(part, name, value), message) for part, name, value, message in WRONG_TYPES]
     code = """
 import json, sys
-from cut3r.model.checkpoint import config_from_json
+from cut3r.weights.checkpoint import config_from_json
 for text, message in json.load(sys.stdin):
     try:
         config_from_json(text)

@@ -10,12 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cut3r.model.constructor import config_from_constructor
 from cut3r.model.encoder import ViewInput
 from cut3r.model.network import Cut3r
-from cut3r.model.official_names import ours_from_official
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.rope import state_positions
+from cut3r.speed.attention import use_twins
+from cut3r.speed.packed import pack
+from cut3r.weights.constructor import config_from_constructor
+from cut3r.weights.official_names import ours_from_official
 
 FOLDER = Path(__file__).parents[1] / "golden" / "model"
 OFFICIAL = {
@@ -162,7 +164,10 @@ def test_bfloat16_weights_stay_close(head):
     data = recorded(head, "images")
     model = Cut3r(golden_model(head).config)
     model.load_state_dict(golden_model(head).state_dict())
-    rollout = model.eval().to_dtype(torch.bfloat16).pack().rollout(views_of(data), outputs=Outputs.all())
+    fast = model.eval().to_dtype(torch.bfloat16)
+    use_twins(fast)
+    pack(fast)
+    rollout = fast.rollout(views_of(data), outputs=Outputs.all())
     # world points: the linear head mirrors camera points by the sign of z, which is a jump where z is near 0
     ours = torch.stack([p.points_world for p in rollout.predictions])
     want = data["out_pts3d_in_other_view"]

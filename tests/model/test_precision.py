@@ -10,8 +10,8 @@ from cut3r.model.blocks import Conv2d, Linear
 from cut3r.model.dpt import _by_rows
 from cut3r.model.encoder import ViewInput
 from cut3r.model.network import Cut3r
-from cut3r.model.packed import can_pack
 from cut3r.model.prediction import Outputs, Prediction
+from cut3r.speed.packed import can_pack, pack
 from tests.conftest import make_tiny
 
 SIZE = (96, 128)
@@ -113,7 +113,8 @@ def test_tf32_leaves_ray_maps_alone():
     reason="SKIPPED LOUDLY: this PyTorch cannot pack weights here, the packed path is not verified by this run",
 )
 def test_only_bfloat16_layers_are_packed():
-    model = make_tiny("linear").to_dtype(torch.bfloat16).pack()
+    model = make_tiny("linear").to_dtype(torch.bfloat16)
+    pack(model)
     packed = {module for module in model.modules() if isinstance(module, Linear) and module.packed is not None}
     assert packed.isdisjoint(model.heads.exact_layers())
     assert model.heads.points_cam.mlp.fc1 in packed

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from cut3r.model import checkpoint
-from cut3r.model.checkpoint import save
 from cut3r.model.network import Cut3r
+from cut3r.weights.checkpoint import save
 
 
 @pytest.fixture

@@ -99,7 +99,7 @@ def test_bad_input_ends_in_one_clear_sentence(case, weights, photos, tmp_path, c
 
 
 def test_without_a_model_it_says_how_to_get_one(photos, tmp_path, capsys, monkeypatch):
-    from cut3r.model import zoo
+    from cut3r.weights import zoo
 
     monkeypatch.setitem(zoo.BUNDLED, "tiny", tmp_path / "not_here.safetensors")
     assert run_demo("--seq_path", photos, "--output_dir", tmp_path / "out") != 0

@@ -9,7 +9,7 @@ import torch
 import cut3r
 import demo
 from cut3r.inference.session import Session
-from cut3r.model.zoo import BUNDLED
+from cut3r.weights.zoo import BUNDLED
 from tests.roof.demo_runs import run_demo
 
 EVERY = 10  # of the example's 90 frames

@@ -27,8 +27,8 @@ from cut3r.data.walks import WalkConfig
 from cut3r.geometry.poses import pose_from_parts
 from cut3r.inference.preprocess import FitConfig, fit
 from cut3r.io.depth import write_depth
-from cut3r.model.checkpoint import save
 from cut3r.model.network import Cut3r
+from cut3r.weights.checkpoint import save
 
 ROOT = Path(__file__).parents[2]
 SCORES = {"abs_rel", "delta", "failed", "ate", "ate_sim3", "rotation_deg"}

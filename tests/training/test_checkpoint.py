@@ -16,7 +16,6 @@ import torch
 from accelerate import Accelerator
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cut3r.model.checkpoint import load
 from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig
 from cut3r.model.network import Cut3r
 from cut3r.training.checkpoint import Progress, latest_state, random_state, set_random_state, write_state, write_weights
@@ -31,6 +30,7 @@ from cut3r.training.optim import OptimConfig, OptimKind
 from cut3r.training.precision import Precision
 from cut3r.training.rollout import RolloutConfig, Window
 from cut3r.training.trainer import Trainer
+from cut3r.weights.checkpoint import load
 from tests.training.fake_feed import FakeFeed, small_network
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,6 @@ import torch
 
 from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig
 from cut3r.model.network import Cut3r
-from cut3r.model.official_names import official_from_ours
 from cut3r.training.freeze import Freeze, freeze
 from cut3r.training.optim import (
     OptimConfig,
@@ -18,6 +17,7 @@ from cut3r.training.optim import (
     parameter_groups,
     set_learning_rate,
 )
+from cut3r.weights.official_names import official_from_ours
 from tests.training.fake_feed import small_network
 
 NEVER_USED = "resConfUnit1"  # of refinenet4: it has no gradient by design, and is no trainable parameter of ours

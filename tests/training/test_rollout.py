@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from cut3r.model.official_names import official_from_ours
 from cut3r.model.prediction import Outputs
 from cut3r.training.freeze import Freeze, freeze
 from cut3r.training.learner import fill_missing_gradients
@@ -21,6 +20,7 @@ from cut3r.training.rollout import (
     merge_details,
     run_chunks,
 )
+from cut3r.weights.official_names import official_from_ours
 from tests.training.fake_feed import random_views, small_network, with_rays
 
 CPU = torch.device("cpu")

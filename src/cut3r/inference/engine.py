@@ -19,6 +19,7 @@ from cut3r.model.encoder import Tokens, ViewInput
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.state import StreamState
+from cut3r.model.update import OVERWRITE, UpdateRule
 
 NAMES = tuple(field.name for field in fields(Prediction))
 
@@ -59,6 +60,7 @@ class Engine:
     """Runs a network for one session, or for several one after the other: recordings are made once.
 
     Args:
+        rule: How views are written; the states must have been made for it.
         graphs: Record and replay; by default on CUDA devices.
         record: How; by default as CUDA graphs.
         asynchronous: Whether work is only started by a call and done later, as on a GPU; for tests, which have none.
@@ -71,11 +73,12 @@ class Engine:
         self,
         model: Cut3r,
         *,
+        rule: UpdateRule = OVERWRITE,
         graphs: bool | None = None,
         record: Recorder | None = None,
         asynchronous: bool | None = None,
     ) -> None:
-        self.model = model
+        self.model, self.rule = model, rule
         self.lock = threading.Lock()
         self.on_gpu = model.device.type == "cuda"
         self.asynchronous = self.on_gpu if asynchronous is None else asynchronous
@@ -132,14 +135,18 @@ class Engine:
                 recordings are told apart by it.
             mask: On the host.
         """
-        model, grid, names = self.model, encoded.tokens.grid, _names(outputs)
+        model, rule = self.model, self.rule  # not `self`: a recording would keep its own engine alive
+        grid, names = encoded.tokens.grid, _names(outputs)
 
-        def run(features: Tensor, state_tokens: Tensor, memory: Tensor, is_new: Tensor, *masks: Tensor) -> Tensors:
-            before = StreamState(state_tokens, memory, is_new)
-            prediction, after = model.step(before, _picture(update), Tokens(features, grid), outputs)
+        kept = tuple(state.tensors())  # names
+
+        def run(features: Tensor, *rest: Tensor) -> Tensors:
+            before = StreamState.from_tensors(dict(zip(kept, rest, strict=False)))
+            prediction, after = model.step(before, _picture(update), Tokens(features, grid), outputs, rule)
             shown = (getattr(prediction, name) for name in names)
-            measured = measure(prediction, masks[0] if masks else None)
-            return (*shown, measured, after.tokens, after.memory, after.is_new)
+            measured = measure(prediction, rest[-1] if len(rest) > len(kept) else None)
+            remembered = after.tensors()
+            return (*shown, measured, *(remembered[name] for name in kept))
 
         with self.on_device():
             if encoded.ready is not None:
@@ -147,11 +154,11 @@ class Engine:
                 present.wait_event(encoded.ready)
                 encoded.tokens.features.record_stream(present)
             masks = () if mask is None else (_to_device(mask, model.device),)
-            inputs = (encoded.tokens.features, state.tokens, state.memory, state.is_new, *masks)
-            values = self._steps.run((grid, outputs, update, measure), run, *inputs)
-            *shown, measured, state_tokens, memory, is_new = values
-            prediction = Prediction(**dict(zip(names, shown, strict=True)))
-            return PendingPrediction(prediction, measured, model.device), StreamState(state_tokens, memory, is_new)
+            inputs = (encoded.tokens.features, *state.tensors().values(), *masks)
+            values = self._steps.run((grid, outputs, update, measure, kept), run, *inputs)
+            prediction = Prediction(**dict(zip(names, values, strict=False)))
+            after = StreamState.from_tensors(dict(zip(kept, values[len(names) + 1 :], strict=True)))
+            return PendingPrediction(prediction, values[len(names)], model.device), after
 
 
 def _recordings(device: torch.device, record: Recorder | None) -> Recordings:

@@ -58,9 +58,7 @@ class PixelMap:
     original_size: tuple[int, int]  # (h, w)
     image_size: tuple[int, int]  # (h, w), what the network sees
     scale: tuple[float, float]  # (sx, sy), network pixels per original pixel
-    offset: tuple[
-        float, float
-    ]  # (ox, oy), network pixels, where the window starts in the scaled image; negative when padded
+    offset: tuple[float, float]  # (ox, oy), network pixels: start of the window in the scaled image; < 0: padding
 
     def intrinsics_to_image(self, intrinsics: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
         """From pixels of the original to pixels of the network's image."""
@@ -86,6 +84,14 @@ class PixelMap:
             for scaled, side, scale in zip(self._scaled_centres(), self.original_size, self.scale[::-1], strict=True)
         )
         return inside_v[:, None] & inside_u
+
+    def mask_to_image(self, mask: Bool[np.ndarray, "h0 w0"]) -> Bool[Tensor, "h w"]:
+        """Say of each network pixel whether the original pixel at its centre is True; False in padding."""
+        rows, columns = (
+            (scaled / scale).floor().long().clamp(0, side - 1)
+            for scaled, side, scale in zip(self._scaled_centres(), self.original_size, self.scale[::-1], strict=True)
+        )
+        return torch.from_numpy(np.ascontiguousarray(mask))[rows[:, None], columns] & self.inside()
 
     def _scaled_centres(self) -> tuple[Tensor, Tensor]:
         """Rows and columns of the pixel centres in the scaled image, measured from its edge."""

@@ -6,13 +6,10 @@ frame.
 
 import logging
 import statistics
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,9 +20,10 @@ from torch import Tensor
 from cut3r.files.atomic import atomic_path
 from cut3r.geometry.cameras import image_center, pinhole, ray_map
 from cut3r.geometry.focal import estimate_focal
-from cut3r.inference.engine import Encoded, Engine, PendingPrediction
-from cut3r.inference.prefetch import Prefetch
-from cut3r.inference.preprocess import FitConfig, PixelMap, fit
+from cut3r.inference.engine import Encoded, Engine
+from cut3r.inference.pipeline import Launched, Pipeline, Prepared, Result
+from cut3r.inference.policy import Policy, Write
+from cut3r.inference.preprocess import FitConfig, fit
 from cut3r.inference.result import FrameResult, PointSource, QueryResult
 from cut3r.inference.snapshot import Snapshot, pack, read_session_file, unpack
 from cut3r.io.frames import Frame
@@ -34,39 +32,13 @@ from cut3r.model.encoder import ViewInput
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.state import StreamState
+from cut3r.model.update import OVERWRITE, UpdateRule
 
 logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 FOCAL_WINDOW = 101  # frames that vote for a shared focal length
 FOCAL_RANGE = (0.05, 50.0)  # longer sides of the image; no lens is outside
 UNKNOWN_FOCAL = 0.866  # longer sides of the image: sees 60 degrees
-IN_FLIGHT = 1  # steps that a GPU works on beyond the one whose result is waited for
-ENCODED_TOGETHER = 4  # frames; on a GPU, a single one does not fill it
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A frame as the network sees it."""
-
-    frame: Frame
-    image: UInt8[np.ndarray, "h w 3"]
-    pixel_map: PixelMap
-    inside: Bool[Tensor, "h w"]  # False in padding
-
-
-@dataclass(frozen=True)
-class _Launched:
-    """A frame whose step has been started."""
-
-    prepared: _Prepared
-    encoded: Encoded
-    pending: PendingPrediction
-    after: StreamState
-
-
-Launch = Callable[[_Prepared, Encoded, StreamState], _Launched]
 
 
 class Session:
@@ -80,8 +52,9 @@ class Session:
             For footage from one camera without zoom.
         parity: Compute intrinsics exactly as the original's demo: from all pixels, with the principal point
             (w // 2, h // 2).
+        rule: How frames are written into the state: `cut3r.model.update`; by default they overwrite it.
         engine: How frames go through the network; by default the fastest way that the device knows. Sessions of one
-            network may share it.
+            network and one rule may share it.
 
     Attributes:
         not_finite: How many frames had a pose or points that are not finite (nan or infinite) so far. In a frame whose
@@ -97,6 +70,7 @@ class Session:
         source: PointSource = PointSource.self,
         shared_focal: bool = False,
         parity: bool = False,
+        rule: UpdateRule | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.model = model
@@ -107,7 +81,9 @@ class Session:
         self.shared_focal = shared_focal
         self.parity = parity
         self.not_finite = 0
-        self._engine = engine or Engine(model)
+        self._engine = engine or Engine(model, rule=rule or OVERWRITE)
+        if rule not in (None, self._engine.rule):
+            raise ValueError(f"the engine writes by {self._engine.rule!r}, not {rule!r}; make it with this rule")
         self._warn_about_size()
         self._now = self._start()
 
@@ -123,10 +99,12 @@ class Session:
             ValueError: The frame's shape cannot be brought to a size of the network.
             TypeError: Neither a frame nor an array of bytes `h w 3`.
         """
-        prepared = self._prepare(self._as_frame(frame))
+        prepared = self._prepare(frame)
         return self._finish(self._launch(prepared, self._encode([prepared])[0], self._now.state, update=update))
 
-    def stream(self, frames: Iterable[Frame], *, lookahead: int = 8, update: bool = True) -> Iterator[FrameResult]:
+    def stream(
+        self, frames: Iterable[Frame], policy: Policy | None = None, *, lookahead: int = 8, update: bool = True
+    ) -> Iterator[FrameResult]:
         """Reconstruct frames one after the other, as `push` does, but read up to `lookahead` frames ahead.
 
         Reading and resizing happen in another thread. On a GPU the coming frames are encoded together while the present
@@ -137,17 +115,21 @@ class Session:
         results, and the next one comes from there. What was read and encoded ahead is kept.
 
         Args:
+            policy: Decides after each result what becomes of the state: it keeps the frame, drops it, or resets the
+                stream. Frames are still read and encoded ahead.
             lookahead: 0 reads nothing ahead.
             update: As for `push`.
 
         Raises:
             ValueError: As `push`; where the frame's result would have come.
         """
-        if lookahead == 0:
-            for frame in frames:
-                yield self.push(frame, update=update)
+        launch, finish = partial(self._launch, update=update), partial(self._finish, policy=policy)
+        if lookahead:
+            yield from self._pipeline(launch, finish, waits=policy is not None).run(frames, lookahead)
             return
-        yield from self._pipeline(frames, lookahead, partial(self._launch, update=update), self._finish)
+        for frame in frames:
+            prepared = self._prepare(frame)
+            yield finish(launch(prepared, self._encode([prepared])[0], self._now.state))
 
     def absorb(self, frame: Frame) -> None:
         """Let a frame change the state without computing its result: a third of the work less, for passes nobody
@@ -162,7 +144,7 @@ class Session:
                 self.absorb(frame)
                 yield frame
             return
-        yield from self._pipeline(frames, lookahead, self._launch_absorbed, self._finish_absorbed)
+        yield from self._pipeline(self._launch_absorbed, self._finish_absorbed).run(frames, lookahead)
 
     def query(
         self,
@@ -228,7 +210,7 @@ class Session:
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The session's memory as named tensors and text, for a file that holds more than the session."""
-        return pack(self._now, self.model)
+        return pack(self._now, self.model, self._engine.rule)
 
     def unpack(self, tensors: dict[str, Tensor], metadata: dict[str, str], *, name: str = "the file") -> None:
         """Take over what `pack` gave.
@@ -236,11 +218,11 @@ class Session:
         Raises:
             ValueError: Not a saved session, or one of another network.
         """
-        self.restore(unpack(tensors, metadata, self.model, name=name))
+        self.restore(unpack(tensors, metadata, self.model, self._engine.rule, name=name))
 
     @torch.inference_mode()
     def _start(self) -> Snapshot:
-        return Snapshot(self.model.initial_state(1))
+        return Snapshot(self.model.initial_state(1, self._engine.rule))
 
     def _as_frame(self, frame: Frame | UInt8[np.ndarray, "h w 3"]) -> Frame:
         if isinstance(frame, np.ndarray):
@@ -249,78 +231,54 @@ class Session:
             raise TypeError(f"expected a Frame or an array of bytes h w 3, not {type(frame).__name__}; read it first")
         return frame
 
-    def _prepare(self, frame: Frame) -> _Prepared:
+    def _prepare(self, frame: Frame | UInt8[np.ndarray, "h w 3"]) -> Prepared:
+        frame = self._as_frame(frame)
         image, pixel_map = fit(frame.rgb, self.fit, name=frame.name)
-        return _Prepared(frame, image, pixel_map, pixel_map.inside())
+        counts = pixel_map.inside() if frame.mask is None else pixel_map.mask_to_image(frame.mask)
+        return Prepared(frame, image, pixel_map, counts)
 
-    def _encode(self, prepared: Sequence[_Prepared]) -> list[Encoded]:
+    def _encode(self, prepared: Sequence[Prepared]) -> list[Encoded]:
         with self._engine.lock:
             return self._engine.encode(torch.stack([torch.tensor(each.image) for each in prepared]))
 
-    def _encoded(self, prepared: Iterator[_Prepared]) -> Iterator[tuple[_Prepared, Encoded]]:
-        """Encode in blocks of frames of equal size; on a GPU each block before the one in front of it is decoded."""
-        most, early = (ENCODED_TOGETHER, 1) if self._engine.asynchronous else (1, 0)
-        waiting: deque[tuple[list[_Prepared], list[Encoded]]] = deque()
-        for block in _blocks(prepared, most):
-            waiting.append((block, self._encode(block)))
-            if len(waiting) > early:
-                yield from zip(*waiting.popleft(), strict=True)
-        for rest in waiting:
-            yield from zip(*rest, strict=True)
-
     def _pipeline(
-        self, frames: Iterable[Frame], lookahead: int, launch: Launch, finish: Callable[[_Launched], Result]
-    ) -> Iterator[Result]:
-        """Give `finish(launch(...))` for each frame; on a GPU the next steps are launched before one is finished."""
-        most = IN_FLIGHT if self._engine.asynchronous else 0
-        launched: deque[_Launched] = deque()
-        with Prefetch(frames, lambda frame: self._prepare(self._as_frame(frame)), most=lookahead) as prepared:
-            for each in chain(self._encoded(iter(prepared)), [None]):  # None: there are no more
-                if each is not None:
-                    launched.append(launch(*each, launched[-1].after if launched else self._now.state))
-                while len(launched) > (0 if each is None else most):
-                    result = finish(launched.popleft())
-                    given = self._now
-                    yield result
-                    if self._now is not given:  # the caller reset, restored, pushed or absorbed meanwhile
-                        launched = self._launch_again(launched, launch)
-            prepared.check()
+        self,
+        launch: Callable[[Prepared, Encoded, StreamState], Launched],
+        finish: Callable[[Launched], Result],
+        *,
+        waits: bool = False,
+    ) -> Pipeline[Result]:
+        now, asynchronous = (lambda: self._now), self._engine.asynchronous
+        return Pipeline(self._prepare, self._encode, launch, finish, now, asynchronous, waits)
 
-    def _launch_again(self, launched: Iterable[_Launched], launch: Launch) -> deque[_Launched]:
-        """Repeat steps from where the session stands now."""
-        again: deque[_Launched] = deque()
-        for each in launched:
-            again.append(launch(each.prepared, each.encoded, again[-1].after if again else self._now.state))
-        return again
-
-    def _launch(self, prepared: _Prepared, encoded: Encoded, before: StreamState, *, update: bool) -> _Launched:
+    def _launch(self, prepared: Prepared, encoded: Encoded, before: StreamState, *, update: bool) -> Launched:
         measure = _focal_as_original if self.parity else _focal_of_trusted
-        mask = None if self.parity or bool(prepared.inside.all()) else prepared.inside
+        mask = None if self.parity or bool(prepared.counts.all()) else prepared.counts
         with self._engine.lock:
             pending, after = self._engine.step(before, encoded, self.outputs, update=update, measure=measure, mask=mask)
-        return _Launched(prepared, encoded, pending, after)
+        return Launched(prepared, encoded, pending, before, after)
 
-    def _launch_absorbed(self, prepared: _Prepared, encoded: Encoded, before: StreamState) -> _Launched:
+    def _launch_absorbed(self, prepared: Prepared, encoded: Encoded, before: StreamState) -> Launched:
         with self._engine.lock:
             pending, after = self._engine.step(before, encoded, Outputs.none(), update=True, measure=_nothing)
-        return _Launched(prepared, encoded, pending, after)
+        return Launched(prepared, encoded, pending, before, after)
 
-    def _finish_absorbed(self, launched: _Launched) -> Frame:
+    def _finish_absorbed(self, launched: Launched) -> Frame:
         launched.pending.wait()
         self._now = replace(self._now, state=launched.after)
         return launched.prepared.frame
 
-    def _finish(self, launched: _Launched) -> FrameResult:
+    def _finish(self, launched: Launched, *, policy: Policy | None = None) -> FrameResult:
         prediction, focal = launched.pending.wait()
         prepared, now = launched.prepared, self._now
         assert prediction.points_cam is not None and prediction.world_from_cam is not None
         points = prediction.points_cam[0]
         finite, pose_is_finite = points.isfinite().all(dim=-1), bool(prediction.world_from_cam.isfinite().all())
         self._count_not_finite(prepared.frame, finite, pose_is_finite=pose_is_finite)
-        valid = (points[..., 2] > 0) & finite & prepared.inside & pose_is_finite
-        intrinsics, focals = self._intrinsics(points.shape[:2], float(focal))
+        valid = (points[..., 2] > 0) & finite & prepared.counts & pose_is_finite
+        intrinsics, focals = self._intrinsics(prepared, float(focal))
         self._now = Snapshot(launched.after, now.number + 1, now.chunk, focals)
-        return FrameResult(
+        result = FrameResult(
             prepared.frame,
             now.number,
             prepared.image,
@@ -331,6 +289,12 @@ class Session:
             now.chunk,
             source=self.source,
         )
+        match policy(result) if policy else Write.keep:
+            case Write.drop:
+                self._now = replace(self._now, state=launched.before)
+            case Write.reset:
+                self.reset()
+        return result
 
     def _count_not_finite(self, frame: Frame, finite: Bool[Tensor, "h w"], *, pose_is_finite: bool) -> None:
         if pose_is_finite and bool(finite.all()):
@@ -345,9 +309,12 @@ class Session:
                 f"{int((~finite).sum())} of its points are" if pose_is_finite else "its pose is",
             )
 
-    def _intrinsics(self, size: Sequence[int], focal: float) -> tuple[Float[Tensor, "3 3"], tuple[float, ...]]:
+    def _intrinsics(self, prepared: Prepared, focal: float) -> tuple[Float[Tensor, "3 3"], tuple[float, ...]]:
         """The frame's camera in network pixels, and the votes for a shared focal length, in longer image sides."""
-        h, w = size
+        if prepared.frame.intrinsics is not None:
+            known = torch.as_tensor(prepared.frame.intrinsics, dtype=torch.float32)
+            return prepared.pixel_map.intrinsics_to_image(known), self._now.focals
+        h, w = prepared.image.shape[:2]
         if self.parity:
             return pinhole((h, w), focal, (float(w // 2), float(h // 2))), ()
         focal /= max(h, w)
@@ -391,21 +358,6 @@ def _focal_as_original(prediction: Prediction, _mask: Tensor | None) -> Tensor:
     points = prediction.points_cam[0].float()
     h, w = points.shape[:2]
     return estimate_focal(points, principal_point=(float(w // 2), float(h // 2)))
-
-
-def _blocks(prepared: Iterator[_Prepared], most: int) -> Iterator[list[_Prepared]]:
-    """Successive frames of one size, at most so many together; a full block does not wait for the next frame."""
-    block: list[_Prepared] = []
-    for each in prepared:
-        if block and block[0].image.shape != each.image.shape:
-            yield block
-            block = []
-        block.append(each)
-        if len(block) == most:
-            yield block
-            block = []
-    if block:
-        yield block
 
 
 def trained_size(model: Cut3r) -> int:

@@ -11,11 +11,13 @@ from torch import Tensor
 from cut3r.model.config import shown
 from cut3r.model.network import Cut3r
 from cut3r.model.state import StreamState
-from cut3r.model.weight_file import read_safetensors
+from cut3r.model.update import OVERWRITE, UpdateRule
+from cut3r.weights.weight_file import read_safetensors
 
 Packed = tuple[dict[str, Tensor], dict[str, str]]
 
-RECORD = "cut3r.session"
+RECORD, PREFIX = "cut3r.session", "session."
+FOCALS = f"{PREFIX}focals"
 
 
 @dataclass(frozen=True)
@@ -28,25 +30,22 @@ class Snapshot:
     focals: tuple[float, ...] = ()
 
 
-def pack(snapshot: Snapshot, model: Cut3r) -> Packed:
-    """Turn a snapshot into named tensors and text."""
-    state = snapshot.state.to("cpu")
-    tensors = {
-        "session.tokens": state.tokens,
-        "session.memory": state.memory,
-        "session.is_new": state.is_new,
-        "session.focals": torch.tensor(snapshot.focals, dtype=torch.float64),
-    }
+def pack(snapshot: Snapshot, model: Cut3r, rule: UpdateRule = OVERWRITE) -> Packed:
+    """Turn a snapshot of a session that writes by a rule into named tensors and text."""
+    tensors = {PREFIX + name: tensor for name, tensor in snapshot.state.to("cpu").tensors().items()}
+    tensors[FOCALS] = torch.tensor(snapshot.focals, dtype=torch.float64)
     tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    record = {"number": snapshot.number, "chunk": snapshot.chunk, "network": fingerprint(model)}
+    record = {"number": snapshot.number, "chunk": snapshot.chunk, "network": fingerprint(model), "rule": repr(rule)}
     return tensors, {RECORD: json.dumps(record | {"checksum": checksum(tensors, record)})}
 
 
-def unpack(tensors: dict[str, Tensor], metadata: dict[str, str], model: Cut3r, *, name: str) -> Snapshot:
+def unpack(
+    tensors: dict[str, Tensor], metadata: dict[str, str], model: Cut3r, rule: UpdateRule = OVERWRITE, *, name: str
+) -> Snapshot:
     """Turn what `pack` gave into a snapshot again.
 
     Raises:
-        ValueError: Not a saved session, a damaged one, or one of another network.
+        ValueError: Not a saved session, a damaged one, or one of another network or another rule.
     """
     if RECORD not in metadata:
         raise ValueError(f"{name} is not a saved session; expected a file written by Session.save")
@@ -57,13 +56,16 @@ def unpack(tensors: dict[str, Tensor], metadata: dict[str, str], model: Cut3r, *
         raise ValueError(
             f"{name} was saved by a session of another network (or other weights); load the checkpoint it was made with"
         )
-    _check_tensors(tensors, model, name)
+    if (wrote := record.get("rule", repr(OVERWRITE))) != repr(rule):  # files from before there were rules have none
+        raise ValueError(f"{name} was saved by a session that writes by {str(wrote)[:300]}, and this one by {rule!r}")
+    _check_tensors(tensors, model, rule, name)
     for count in ("number", "chunk"):
         value = record.get(count)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
             raise _damaged(name, f"its {count} is {shown(value)} and not a count")
-    state = StreamState(tensors["session.tokens"], tensors["session.memory"], tensors["session.is_new"])
-    return Snapshot(state, record["number"], record["chunk"], tuple(tensors["session.focals"].tolist()))
+    of_state = {key.removeprefix(PREFIX): tensor for key, tensor in tensors.items() if key.startswith(PREFIX)}
+    focals = tuple(of_state.pop(FOCALS.removeprefix(PREFIX)).tolist())
+    return Snapshot(StreamState.from_tensors(of_state), record["number"], record["chunk"], focals)
 
 
 def read_session_file(path: Path) -> Packed:
@@ -99,15 +101,16 @@ def _record(text: str, name: str) -> dict:
     return record
 
 
-def _check_tensors(tensors: dict[str, Tensor], model: Cut3r, name: str) -> None:
-    """Refuse tensors that are not the state of one stream through this network."""
-    state, memory = model.config.state, model.memory.slots
-    expected = {
-        "session.tokens": (torch.float32, [1, state.tokens, model.config.decoder.width]),
-        "session.memory": (torch.float32, list(memory.shape)),
-        "session.is_new": (torch.bool, [1]),
-        "session.focals": (torch.float64, None),  # as many as there are
+@torch.inference_mode()
+def _check_tensors(tensors: dict[str, Tensor], model: Cut3r, rule: UpdateRule, name: str) -> None:
+    """Refuse tensors that are not the state of one stream through this network, written by this rule."""
+    expected: dict[str, tuple[torch.dtype, list[int] | None]] = {
+        PREFIX + key: (tensor.dtype, list(tensor.shape))
+        for key, tensor in model.initial_state(1, rule).tensors().items()
     }
+    expected[FOCALS] = (torch.float64, None)  # as many as there are
+    if unknown := sorted(key for key in tensors if key.startswith(PREFIX) and key not in expected):
+        raise _damaged(name, f"it holds {shown(unknown[0])}, which no session has")
     for key, (dtype, shape) in expected.items():
         tensor = tensors.get(key)
         if tensor is None:
@@ -116,7 +119,7 @@ def _check_tensors(tensors: dict[str, Tensor], model: Cut3r, name: str) -> None:
             raise _damaged(name, f"{key} is {tensor.dtype} {list(tensor.shape)} instead of {dtype} {shape or '[any]'}")
         if not tensor.isfinite().all():
             raise _damaged(name, f"{key} holds numbers that are not finite (NaN or infinite)")
-    if not (tensors["session.focals"] > 0).all():
+    if not (tensors[FOCALS] > 0).all():
         raise _damaged(name, "session.focals holds focal lengths that are not positive")
 
 

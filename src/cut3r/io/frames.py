@@ -16,10 +16,8 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
-from jaxtyping import UInt8
-
 from cut3r.io.animation import AnimationCapture
+from cut3r.io.frame import Frame
 from cut3r.io.images import GreyScale, UnreadableImageError, page_count, read_image
 from cut3r.io.selection import FrameOptions, Selector, SortOrder, spread
 from cut3r.io.sources import find_images
@@ -37,38 +35,6 @@ from cut3r.io.video import (
 __all__ = ["Frame", "FrameOptions", "FrameStream", "SortOrder", "open_frames"]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One picture of a stream as it is meant to be seen: upright, not mirrored, sRGB.
-
-    Its pixels are square: where those of a video are not, the picture is wider or higher than the coded one, and
-    whatever counts "pixels of the original" (`intrinsics_original`, `original_size`) counts the pixels of `rgb`.
-
-    `index` is the position in the source before any selection, from 0. `time_s` is the presentation time in seconds
-    since the first frame of the source, None for photos. `name` is a file name, or like "kitchen.mp4#000123".
-    """
-
-    rgb: UInt8[np.ndarray, "h w 3"]
-    index: int
-    time_s: float | None
-    name: str
-
-    def __post_init__(self) -> None:
-        rgb = self.rgb
-        if (
-            not isinstance(rgb, np.ndarray)
-            or rgb.dtype != np.uint8
-            or rgb.ndim != 3
-            or rgb.shape[2] != 3
-            or not rgb.size
-        ):
-            what = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
-            raise ValueError(
-                f"the picture of {self.name} is {what}, expected a NumPy array of bytes (uint8) of shape (h, w, 3); "
-                "convert grey, RGBA and float pictures first (cut3r.io.images.read_image does)"
-            )
 
 
 class FrameStream:
@@ -259,7 +225,7 @@ def _photos(
         except (UnreadableImageError, OSError) as error:
             bad.report(path.name, str(error))
             continue
-        frame = Frame(rgb, index, None, path.name)
+        frame = Frame(rgb, index, None, path.name, path)
         if not bad.accepts(frame):
             continue
         if skip:

@@ -13,25 +13,15 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cut3r.model.attention import attend
-from cut3r.model.packed import packed_linear
-from cut3r.model.rope import Angles
+from cut3r.model.rope import Angles, rotate_pair
+from cut3r.model.statistics import LogitStatistics
 
 
 class Linear(nn.Linear):
     """A linear layer that takes any floating type and computes in that of its weights."""
 
-    packed: Tensor | None = None  # the weight, if it is packed: `Cut3r.pack`
-
     def forward(self, x: Tensor) -> Tensor:
-        x = x.to(self.weight.dtype)
-        return super().forward(x) if self.packed is None else packed_linear(x, self.packed, self.bias)
-
-    def forward_gelu(self, x: Tensor) -> Tensor:
-        """`forward`, and the exact (erf) GELU after it."""
-        if self.packed is None:
-            return F.gelu(self(x))
-        return packed_linear(x.to(self.weight.dtype), self.packed, self.bias, gelu=True)
+        return super().forward(x.to(self.weight.dtype))
 
 
 class Conv2d(nn.Conv2d):
@@ -96,10 +86,24 @@ class Mlp(nn.Module):
         self.fc2 = Linear(hidden, width if out is None else out)
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n e"]:
-        return self.fc2(self.fc1.forward_gelu(x))
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+def attend(
+    q: Float[Tensor, "b heads n c"],
+    k: Float[Tensor, "b heads m c"],
+    v: Float[Tensor, "b heads m c"],
+    q_angles: Angles | None,
+    k_angles: Angles | None,
+) -> Float[Tensor, "b n d"]:
+    """Softmax attention with scale c^-0.5, the heads concatenated. A side without angles is not rotated."""
+    q, k = rotate_pair(q, k, q_angles, k_angles)
+    return rearrange(F.scaled_dot_product_attention(q, k, v), "b heads n c -> b n (heads c)")
 
 
 class SelfAttention(nn.Module):
+    attend = staticmethod(attend)  # `cut3r.speed` has a faster twin
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -108,10 +112,12 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "b n d"], angles: Angles | None) -> Float[Tensor, "b n d"]:
         q, k, v = rearrange(self.qkv(x), "b n (three heads c) -> three b heads n c", three=3, heads=self.heads)
-        return self.proj(attend(q, k, v, angles, angles))
+        return self.proj(self.attend(q, k, v, angles, angles))
 
 
 class CrossAttention(nn.Module):
+    attend = staticmethod(attend)
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -126,12 +132,15 @@ class CrossAttention(nn.Module):
         partner: Float[Tensor, "b m d"],
         x_angles: Angles | None,
         partner_angles: Angles | None,
+        statistics: LogitStatistics | None = None,
     ) -> Float[Tensor, "b n d"]:
         q, k, v = (
             rearrange(layer(tokens), "b n (heads c) -> b heads n c", heads=self.heads)
             for layer, tokens in ((self.q, x), (self.k, partner), (self.v, partner))
         )
-        return self.proj(attend(q, k, v, x_angles, partner_angles))
+        if statistics is not None:
+            statistics.add(*rotate_pair(q, k, x_angles, partner_angles))
+        return self.proj(self.attend(q, k, v, x_angles, partner_angles))
 
 
 class SelfBlock(nn.Module):
@@ -168,9 +177,10 @@ class CrossBlock(nn.Module):
         partner: Float[Tensor, "b m d"],
         x_angles: Angles | None = None,
         partner_angles: Angles | None = None,
+        statistics: LogitStatistics | None = None,
     ) -> Float[Tensor, "b n d"]:
         x = add(x, self.attn(self.norm1(x), x_angles))
-        x = add(x, self.cross(self.norm2(x), self.norm_partner(partner), x_angles, partner_angles))
+        x = add(x, self.cross(self.norm2(x), self.norm_partner(partner), x_angles, partner_angles, statistics))
         return add(x, self.mlp(self.norm3(x)))
 
 

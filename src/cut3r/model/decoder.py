@@ -16,6 +16,7 @@ from cut3r.model.concurrent import concurrently
 from cut3r.model.config import ModelConfig
 from cut3r.model.encoder import Tokens
 from cut3r.model.rope import grid_angles, state_angles
+from cut3r.model.statistics import LogitStatistics
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,14 @@ class Decoder(nn.Module):
     def initial(self, batch_size: int) -> Float[Tensor, "b s d"]:
         return self.embed_state(self.initial_tokens).float().expand(batch_size, -1, -1)
 
-    def forward(self, tokens: Tokens, pose_query: Float[Tensor, "b 1 d"], state: Float[Tensor, "b s d"]) -> Decoded:
+    def forward(
+        self,
+        tokens: Tokens,
+        pose_query: Float[Tensor, "b 1 d"],
+        state: Float[Tensor, "b s d"],
+        statistics: LogitStatistics | None = None,
+    ) -> Decoded:
+        """Decode a view; `statistics` is told what the state's queries make of the view's keys."""
         image = torch.cat((pose_query, self.embed(tokens.features).float()), dim=1)  # [b, 1 + n, d]
         depth = len(self.image_blocks)
         kept = {depth // 2: image, depth * 3 // 4: image}
@@ -66,7 +74,7 @@ class Decoder(nn.Module):
         for layer, (image_block, state_block) in enumerate(layers, start=1):
             image, state = concurrently(
                 partial(image_block, image, state, image_angles[0], state_side[0]),
-                partial(state_block, state, image, state_side[1], image_angles[1]),
+                partial(state_block, state, image, state_side[1], image_angles[1], statistics),
             )
             if layer in kept:
                 kept[layer] = image

@@ -6,21 +6,22 @@ Source: Continuous 3D Perception Model with Persistent State (arXiv 2501.12387).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
-from cut3r.model.blocks import MATRIX_LAYERS, Linear
+from cut3r.model.blocks import MATRIX_LAYERS
 from cut3r.model.config import ModelConfig
 from cut3r.model.decoder import Decoder
 from cut3r.model.encoder import Combine, Tokens, ViewEncoder, ViewInput
 from cut3r.model.heads import Heads
 from cut3r.model.initialize import initialize
 from cut3r.model.memory import PoseMemory
-from cut3r.model.packed import PackedWeightsError, can_pack, pack
 from cut3r.model.prediction import Outputs, Prediction
-from cut3r.model.state import StreamState, write_where
+from cut3r.model.state import StreamState, blend, merge
+from cut3r.model.statistics import LogitStatistics
+from cut3r.model.update import OVERWRITE, UpdateRule, Writing
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,10 @@ class Cut3r(nn.Module):
         and the last layer of each dense head.
 
         Raises:
-            ValueError: A type that the network does not run in.
+            ValueError: A type that the network does not run in, or packed weights.
         """
-        if self.is_packed:
-            raise PackedWeightsError("packed weights cannot be converted: load the network again in the other type")
+        if len({entry.is_meta for entry in self.parameters()}) > 1:
+            raise ValueError("some weights hold no numbers (they are packed): load the network again in the other type")
         if dtype not in (torch.float32, torch.bfloat16, torch.float16):
             raise ValueError(f"dtype {dtype} is not supported; use torch.float32, torch.bfloat16 or torch.float16")
         exact = self.heads.exact_layers() | {self.encoder.rays.patch}
@@ -69,26 +70,11 @@ class Cut3r(nn.Module):
                 module.to(dtype)
         return self
 
-    @property
-    def is_packed(self) -> bool:
-        return self.memory.key.packed is not None
-
-    def pack(self) -> "Cut3r":
-        """Sort the weights of the matrix products in place: a tenth more speed in bfloat16 on a CPU.
-
-        The network can then run, but not be saved, trained, moved or converted. Of another type, on another device, or
-        where PyTorch cannot do it, nothing happens.
-        """
-        if can_pack() and self.device.type == "cpu" and not self.is_packed:
-            for module in self.modules():
-                if isinstance(module, Linear) and module.weight.dtype is torch.bfloat16:
-                    module.packed = pack(module)
-        return self
-
-    def initial_state(self, batch_size: int = 1) -> StreamState:
-        """The state of streams that have seen nothing."""
+    def initial_state(self, batch_size: int = 1, rule: UpdateRule = OVERWRITE) -> StreamState:
+        """The state of streams that have seen nothing, and will be written by a rule."""
         is_new = torch.ones(batch_size, dtype=torch.bool, device=self.device)
-        return StreamState(self.decoder.initial(batch_size), self.memory.initial(batch_size), is_new)
+        buffers = rule.initial_buffers(batch_size, self.config, self.device)
+        return StreamState(self.decoder.initial(batch_size), self.memory.initial(batch_size), is_new, buffers)
 
     def encode(self, view: ViewInput, *, combine: Combine = "stream", rays_in_batch: bool = False) -> Tokens:
         """Turn a view into tokens; see `ViewEncoder` for the two rules.
@@ -99,7 +85,12 @@ class Cut3r(nn.Module):
         return self.encoder(view, combine, rays_in_batch=rays_in_batch)
 
     def step(
-        self, state: StreamState, view: ViewInput, tokens: Tokens, outputs: Outputs
+        self,
+        state: StreamState,
+        view: ViewInput,
+        tokens: Tokens,
+        outputs: Outputs,
+        rule: UpdateRule = OVERWRITE,
     ) -> tuple[Prediction, StreamState]:
         """Read one view against the state and write it into the state.
 
@@ -109,6 +100,7 @@ class Cut3r(nn.Module):
             view: Decides, sample by sample, whether the state may change and whether it is reset afterwards.
             tokens: The encoded view.
             outputs: Heads to run. Each costs time even when its result is thrown away.
+            rule: How the view is written; the state must have been made for it.
 
         Raises:
             ValueError: The state was made for another batch size.
@@ -121,22 +113,26 @@ class Cut3r(nn.Module):
         summary = tokens.features.float().mean(dim=1, keepdim=True)
         remembered = self.memory.read(state.memory, summary)
         pose_query = torch.where(state.is_new[:, None, None], self.decoder.pose_token, remembered)
-        decoded = self.decoder(tokens, pose_query, state.tokens)
+        statistics = LogitStatistics(rule.needs) if rule.needs else None
+        decoded = self.decoder(tokens, pose_query, state.tokens, statistics)
         prediction = self.heads(decoded, outputs)
 
-        new_tokens, new_memory = state.tokens, state.memory
+        after = replace(state, is_new=torch.zeros_like(state.is_new))
         writes = view.write_mask()
         if bool(writes.any()):
             memory = self.memory.write(state.memory, summary, decoded.pose)
-            new_tokens = write_where(writes, decoded.candidate, new_tokens)
-            new_memory = write_where(writes, memory, new_memory)
+            gate, buffers = rule.gate(Writing(state, decoded.candidate, tokens, statistics))
+            written = replace(
+                after, tokens=blend(gate, decoded.candidate, state.tokens), memory=memory, buffers=buffers
+            )
+            after = merge(writes, written, after)
         resets = view.reset_mask()
         if bool(resets.any()):
-            initial = self.initial_state(state.batch_size)
-            new_tokens = write_where(resets, initial.tokens, new_tokens)
-            new_memory = write_where(resets, initial.memory, new_memory)
-        # Parity: a reset inside a stream does not make it new; the next pose query is read from the initial memory
-        return prediction, StreamState(new_tokens, new_memory, torch.zeros_like(state.is_new))
+            initial = self.initial_state(state.batch_size, rule)
+            # Parity: a reset of the original does not make a stream new; the next pose query is read from the memory
+            is_new = initial.is_new if rule.reset_is_new_stream else after.is_new
+            after = merge(resets, replace(initial, is_new=is_new), after)
+        return prediction, after
 
     def rollout(
         self,
@@ -146,6 +142,7 @@ class Cut3r(nn.Module):
         combine: Combine = "batch",
         state: StreamState | None = None,
         keep_states: bool = False,
+        rule: UpdateRule = OVERWRITE,
     ) -> Rollout:
         """Run a whole sequence of views, of equal batch size but of any image sizes.
 
@@ -153,6 +150,7 @@ class Cut3r(nn.Module):
             combine: "batch" is the rule of training, where one ray map anywhere changes the tokens of all views;
                 "stream" is the rule of frame-by-frame inference. Without ray maps they agree.
             state: Where to start; None starts new streams.
+            rule: How views are written.
             keep_states: Return the states before the first and after each view, instead of the last one.
 
         Raises:
@@ -161,12 +159,12 @@ class Cut3r(nn.Module):
         if not views:
             raise ValueError("rollout needs at least one view, and the sequence is empty")
         if state is None:
-            state = self.initial_state(views[0].batch_size)
+            state = self.initial_state(views[0].batch_size, rule)
         rays_in_batch = any(bool(view.ray_mask().any()) for view in views)
         predictions, states = [], [state]
         for view in views:
             tokens = self.encode(view, combine=combine, rays_in_batch=rays_in_batch)
-            prediction, state = self.step(state, view, tokens, outputs)
+            prediction, state = self.step(state, view, tokens, outputs, rule)
             predictions.append(prediction)
             states.append(state)
         return Rollout(predictions, states if keep_states else states[-1:])

@@ -21,11 +21,11 @@ from torch import Tensor
 
 from cut3r.files.atomic import atomic_path
 from cut3r.files.listing import visible
-from cut3r.model.checkpoint import config_to_json, export_official, save
 from cut3r.model.network import Cut3r
 from cut3r.training.guidance import Guidance
 from cut3r.training.optim import Together, WeightAverage
 from cut3r.training.parallel import collect, everyone, fill
+from cut3r.weights.checkpoint import config_to_json, export_official, save
 
 logger = logging.getLogger(__name__)
 

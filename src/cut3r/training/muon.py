@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cut3r.model.processor import multiplies_bfloat16
+from cut3r.speed.processor import multiplies_bfloat16
 
 COEFFICIENTS, ITERATIONS = (3.4445, -4.775, 2.0315), 5  # of the Newton-Schulz iteration, steepest at 0
 

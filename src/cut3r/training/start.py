@@ -10,10 +10,8 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
-from cut3r.model.constructor import constructor_from_config
 from cut3r.model.initialize import start_at_own_place
 from cut3r.model.network import Cut3r
-from cut3r.model.warm_start import warm_start
 from cut3r.training.checkpoint import latest_state
 from cut3r.training.config import Start, TrainConfig
 from cut3r.training.feed import DataFeed
@@ -21,6 +19,8 @@ from cut3r.training.guidance import Guidance, require_state_grid
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
 from cut3r.training.parallel import Sharding
 from cut3r.training.trainer import Trainer
+from cut3r.weights.constructor import constructor_from_config
+from cut3r.weights.warm_start import warm_start
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from cut3r.data.view import AnyView
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
-from cut3r.model.speed import compile_blocks
+from cut3r.speed.precision import compile_blocks
 from cut3r.training.checkpoint import Progress, Trained, read_latest_state, read_state, write_state, write_weights
 from cut3r.training.config import RunConfig
 from cut3r.training.freeze import freeze

@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cut3r.model.entries import is_plain, refuse_not_finite
-from cut3r.model.file_kind import REMEDY
 from cut3r.model.network import Cut3r
-from cut3r.model.official_names import ours_from_official
-from cut3r.model.weight_file import describe, read_weight_file
+from cut3r.weights.entries import is_plain, refuse_not_finite
+from cut3r.weights.file_kind import REMEDY
+from cut3r.weights.official_names import ours_from_official
+from cut3r.weights.weight_file import describe, read_weight_file
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Networks by name: where the official checkpoints come from, under which terms, and where they lie on this machine.
 
-    python -m cut3r.model.zoo            lists them
-    python -m cut3r.model.zoo 512-dpt    downloads one, or checks the copy that is already there
+    python -m cut3r.weights.zoo            lists them
+    python -m cut3r.weights.zoo 512-dpt    downloads one, or checks the copy that is already there
 
 They lie in $CUT3R_HOME, or else in `cut3r` in the user's cache folder ($XDG_CACHE_HOME, ~/.cache).
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from cut3r.model.file_kind import FileKind, identify
+from cut3r.weights.file_kind import FileKind, identify
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def find(name: str) -> Path:
         return path
     if name in BUNDLED:
         raise FileNotFoundError(f"{name!r} comes with the source tree, and {path} is not there: clone the repository")
-    raise FileNotFoundError(f"{name!r} is not at {path}: download it with `python -m cut3r.model.zoo {name}`")
+    raise FileNotFoundError(f"{name!r} is not at {path}: download it with `python -m cut3r.weights.zoo {name}`")
 
 
 def obtain(name: str, *, base_url: str = DRIVE) -> Path:
@@ -146,7 +146,7 @@ def check(name: str) -> str:
     if digest != expected:
         raise ValueError(
             f"{path} has SHA-256 {digest} and not {expected}: it has changed since its download; delete it and run "
-            f"`python -m cut3r.model.zoo {name}`"
+            f"`python -m cut3r.weights.zoo {name}`"
         )
     record.write_text(f"{digest}  {path.name}\n")
     return digest
@@ -206,7 +206,7 @@ def sha256(path: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m cut3r.model.zoo", description="List or download networks.")
+    parser = argparse.ArgumentParser(prog="python -m cut3r.weights.zoo", description="List or download networks.")
     parser.add_argument("name", nargs="?", choices=NAMES, help="download this one, or check the copy that is there")
     name = parser.parse_args(arguments).name
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)

@@ -17,7 +17,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cut3r.files.atomic import atomic_path
-from cut3r.model import zoo
 from cut3r.model.config import (
     DecoderConfig,
     EncoderConfig,
@@ -28,14 +27,16 @@ from cut3r.model.config import (
     StatePositions,
     shown,
 )
-from cut3r.model.constructor import config_from_constructor, constructor_from_config
-from cut3r.model.entries import check_blocks, check_fit, is_plain, refuse_not_finite
-from cut3r.model.file_kind import REMEDY, FileKind, identify
 from cut3r.model.network import Cut3r
-from cut3r.model.official_names import official_from_ours, ours_from_official
-from cut3r.model.packed import PackedWeightsError
-from cut3r.model.speed import fastest_dtype
-from cut3r.model.weight_file import WeightFile, describe, read_weight_file
+from cut3r.speed.attention import use_twins
+from cut3r.speed.packed import PackedWeightsError, is_packed
+from cut3r.speed.precision import fastest_dtype
+from cut3r.weights import zoo
+from cut3r.weights.constructor import config_from_constructor, constructor_from_config
+from cut3r.weights.entries import check_blocks, check_fit, is_plain, refuse_not_finite
+from cut3r.weights.file_kind import REMEDY, FileKind, identify
+from cut3r.weights.official_names import official_from_ours, ours_from_official
+from cut3r.weights.weight_file import WeightFile, describe, read_weight_file
 
 FORMAT, VERSION = "cut3r", "1"
 Twin = tuple[str, Tensor, Tensor]  # a second name of a parameter in an official file, its entry, and the first one
@@ -79,6 +80,7 @@ def load(
     copies = {name: entries[name].to(device, place.dtype, copy=True) for name, place in places.items()}
     refuse_not_finite(copies, path)
     model.load_state_dict(copies, strict=True, assign=True)
+    use_twins(model)
     return model.eval()
 
 
@@ -155,7 +157,7 @@ def export_official(model: Cut3r, path: str | Path) -> None:
 
 
 def _require_weights(model: Cut3r) -> None:
-    if model.is_packed:
+    if is_packed(model):
         raise PackedWeightsError("the weights are packed and cannot be saved: load the network in float32 for that")
 
 
@@ -204,7 +206,7 @@ def resolve(path_or_name: str | Path) -> Path:
     official = zoo.name_of_file(path.name)
     if official is not None:
         raise FileNotFoundError(
-            f"there is no file {path}; it is an official checkpoint: download it with `python -m cut3r.model.zoo "
+            f"there is no file {path}; it is an official checkpoint: download it with `python -m cut3r.weights.zoo "
             f"{official}`, or give {official!r} instead of a path, which downloads it once"
         )
     raise FileNotFoundError(
@@ -229,7 +231,7 @@ def _official_config(file: WeightFile, path: Path) -> ModelConfig:
         raise ValueError(
             f"{path} holds the weights of a CUT3R network, but not the description of it (the metadata of the file): "
             "another program lost it when it saved them again; load the checkpoint that they came from, put them "
-            "into it with its load_state_dict, and write it with cut3r.model.checkpoint.save"
+            "into it with its load_state_dict, and write it with cut3r.weights.checkpoint.save"
         )
     if "pose_retriever.mem" not in file.entries:
         raise ValueError(f"{path} is no checkpoint of CUT3R: it holds {describe(file.entries)}; {REMEDY}")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cut3r.model.file_kind import FileKind, identify
+from cut3r.weights.file_kind import FileKind, identify
 
 
 def test_the_readable_kinds_are_told_apart_by_content_and_not_by_name(tmp_path):
@@ -53,7 +53,7 @@ def test_a_foreign_file_is_named_and_the_remedy_given(tmp_path, case):
     with pytest.raises(ValueError, match=message) as error:
         identify(path)
     assert str(path) in str(error.value)
-    assert "python -m cut3r.model.zoo" in str(error.value)
+    assert "python -m cut3r.weights.zoo" in str(error.value)
 
 
 def test_a_truncated_torch_file_is_recognised_by_its_missing_end(tmp_path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cut3r.model import zoo
+from cut3r.weights import zoo
 
 NAME = "512-dpt"
 FILE = zoo.OFFICIAL[NAME].file
@@ -186,7 +186,7 @@ def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
 
 
 def test_finding_tells_how_to_get_what_is_missing(home):
-    with pytest.raises(FileNotFoundError, match=r"python -m cut3r\.model\.zoo 512-dpt"):
+    with pytest.raises(FileNotFoundError, match=r"python -m cut3r\.weights\.zoo 512-dpt"):
         zoo.find(NAME)
     with pytest.raises(ValueError, match="the zoo has no '1024-dpt'; it has 512-dpt, 224-linear, tiny"):
         zoo.find("1024-dpt")

@@ -1,4 +1,4 @@
-"""Softmax attention with rotated queries and keys: the definition, and a twin for inference on a CPU.
+"""A twin of softmax attention with rotated queries and keys, for inference on a CPU.
 
 On a CPU, memory decides. The twin touches queries and keys less often. Where the processor multiplies bfloat16, it also
 replaces PyTorch's fused kernel, which reaches a third of the speed of matrix products there, by products of a few heads
@@ -6,59 +6,57 @@ at a time: their scores stay in the cache.
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from cut3r.model.processor import multiplies_bfloat16
-from cut3r.model.rope import Angles, rotate_pair
+from cut3r.model.blocks import CrossAttention, SelfAttention, attend
+from cut3r.model.rope import Angles
+from cut3r.speed.processor import multiplies_bfloat16
 
 FEWEST_SCORES = 1 << 16  # of a head; for smaller ones the twin's steps cost more than they save
 HEADS_TOGETHER = 8
 ONE_KEY_IN = 3  # shows how large the scores of a query are
 
 _scratch = threading.local()  # a new buffer for each layer would cost as much time as the softmax
-_twin = threading.local()
 
 
-def attend(
+def use_twins(model: nn.Module) -> None:
+    """Let the attention layers of a network take the twin where it pays. They stay the same objects, with the same
+    weights, and do as before where gradients are wanted, in a compiled network and on a GPU."""
+    for module in model.modules():
+        if type(module) in TWINS:
+            module.__class__ = TWINS[type(module)]
+
+
+def attend_where_it_pays(
     q: Float[Tensor, "b heads n c"],
     k: Float[Tensor, "b heads m c"],
     v: Float[Tensor, "b heads m c"],
     q_angles: Angles | None,
     k_angles: Angles | None,
 ) -> Float[Tensor, "b n d"]:
-    """Softmax attention with scale c^-0.5, the heads concatenated. A side without angles is not rotated."""
+    """Do what `attend` does, by the twin or by itself."""
     if q_angles is None or k_angles is None or not _suits_the_twin(q, k):
-        return attend_plain(q, k, v, q_angles, k_angles)
+        return attend(q, k, v, q_angles, k_angles)
     return attend_on_cpu(q, k, v, q_angles, k_angles)
 
 
-@contextmanager
-def plain_attention() -> Iterator[None]:
-    """Take the definition everywhere, in this thread: for comparisons."""
-    _twin.off = True
-    try:
-        yield
-    finally:
-        _twin.off = False
+class FastSelfAttention(SelfAttention):
+    attend = staticmethod(attend_where_it_pays)
 
 
-def attend_plain(
-    q: Float[Tensor, "b heads n c"],
-    k: Float[Tensor, "b heads m c"],
-    v: Float[Tensor, "b heads m c"],
-    q_angles: Angles | None,
-    k_angles: Angles | None,
-) -> Float[Tensor, "b n d"]:
-    """Do what `attend` does, anywhere: the definition to which the twin is compared."""
-    q, k = rotate_pair(q, k, q_angles, k_angles)
-    return rearrange(F.scaled_dot_product_attention(q, k, v), "b heads n c -> b n (heads c)")
+class FastCrossAttention(CrossAttention):
+    attend = staticmethod(attend_where_it_pays)
+
+
+TWINS: dict[type[nn.Module], type[nn.Module]] = {
+    SelfAttention: FastSelfAttention,
+    CrossAttention: FastCrossAttention,
+}
 
 
 def attend_on_cpu(
@@ -91,7 +89,7 @@ def turn(x: Float[Tensor, "b heads n c"], angles: Angles, scale: float = 1.0) ->
 
 
 def _suits_the_twin(q: Tensor, k: Tensor) -> bool:
-    in_the_way = torch.is_grad_enabled() or torch.compiler.is_compiling() or getattr(_twin, "off", False)
+    in_the_way = torch.is_grad_enabled() or torch.compiler.is_compiling()
     return q.device.type == "cpu" and q.shape[2] * k.shape[2] >= FEWEST_SCORES and not in_the_way
 
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from cut3r.model.config import ModelConfig
-from cut3r.model.file_kind import REMEDY
-from cut3r.model.weight_file import first
+from cut3r.weights.file_kind import REMEDY
+from cut3r.weights.weight_file import first
 
 ENTRIES_PER_BLOCK = 12  # at least: two norms, four linear layers, each with weight and bias
 FEW_BLOCKS = 200  # built in no time, so that the entries can be compared by name; the published networks have 56

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cut3r.model.device import check_device
+from cut3r.speed.device import check_device
 
 
 @pytest.fixture

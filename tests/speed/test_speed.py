@@ -8,14 +8,15 @@ import torch
 import torch.nn.functional as F
 
 from cut3r.geometry.poses import rotation_angle
-from cut3r.model.attention import FEWEST_SCORES, attend, attend_on_cpu, attend_plain, plain_attention, turn
-from cut3r.model.checkpoint import export_official, save
+from cut3r.model.blocks import attend
 from cut3r.model.encoder import ViewInput
-from cut3r.model.packed import PackedWeightsError, can_pack
 from cut3r.model.prediction import Outputs
-from cut3r.model.processor import cpu_features, multiplies_bfloat16
 from cut3r.model.rope import grid_angles, rotate
-from cut3r.model.speed import apply_precision, compile_blocks, fastest_dtype
+from cut3r.speed.attention import FEWEST_SCORES, attend_on_cpu, attend_where_it_pays, turn, use_twins
+from cut3r.speed.packed import can_pack, is_packed, pack
+from cut3r.speed.precision import apply_precision, compile_blocks, fastest_dtype
+from cut3r.speed.processor import cpu_features, multiplies_bfloat16
+from cut3r.weights.checkpoint import export_official, load, save
 from tests.conftest import make_tiny
 
 CPU = torch.device("cpu")
@@ -36,7 +37,7 @@ def inputs(dtype, *, batch=2, heads=3, grid=(16, 18), keys=(15, 17), channels=16
 def test_attention_on_a_cpu_is_attention(with_bfloat16_units, dtype, heads):
     arguments = inputs(dtype, heads=heads)
     with torch.inference_mode():
-        found, expected = attend_on_cpu(*arguments), attend_plain(*arguments)
+        found, expected = attend_on_cpu(*arguments), attend(*arguments)
     assert found.dtype is dtype
     torch.testing.assert_close(found, expected, rtol=0, atol=TOLERANCE[dtype])
 
@@ -44,7 +45,7 @@ def test_attention_on_a_cpu_is_attention(with_bfloat16_units, dtype, heads):
 @pytest.fixture
 def with_bfloat16_units(monkeypatch):
     """Take the path of processors that multiply bfloat16, whatever the one at hand can do."""
-    monkeypatch.setattr("cut3r.model.attention.multiplies_bfloat16", lambda: True)
+    monkeypatch.setattr("cut3r.speed.attention.multiplies_bfloat16", lambda: True)
 
 
 def test_bfloat16_scores_are_no_coarser_than_those_of_the_fused_kernel(with_bfloat16_units):
@@ -53,10 +54,10 @@ def test_bfloat16_scores_are_no_coarser_than_those_of_the_fused_kernel(with_bflo
     for seed in range(6):
         q, k, v, q_angles, k_angles = inputs(torch.float32, batch=1, heads=8, channels=32, seed=seed)
         q = q * (3 + seed % 3)
-        exact = attend_plain(q.double(), k.double(), v.double(), q_angles, k_angles)
+        exact = attend(q.double(), k.double(), v.double(), q_angles, k_angles)
         rough = (q.bfloat16(), k.bfloat16(), v.bfloat16(), q_angles, k_angles)
         with torch.inference_mode():
-            errors = [(path(*rough) - exact).square().sum() for path in (attend_on_cpu, attend_plain)]
+            errors = [(path(*rough) - exact).square().sum() for path in (attend_on_cpu, attend)]
         ours, plain = ours + float(errors[0] / exact.square().sum()), plain + float(errors[1] / exact.square().sum())
     assert (ours / plain) ** 0.5 < 1.05  # with plain bfloat16 scores: 1.54
 
@@ -64,17 +65,17 @@ def test_bfloat16_scores_are_no_coarser_than_those_of_the_fused_kernel(with_bflo
 def test_scores_that_are_all_large_do_not_matter(with_bfloat16_units):
     q, k, v, *angles = inputs(torch.bfloat16)
     with torch.inference_mode():
-        found, expected = attend_on_cpu(30 * q, k, v, *angles), attend_plain(30 * q, k, v, *angles)
+        found, expected = attend_on_cpu(30 * q, k, v, *angles), attend(30 * q, k, v, *angles)
     assert found.isfinite().all()
     torch.testing.assert_close(found, expected, rtol=0, atol=0.25)
 
 
 def test_a_processor_without_bfloat16_units_takes_the_fused_kernel(monkeypatch):
-    monkeypatch.setattr("cut3r.model.attention.multiplies_bfloat16", lambda: False)
-    monkeypatch.setattr("cut3r.model.attention._mix", None)
+    monkeypatch.setattr("cut3r.speed.attention.multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr("cut3r.speed.attention._mix", None)
     arguments = inputs(torch.bfloat16)
     with torch.inference_mode():
-        torch.testing.assert_close(attend_on_cpu(*arguments), attend_plain(*arguments), rtol=0, atol=2e-2)
+        torch.testing.assert_close(attend_on_cpu(*arguments), attend(*arguments), rtol=0, atol=2e-2)
 
 
 def test_the_twin_runs_without_gradients_after_inference_mode(with_bfloat16_units):
@@ -102,22 +103,36 @@ def test_the_twin_is_taken_where_it_pays(monkeypatch):
 
     def twin(*arguments):
         taken.append(1)
-        return attend_plain(*arguments)
+        return attend(*arguments)
 
-    monkeypatch.setattr("cut3r.model.attention.attend_on_cpu", twin)
+    monkeypatch.setattr("cut3r.speed.attention.attend_on_cpu", twin)
     q, k, v, q_angles, k_angles = inputs(torch.bfloat16)
     assert q.shape[2] * k.shape[2] >= FEWEST_SCORES
-    attend(q, k, v, q_angles, k_angles)
+    attend_where_it_pays(q, k, v, q_angles, k_angles)
     assert not taken, "it has no gradients"
     with torch.inference_mode():
-        attend(q, k, v, q_angles, None)
-        attend(q[:, :, :9], k, v, (q_angles[0][:, :, :9], q_angles[1][:, :, :9]), k_angles)
+        attend_where_it_pays(q, k, v, q_angles, None)
+        attend_where_it_pays(q[:, :, :9], k, v, (q_angles[0][:, :, :9], q_angles[1][:, :, :9]), k_angles)
         assert not taken, "a side without angles, and few scores"
-        with plain_attention():
-            attend(q, k, v, q_angles, k_angles)
-        assert not taken, "not wanted"
-        attend(q, k, v, q_angles, k_angles)
+        attend_where_it_pays(q, k, v, q_angles, k_angles)
     assert taken
+
+
+def test_a_network_with_twins_is_the_same_network():
+    plain, fast = make_tiny("linear"), make_tiny("linear")
+    modules = list(fast.modules())
+    use_twins(fast)
+    assert all(now is before for now, before in zip(fast.modules(), modules, strict=True))
+    assert fast.state_dict().keys() == plain.state_dict().keys()
+    for name in ("points_cam", "pose_encoding"):
+        ours, theirs = (getattr(second_view(model), name) for model in (fast, plain))
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_loaded_network_takes_the_twins(tmp_path):
+    save(make_tiny("linear"), tmp_path / "net.safetensors")
+    blocks = load(tmp_path / "net.safetensors").decoder.image_blocks
+    assert blocks[0].cross.attend is attend_where_it_pays and blocks[0].attn.attend is attend_where_it_pays
 
 
 def second_view(model, size=(256, 272), samples=1):
@@ -130,13 +145,20 @@ def second_view(model, size=(256, 272), samples=1):
         return model.rollout(views, outputs=Outputs.all()).predictions[1]
 
 
+def packed_network(head):
+    model = make_tiny(head).to_dtype(torch.bfloat16)
+    use_twins(model)
+    pack(model)
+    return model
+
+
 @pytest.mark.skipif(
     not can_pack(),
     reason="SKIPPED LOUDLY: this PyTorch cannot pack weights, the packed path is not verified by this run",
 )
 def test_packed_weights_give_the_same_numbers():
-    plain, packed = make_tiny("dpt").to_dtype(torch.bfloat16), make_tiny("dpt").to_dtype(torch.bfloat16).pack()
-    assert packed.is_packed
+    plain, packed = make_tiny("dpt").to_dtype(torch.bfloat16), packed_network("dpt")
+    assert is_packed(packed)
     # Several samples, because seven numbers of a single pose say nothing about the size of rounding errors
     ours, theirs, exact = (second_view(model, samples=8) for model in (packed, plain, make_tiny("dpt")))
     for name in ("points_cam", "points_world", "rgb", "pose_encoding"):
@@ -149,21 +171,24 @@ def test_packed_weights_give_the_same_numbers():
     reason="SKIPPED LOUDLY: this PyTorch cannot pack weights, the packed path is not verified by this run",
 )
 def test_a_packed_network_takes_no_more_memory_and_refuses_what_it_cannot_do(tmp_path):
-    model = make_tiny("linear").to_dtype(torch.bfloat16).pack()
+    model = packed_network("linear")
     assert model.encoder.image.blocks[0].mlp.fc1.weight.is_meta
     assert model.dtype is torch.bfloat16
     for refused in (
         lambda: save(model, tmp_path / "net.safetensors"),
         lambda: export_official(model, tmp_path / "net.pth"),
         lambda: model.to_dtype(torch.float32),
+        lambda: model.double(),
     ):
-        with pytest.raises(PackedWeightsError, match="load the network"):
+        with pytest.raises(ValueError, match="load the network"):
             refused()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_packed_in_float32():
-    assert not make_tiny("linear").pack().is_packed
+    model = make_tiny("linear")
+    pack(model)
+    assert not is_packed(model)
 
 
 @pytest.fixture
@@ -188,11 +213,11 @@ def wrong(x, packed, bias, *, gelu=False):
 
 @pytest.mark.parametrize("operator", [missing, not_here, wrong])
 def test_weights_stay_as_they_are_where_packed_products_do_not_work(monkeypatch, caplog, try_again, operator):
-    monkeypatch.setattr("cut3r.model.packed._reorder", torch.clone)
-    monkeypatch.setattr("cut3r.model.packed.packed_linear", operator)
+    monkeypatch.setattr("cut3r.speed.packed._reorder", torch.clone)
+    monkeypatch.setattr("cut3r.speed.packed.packed_linear", operator)
     with caplog.at_level("DEBUG", "cut3r"):
         assert not can_pack()
-        assert not make_tiny("linear").to_dtype(torch.bfloat16).pack().is_packed
+        assert not is_packed(packed_network("linear"))
     assert len([record for record in caplog.records if "not packed" in record.message]) == 1
 
 
@@ -201,13 +226,13 @@ def test_working_packed_products_are_recognised(monkeypatch, try_again):
         product = F.linear(x, packed, bias)
         return F.gelu(product) if gelu else product
 
-    monkeypatch.setattr("cut3r.model.packed._reorder", torch.clone)
-    monkeypatch.setattr("cut3r.model.packed.packed_linear", right)
+    monkeypatch.setattr("cut3r.speed.packed._reorder", torch.clone)
+    monkeypatch.setattr("cut3r.speed.packed.packed_linear", right)
     assert can_pack()
 
 
 def test_bfloat16_points_and_pose_stay_close_to_float32():
-    exact, rough = second_view(make_tiny("dpt")), second_view(make_tiny("dpt").to_dtype(torch.bfloat16).pack())
+    exact, rough = second_view(make_tiny("dpt")), second_view(packed_network("dpt"))
     distance = (rough.points_cam - exact.points_cam).norm(dim=-1) / exact.points_cam.norm(dim=-1)
     assert distance.median() < 0.03
     turned = rotation_angle(rough.world_from_cam[:, :3, :3], exact.world_from_cam[:, :3, :3])
@@ -225,7 +250,7 @@ def test_bfloat16_points_and_pose_stay_close_to_float32():
     ],
 )
 def test_the_choice_depends_on_what_the_processor_can_do(monkeypatch, features, expected):
-    monkeypatch.setattr("cut3r.model.processor.cpu_features", lambda: features)
+    monkeypatch.setattr("cut3r.speed.processor.cpu_features", lambda: features)
     for onednn in (True, False):  # nothing else uses the instructions
         monkeypatch.setattr("torch.backends.mkldnn.is_available", lambda there=onednn: there)
         multiplies_bfloat16.cache_clear()

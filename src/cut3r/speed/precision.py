@@ -3,7 +3,7 @@
 import torch
 
 from cut3r.model.blocks import CrossBlock, ModulatedBlock, SelfBlock
-from cut3r.model.processor import multiplies_bfloat16
+from cut3r.speed.processor import multiplies_bfloat16
 
 PRECISIONS = {"auto": None, "fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 SMALL_WIDTH = 512

@@ -5,6 +5,7 @@ processor or give something else, nothing is packed.
 """
 
 import logging
+from collections.abc import Callable
 from functools import cache
 from typing import Any, cast
 
@@ -12,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from cut3r.model.blocks import Linear, Mlp
+from cut3r.model.network import Cut3r
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +39,55 @@ def can_pack() -> bool:
     return right
 
 
-def pack(layer: nn.Linear) -> Tensor:
-    """Give a layer's packed weight, and leave the layer without any: a second copy would double the memory."""
-    packed = _reorder(layer.weight)
-    layer.weight = nn.Parameter(torch.empty_like(layer.weight, device="meta"), requires_grad=False)
-    return packed
+class PackedLinear(nn.Module):
+    """A linear layer whose weight is packed. `weight` tells its type and shape, and holds no numbers: a second copy
+    would double the memory."""
+
+    def __init__(self, layer: Linear) -> None:
+        super().__init__()
+        self.packed = _reorder(layer.weight)
+        self.weight = nn.Parameter(torch.empty_like(layer.weight, device="meta"), requires_grad=False)
+        self.bias = layer.bias
+
+    def forward(self, x: Tensor, *, gelu: bool = False) -> Tensor:
+        return packed_linear(x.to(self.weight.dtype), self.packed, self.bias, gelu=gelu)
+
+    def _apply(self, *_: Any, **__: Any) -> "PackedLinear":
+        raise PackedWeightsError("packed weights cannot be moved or converted: load the network again as it shall be")
+
+
+class PackedMlp(nn.Module):
+    """An MLP whose first layer and GELU are one product."""
+
+    def __init__(self, mlp: Mlp) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = PackedLinear(mlp.fc1), mlp.fc2
+
+    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n e"]:
+        return cast(Tensor, self.fc2(self.fc1(x, gelu=True)))
+
+
+def pack(model: Cut3r) -> None:
+    """Put layers with sorted weights in the place of those that compute in bfloat16 on a CPU: a tenth more speed.
+
+    The network can then run, but not be saved, trained, moved or converted. Of another type, on another device, or
+    where PyTorch cannot do it, nothing happens.
+    """
+    if can_pack() and model.device.type == "cpu":
+        _replace(model, Mlp, PackedMlp, lambda mlp: mlp.fc1)
+        _replace(model, Linear, PackedLinear, lambda layer: layer)
+
+
+def is_packed(model: Cut3r) -> bool:
+    return isinstance(model.memory.key, PackedLinear)
+
+
+def _replace(model: nn.Module, kind: type, packed: type[nn.Module], first: Callable[[Any], Linear]) -> None:
+    """Replace modules of a kind whose first layer computes in bfloat16."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, kind) and first(child).weight.dtype is torch.bfloat16:
+                setattr(parent, name, packed(child))
 
 
 def packed_linear(

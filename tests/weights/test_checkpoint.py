@@ -11,15 +11,6 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
-from cut3r.model import zoo
-from cut3r.model.checkpoint import (
-    confidence_threshold,
-    config_from_json,
-    config_to_json,
-    export_official,
-    load,
-    save,
-)
 from cut3r.model.config import (
     DecoderConfig,
     EncoderConfig,
@@ -30,12 +21,21 @@ from cut3r.model.config import (
     StatePositions,
     published_512_dpt,
 )
-from cut3r.model.constructor import config_from_constructor
 from cut3r.model.encoder import ViewInput
 from cut3r.model.network import Cut3r
-from cut3r.model.official_names import official_from_ours, ours_from_official
 from cut3r.model.prediction import Outputs
-from tests.model.official_files import CONSTRUCTOR, hollow, short_linear, spec, write
+from cut3r.weights import zoo
+from cut3r.weights.checkpoint import (
+    confidence_threshold,
+    config_from_json,
+    config_to_json,
+    export_official,
+    load,
+    save,
+)
+from cut3r.weights.constructor import config_from_constructor
+from cut3r.weights.official_names import official_from_ours, ours_from_official
+from tests.weights.official_files import CONSTRUCTOR, hollow, short_linear, spec, write
 
 
 @pytest.fixture
@@ -234,7 +234,7 @@ def test_weights_that_lost_their_metadata_are_called_that(official, tmp_path, su
 
 @pytest.mark.parametrize("depth", [250, 20_000, 10**9])
 def test_a_description_of_a_network_without_end_is_refused_before_it_is_built(tmp_path, monkeypatch, depth):
-    monkeypatch.setattr("cut3r.model.checkpoint.Cut3r", None)
+    monkeypatch.setattr("cut3r.weights.checkpoint.Cut3r", None)
     args = {"model": CONSTRUCTOR.replace("enc_depth=1", f"enc_depth={depth}")}
     with pytest.raises(ValueError, match=r"transformer blocks, and the file only 300 entries|depth is"):
         load(write(tmp_path / "weights.pth", short_linear(), args=args))
@@ -398,7 +398,7 @@ def test_a_failed_write_leaves_the_older_file_and_no_debris(official, tmp_path, 
         target.write_text("half")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("cut3r.model.checkpoint.save_file", full_disk)
+    monkeypatch.setattr("cut3r.weights.checkpoint.save_file", full_disk)
     monkeypatch.setattr(torch, "save", full_disk)
     with pytest.raises(OSError, match="no space left"):
         write_it(Cut3r(config_from_constructor(CONSTRUCTOR)), path)
@@ -442,7 +442,7 @@ def test_a_missing_file_is_told_and_the_zoo_s_names_given(tmp_path):
 
 @pytest.mark.parametrize("path", ["cut3r_512_dpt_4_64.pth", "src/cut3r_512_dpt_4_64.pth"])
 def test_a_missing_official_file_is_told_with_the_way_to_get_it(path):
-    with pytest.raises(FileNotFoundError, match=r"python -m cut3r\.model\.zoo 512-dpt.*or give '512-dpt'"):
+    with pytest.raises(FileNotFoundError, match=r"python -m cut3r\.weights\.zoo 512-dpt.*or give '512-dpt'"):
         load(path)
 
 

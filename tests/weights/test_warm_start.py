@@ -4,12 +4,12 @@ import logging
 import pytest
 import torch
 
-from cut3r.model.checkpoint import save
-from cut3r.model.constructor import config_from_constructor
 from cut3r.model.network import Cut3r
-from cut3r.model.official_names import official_from_ours
-from cut3r.model.warm_start import warm_start
-from tests.model.official_files import CONSTRUCTOR, hollow, short_linear, spec, write
+from cut3r.weights.checkpoint import save
+from cut3r.weights.constructor import config_from_constructor
+from cut3r.weights.official_names import official_from_ours
+from cut3r.weights.warm_start import warm_start
+from tests.weights.official_files import CONSTRUCTOR, hollow, short_linear, spec, write
 
 
 def small_model(seed: int = 1) -> Cut3r:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from cut3r.model.safe_pickle import Inert, plain_entry, read_torch_file
+from cut3r.weights.safe_pickle import Inert, plain_entry, read_torch_file
 
 HYDRA = {
     "model": "ARCroco3DStereo(ARCroco3DStereoConfig(state_size=768))",
@@ -66,7 +66,7 @@ def test_a_file_that_wants_to_run_code_is_refused_and_nothing_runs(tmp_path, att
 def test_a_bare_malicious_pickle_of_any_protocol_is_refused(tmp_path, protocol):
     marker, path = tmp_path / "marker", tmp_path / "weights.pth"
     path.write_bytes(pickle.dumps(Run(os.system, f"touch {marker}"), protocol=protocol))
-    with pytest.raises(ValueError, match=r"use an official checkpoint \(`python -m cut3r\.model\.zoo`"):
+    with pytest.raises(ValueError, match=r"use an official checkpoint \(`python -m cut3r\.weights\.zoo`"):
         read_torch_file(path)
     assert not marker.exists()
 

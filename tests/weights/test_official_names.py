@@ -3,10 +3,10 @@ from functools import cache
 import pytest
 import torch
 
-from cut3r.model.constructor import config_from_constructor
 from cut3r.model.network import Cut3r
-from cut3r.model.official_names import official_from_ours, ours_from_official
-from tests.model.official_files import SPECS, spec
+from cut3r.weights.constructor import config_from_constructor
+from cut3r.weights.official_names import official_from_ours, ours_from_official
+from tests.weights.official_files import SPECS, spec
 
 FILES = pytest.mark.parametrize("file", SPECS)
 

@@ -16,8 +16,8 @@ from cut3r.model.config import (
     published_224_linear,
     published_512_dpt,
 )
-from cut3r.model.constructor import config_from_constructor, constructor_from_config, parse_constructor
-from tests.model.official_files import spec
+from cut3r.weights.constructor import config_from_constructor, constructor_from_config, parse_constructor
+from tests.weights.official_files import spec
 
 
 def constructor(settings: str) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from cut3r.model.file_kind import REMEDY, FileKind, identify
-from cut3r.model.safe_pickle import BROKEN, plain_entry, read_torch_file
+from cut3r.weights.file_kind import REMEDY, FileKind, identify
+from cut3r.weights.safe_pickle import BROKEN, plain_entry, read_torch_file
 
 # What wrappers put between the parts of a name: parallel training, torch.compile, and sharding and checkpointing of
 # activations.

@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cut3r.model.weight_file import describe, read_weight_file
-from tests.model.official_files import CONSTRUCTOR, short_linear, write
+from cut3r.weights.weight_file import describe, read_weight_file
+from tests.weights.official_files import CONSTRUCTOR, short_linear, write
 
 
 def test_both_formats_give_the_same_entries(tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from cut3r.model.file_kind import REMEDY, FileKind, identify
+from cut3r.weights.file_kind import REMEDY, FileKind, identify
 
 INERT_NAMES = (
     "omegaconf.dictconfig.DictConfig",
