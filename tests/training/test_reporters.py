@@ -75,9 +75,10 @@ def test_a_resumed_run_goes_on_as_the_same_run_of_wandb(tmp_path, started):
 
 def test_wandb_is_shown_the_settings_that_train_py_wrote(tmp_path, started):
     (tmp_path / ".hydra").mkdir()
-    (tmp_path / ".hydra/config.yaml").write_text("optim: {lr: 0.001}\n")
+    folder = "!!python/object/apply:pathlib.PosixPath [/, tmp, tiny]"  # as Hydra writes a path
+    (tmp_path / ".hydra/config.yaml").write_text(f"optim: {{lr: 0.001}}\nrun: {{output_dir: {folder}}}\n")
     WeightsAndBiases(tmp_path, "rooms")
-    assert started[0].options["config"] == {"optim": {"lr": 0.001}}
+    assert started[0].options["config"] == {"optim": {"lr": 0.001}, "run": {"output_dir": "/tmp/tiny"}}
 
 
 def test_the_other_processes_start_no_run(tmp_path, started):

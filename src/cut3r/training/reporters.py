@@ -106,5 +106,12 @@ def _settings(path: Path) -> dict[str, Any] | None:
         return None
     import yaml  # here, because it comes with wandb
 
-    settings: dict[str, Any] = yaml.safe_load(path.read_text())
+    class Plain(yaml.SafeLoader):
+        """Reads Hydra's tagged paths and enums as text."""
+
+    def text(loader: Any, tag: str, node: Any) -> str:
+        return str(Path(*map(str, loader.construct_sequence(node))))
+
+    Plain.add_multi_constructor("tag:yaml.org,2002:python/object/apply:", text)
+    settings: dict[str, Any] = yaml.load(path.read_text(), Plain)
     return settings
