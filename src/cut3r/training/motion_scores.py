@@ -31,14 +31,13 @@ def motion_parts(views: Sequence[View], predictions: Sequence[Prediction]) -> Pa
     predicted, true = _paths(views, predictions)
     related, metric = ~views[0].single_view, views[0].metric & ~views[0].single_view
     parts = {f"r2_{name}": part for name, part in _explained(predicted, true, related, metric).items()}
-    moves = path_length(true) > 0
-    still = torch.eye(4).to(true).expand_as(true)
     length = path_length(true)
+    moves, still = length > 0, torch.eye(4).to(true).expand_as(true)
     parts["ate_share"] = _share(ate(predicted, true) / length, ate(still, true) / length, metric & moves)
     parts["rotation_share"] = _share(rotation_error(predicted, true), rotation_error(still, true), related)
     if len(views) > 2:
-        errors = (ate_sim3(poses, true) / length for poses in (predicted, still))
-        parts["ate_sim3_share"] = _share(*errors, related & moves)
+        aligned = ate_sim3(predicted, true) / length
+        parts["ate_sim3_share"] = _share(aligned, ate_sim3(still, true) / length, related & moves)
     parts["auc_30"] = auc(predicted[related], true[related])
     return parts
 
