@@ -11,9 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from cut3r.geometry.poses import rotation_angle
-from cut3r.geometry.registration import register
 from cut3r.metrics import depth as metrics
+from cut3r.metrics import motion
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,11 @@ class Truth:
 
 @dataclass(frozen=True)
 class Guess:
-    """What a network or a baseline says; a baseline may be silent about one of the two."""
+    """What a network or a baseline says; a baseline is silent about some of it."""
 
     depth: Float[Tensor, "v h w"] | None = None
     first_from_cam: Float[Tensor, "v 4 4"] | None = None
+    confidence: Float[Tensor, "v h w"] | None = None  # of the depth, >= 1
 
 
 Scores = dict[str, float | None]
@@ -49,12 +49,18 @@ def score(guess: Guess, truth: Truth) -> Scores:
         scores["delta"] = float(metrics.delta(guess.depth, truth.depth, valid))
         scores["failed"] = float(metrics.failed(guess.depth, truth.depth, valid))
     if guess.first_from_cam is not None:
-        predicted, true = guess.first_from_cam.double(), truth.first_from_cam.double()
+        predicted, true = guess.first_from_cam, truth.first_from_cam
         length = path_length(true)
-        scores["ate"] = _rms(predicted[:, :3, 3] - true[:, :3, 3]) / length
-        scores["ate_sim3"] = _rms(_aligned(predicted[:, :3, 3], true[:, :3, 3]) - true[:, :3, 3]) / length
-        scores["rotation_deg"] = float(rotation_angle(predicted[:, :3, :3], true[:, :3, :3]).rad2deg().mean())
+        scores["ate"] = float(motion.ate(predicted, true)) / length
+        scores["ate_sim3"] = float(motion.ate_sim3(predicted, true)) / length
+        scores["rotation_deg"] = float(motion.rotation_error(predicted, true).rad2deg())
     return scores
+
+
+def beginning(guess: Guess, truth: Truth, frames: int) -> tuple[Guess, Truth]:
+    """Cut off what comes after the first frames."""
+    parts = {name: None if value is None else value[:frames] for name, value in vars(guess).items()}
+    return Guess(**parts), Truth(truth.depth[:frames], truth.first_from_cam[:frames])
 
 
 def path_length(first_from_cam: Float[Tensor, "v 4 4"]) -> float:
@@ -63,7 +69,7 @@ def path_length(first_from_cam: Float[Tensor, "v 4 4"]) -> float:
     Raises:
         ValueError: The camera stands still, so that errors cannot be a share of its path.
     """
-    length = float(first_from_cam[:, :3, 3].diff(dim=0).norm(dim=-1).sum())
+    length = float(motion.path_length(first_from_cam))
     if length == 0:
         raise ValueError("the camera does not move, so there is no path to compare errors with; use another sequence")
     return length
@@ -104,16 +110,6 @@ def improvement(model: Scores, baselines: list[Scores]) -> Scores:
         others = [value for baseline in baselines if (value := baseline[name]) is not None]
         factors[name] = min(others) / own if name != "delta" and own and others else None
     return factors
-
-
-def _aligned(positions: Float[Tensor, "v 3"], true: Float[Tensor, "v 3"]) -> Float[Tensor, "v 3"]:
-    if _rms(positions - positions.mean(dim=0)) == 0:  # a single place: the best similarity puts it into the middle
-        return true.mean(dim=0).expand_as(true)
-    return register(positions, true, with_scale=True).apply(positions)
-
-
-def _rms(vectors: Float[Tensor, "v 3"]) -> float:
-    return float(vectors.square().sum(dim=-1).mean().sqrt())
 
 
 def _mean_and_median(values: list[float]) -> dict[str, float] | None:

@@ -19,7 +19,7 @@ LARGEST_ERROR = 0.5  # of the true depth; more has the same colour
 @dataclass(frozen=True)
 class Example:
     title: str
-    image: UInt8[np.ndarray, "h w 3"]  # the last frame, as the network sees it
+    images: UInt8[np.ndarray, "v h w 3"]  # as the network sees them
     guess: Guess
     truth: Truth
 
@@ -49,7 +49,7 @@ def _draw_last_frame(row: np.ndarray, example: Example) -> None:
     nearest, farthest = np.nanpercentile(true, (1, 99))
     error = np.abs(predicted - true) / true
     depth_look = {"cmap": "turbo", "vmin": nearest, "vmax": farthest}
-    row[0].imshow(example.image)
+    row[0].imshow(example.images[-1])
     row[0].set_ylabel(example.title, fontsize=8)
     row[1].imshow(predicted, **depth_look)
     depth = row[2].imshow(true, **depth_look)

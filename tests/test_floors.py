@@ -26,6 +26,7 @@ ONLY_IN = {
         "src/cut3r/weights/safe_pickle.py",
     ),
     "accelerate": ("src/cut3r/training/", "eval/runner.py"),
+    "wandb": ("src/cut3r/training/reporters.py",),
     "viser": ("src/cut3r/viewer/",),
     "av": ("src/cut3r/io/",),
     "cv2": ("src/cut3r/io/", "src/cut3r/viewer/", "src/cut3r/data/showcase.py"),

@@ -188,7 +188,7 @@ def test_true_depth_is_looked_up_where_the_network_looks():
 def test_tiny_compares_the_network_with_the_baselines(tmp_path, tiny_linear: Cut3r):
     save(tiny_linear, tmp_path / "net.safetensors")
     write_room(tmp_path / "room")
-    sizes = ["--walks", "2", "--frames", "3", "--mean_walks", "2", "--workers", "0"]
+    sizes = ["--walks", "2", "--frames", "10", "--mean_walks", "2", "--workers", "0"]
     files = ["--picture", str(tmp_path / "walks.png"), "--out", str(tmp_path / "record.json")]
     printed, record = run_benchmark(
         "tiny", "--model_path", str(tmp_path / "net.safetensors"), "--room", str(tmp_path / "room"), *sizes, *files
@@ -203,6 +203,14 @@ def test_tiny_compares_the_network_with_the_baselines(tmp_path, tiny_linear: Cut
         assert len(record[part]["network"]) == sequences
     assert record["room"]["scores"]["constant velocity"]["ate"]["mean"] == pytest.approx(0, abs=1e-6)
     assert record["walks"]["times_better"]["abs_rel"] > 0
+    assert [(row["frames"], row["of"]) for row in record["walks"]["paths"]] == [
+        (10, name) for name in ("network", "no motion", "constant velocity")
+    ]
+    assert record["walks"]["paths"][1]["ate_share"] == 1
+    assert set(record["walks"]["motion_r2"]["network, another first frame"]) == {"yaw_3", "sideways_3", "forward_3"}
+    assert record["walks"]["motion_r2"]["no motion"]["yaw_9"] == 0
+    assert set(record["room"]["motion_r2"]["network"]) == {f"{axis}_1" for axis in ("yaw", "sideways", "forward")}
+    assert 0 <= record["walks"]["confidence"]["share_1.5"] <= 1
 
 
 @pytest.mark.slow

@@ -116,9 +116,10 @@ def test_the_log_counts_the_samples_of_both_processes(both, folder):
     assert [line["samples"] for line in lines] == [2, 4, 6]  # one each per step
 
 
-def test_validation_covers_the_shares_of_both(both, alone, folder):
+@pytest.mark.parametrize("name_of_score", ["abs_rel", "ate_share", "r2_forward_1"])
+def test_validation_covers_the_shares_of_both(both, alone, folder, name_of_score):
     one, two = (
-        [line["abs_rel"] for line in read_log(folder / name / "log.jsonl") if line["kind"] == "held_out"]
+        [line[name_of_score] for line in read_log(folder / name / "log.jsonl") if line["kind"] == "held_out"]
         for name in ("whole_alone", "whole")
     )
     assert two == pytest.approx(one, rel=1e-3)

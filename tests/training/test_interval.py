@@ -5,7 +5,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from cut3r.training.interval import Clock, Interval, means, speed_of
+from cut3r.training.interval import Clock, Interval, speed_of
 
 
 def values(**numbers):
@@ -35,10 +35,6 @@ def test_an_interval_without_a_useful_number_says_nan():
     interval = Interval()
     interval.add(values(loss=math.nan))
     assert math.isnan(interval.take(Accelerator(cpu=True))["loss"])
-
-
-def test_means_weigh_the_processes_by_what_they_counted():
-    assert means([{"loss": (6.0, 3.0)}, {"loss": (2.0, 1.0), "pose": (5.0, 1.0)}]) == {"loss": 2.0, "pose": 5.0}
 
 
 def test_the_samples_of_all_processes_make_the_speed():

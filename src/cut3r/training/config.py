@@ -63,6 +63,7 @@ class RunConfig:
     picture_every: int = 500
     pictures: int = 4
     tensorboard: bool = True
+    wandb: str | None = None  # a project of Weights & Biases, which has to be installed
     max_steps: int | None = None
     max_minutes: float | None = None
 

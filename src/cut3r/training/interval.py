@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from jaxtyping import Float
 from torch import Tensor
 
+from cut3r.metrics.pooling import pooled
 from cut3r.training.parallel import everyone
 
 SHARES = ("waiting", "drawing", "saving")  # parts of the time that teach nothing
@@ -56,7 +57,7 @@ class Interval:
         self._sums, self._samples = {}, 0
         self.clock.seconds.clear()
         sums, seconds, samples = zip(*together, strict=True)
-        return {**means(sums), **speed_of(seconds, sum(samples))}
+        return {**pooled(sums), **speed_of(seconds, sum(samples))}
 
     def _read(self) -> dict[str, tuple[float, float]]:
         if not self._sums:
@@ -68,17 +69,6 @@ class Interval:
             before = result.get(name, (0.0, 0.0))
             result[name] = (before[0] + total, before[1] + count)
         return result
-
-
-def means(processes: Sequence[Mapping[str, tuple[float, float]]]) -> dict[str, float]:
-    """Divide the sums of all processes by their counts; nan where nothing was counted."""
-    names = dict.fromkeys(name for sums in processes for name in sums)
-    result = {}
-    for name in names:
-        parts = [sums[name] for sums in processes if name in sums]
-        count = sum(part[1] for part in parts)
-        result[name] = sum(part[0] for part in parts) / count if count else float("nan")
-    return result
 
 
 def speed_of(seconds: Sequence[Mapping[str, float]], samples: int) -> dict[str, float]:

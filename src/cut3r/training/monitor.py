@@ -1,4 +1,4 @@
-"""What a training tells: lines in the log, curves and pictures for TensorBoard, and `log.jsonl` for programs.
+"""What a training tells: lines in the log, `log.jsonl` for programs, curves and pictures for whoever else reports.
 
 One line of `log.jsonl` is one report: `kind` is "train" or the name of a held-out set, `step` counts optimizer steps.
 """
@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from cut3r.files.atomic import atomic_path
+from cut3r.training.reporters import Reporter, TensorBoard, WeightsAndBiases
 
 logger = logging.getLogger(__name__)
 
@@ -34,31 +35,44 @@ SHOWN = (
     "delta_1.25",
     "translation_m",
     "rotation_deg",
+    "r2_yaw_1",
+    "r2_forward_1",
+    "control_yaw",
+    "ate_share",
 )
+OF_A_VIEW = re.compile(r"/\d+$")
 
 
 class Monitor:
-    """Writes into the folder of a run; on other processes than the first it is silent.
+    """Tells what happens in the log, and to its reporters; on other processes than the first it is silent.
 
     Args:
+        folder: Of the run.
         step: Where the training (re)starts. What an earlier, interrupted run has reported beyond it is dropped.
         validated: The weights at `step` have been validated; if not, what was said of it is dropped, too.
+        wandb: A project of Weights & Biases.
     """
 
     def __init__(
-        self, folder: Path, *, speaks: bool, step: int, validated: bool = True, tensorboard: bool = True
+        self,
+        folder: Path,
+        *,
+        speaks: bool,
+        step: int,
+        validated: bool = True,
+        tensorboard: bool = True,
+        wandb: str | None = None,
     ) -> None:
         self.speaks = speaks
-        self._path = folder / "log.jsonl"
-        self._curves: Any = None
+        self.reporters: list[Reporter] = []
         if not speaks:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        _drop_after(self._path, step, validated=validated)
+        self.reporters.append(JsonLines(folder / "log.jsonl", step, validated=validated))
         if tensorboard:
-            from torch.utils.tensorboard import SummaryWriter  # here, because it takes seconds to import
-
-            self._curves = SummaryWriter(str(folder), purge_step=step + 1)
+            self.reporters.append(TensorBoard(folder, step))
+        if wandb is not None:
+            self.reporters.append(WeightsAndBiases(folder, wandb))
 
     def train(self, step: int, epoch: float, values: dict[str, float], *, left: float) -> None:
         """Report the latest iterations.
@@ -85,27 +99,47 @@ class Monitor:
         logger.info("step %d, %s: %sloss %.4f", step, name, _shown(values), values["loss"])
 
     def picture(self, name: str, step: int, image: UInt8[Tensor, "h w 3"]) -> None:
-        if self._curves is not None:
-            self._curves.add_image(name, image, step, dataformats="HWC")
+        for reporter in self.reporters:
+            reporter.picture(name, step, image)
 
     def close(self) -> None:
-        if self._curves is not None:
-            self._curves.close()
+        for reporter in self.reporters:
+            reporter.close()
 
     def _record(self, kind: str, step: int, values: dict[str, float]) -> None:
-        line = {"kind": kind, "step": step, "time": round(time.time(), 1), **over_views(values)}
+        for reporter in self.reporters:
+            reporter.numbers(kind, step, {**values, **over_views(values)})
+
+
+class JsonLines:
+    """A line per report, without pictures and without the values of single views.
+
+    Args:
+        step, validated: As in `Monitor`.
+    """
+
+    def __init__(self, path: Path, step: int, *, validated: bool) -> None:
+        self._path = path
+        _drop_after(path, step, validated=validated)
+
+    def numbers(self, kind: str, step: int, values: dict[str, float]) -> None:
+        kept = {name: value for name, value in values.items() if not OF_A_VIEW.search(name)}
+        line = {"kind": kind, "step": step, "time": round(time.time(), 1), **kept}
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-        if self._curves is not None:
-            for name, value in {**values, **over_views(values)}.items():
-                self._curves.add_scalar(f"{kind}/{name}", value, step)
+
+    def picture(self, name: str, step: int, image: UInt8[Tensor, "h w 3"]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 def over_views(values: dict[str, float]) -> dict[str, float]:
     """Average "name/0", "name/1", ... into "name"."""
     groups: dict[str, list[float]] = defaultdict(list)
     for name, value in values.items():
-        groups[re.sub(r"/\d+$", "", name)].append(value)
+        groups[OF_A_VIEW.sub("", name)].append(value)
     return {name: mean(group) for name, group in groups.items()}
 
 

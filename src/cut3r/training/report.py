@@ -30,6 +30,7 @@ class Report:
             step=progress.step,
             validated=progress.iteration == 0,
             tensorboard=run.tensorboard,
+            wandb=run.wandb,
         )
         self._done = done
 

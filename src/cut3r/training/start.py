@@ -18,6 +18,7 @@ from cut3r.training.feed import DataFeed
 from cut3r.training.guidance import Guidance, require_state_grid
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
 from cut3r.training.parallel import Sharding
+from cut3r.training.reporters import require_wandb
 from cut3r.training.trainer import Trainer
 from cut3r.weights.constructor import constructor_from_config
 from cut3r.weights.warm_start import warm_start
@@ -40,6 +41,8 @@ def prepare(config: TrainConfig) -> Trainer:
     accelerator = start_processes(run.device)
     _check_parallel(config, accelerator)
     _check_guidance(config)
+    if run.wandb is not None:
+        require_wandb()
     feed = DataFeed(
         config.data, config.paths, config.model, rank=accelerator.process_index, world=accelerator.num_processes
     )

@@ -1,19 +1,21 @@
-"""Held-out losses and plain errors, each batch by one process, put together at the end."""
+"""Held-out losses, plain errors and shares of the motion, each batch by one process, put together at the end."""
 
 from collections.abc import Iterable, Sequence
+from math import isnan
 from statistics import fmean, median
 
 import torch
-import torch.distributed as dist
 from accelerate import Accelerator
 from torch import Tensor, nn
 
 from cut3r.data.view import AnyView, View
 from cut3r.geometry.poses import invert, rotation_angle
+from cut3r.metrics.pooling import Parts, pooled
 from cut3r.model.prediction import Prediction
 from cut3r.training.monitor import over_views
-from cut3r.training.parallel import any_process
-from cut3r.training.rollout import Batch, Chunk, Loss, run_chunks
+from cut3r.training.motion_scores import control_parts, motion_parts, with_another_first_view
+from cut3r.training.parallel import any_process, everyone
+from cut3r.training.rollout import Batch, Chunk, Loss, Piece, run_chunks
 
 
 @torch.no_grad()
@@ -24,29 +26,45 @@ def validate(
 
     Returns:
         Mean "name" and median "name_median" over the batches of all processes, of the loss, its details and `errors`;
-        and this process's first batch with its predictions, for pictures.
+        the ratios of `motion_parts` and `control_parts`, of sums over all batches (the control needs batches of at
+        least two samples); and this process's first batch with its predictions, for pictures.
     """
     rows: list[dict[str, float]] = []
+    parts: list[Parts] = []
     shown: tuple[Batch | None, list[Prediction]] = (None, [])
     iterator = iter(batches)
     while True:
         views = next(iterator, None)
+        can_swap = views is not None and len(views) > 1 and len(views[0].label) > 1
         # FSDP: a forward pass is a meeting, so a process that has run out repeats its first batch and forgets it
-        if not any_process([views is not None], accelerator)[0]:
+        some, swapped = any_process([views is not None, can_swap], accelerator)
+        if not some:
             break
         batch = shown[0] if views is None else Batch.make(views, accelerator.device)
         if batch is None:
             raise ValueError(
                 "the held-out set has fewer batches than there are processes; enlarge data.validation.samples"
             )
-        chunk = Chunk(0, len(batch.views), graded=False)
-        (piece,) = run_chunks(step, batch, [chunk], loss)
-        if views is None:
-            continue
-        details = {name: float(value) for name, value in piece.details.items()}
-        rows.append({"loss": float(piece.total), **over_views(details), **errors(batch.views, piece.predictions)})
-        shown = (batch, piece.predictions) if shown[0] is None else shown
-    return _summary(_everyone(rows, accelerator)), *shown
+        piece = _judge(step, batch, loss)
+        if views is not None:
+            details = {name: float(value) for name, value in piece.details.items()}
+            rows.append({"loss": float(piece.total), **over_views(details), **errors(batch.views, piece.predictions)})
+            parts.append(motion_parts(batch.views, piece.predictions))
+            shown = (batch, piece.predictions) if shown[0] is None else shown
+        if swapped:
+            control = with_another_first_view(batch)
+            predictions = _judge(step, control, loss).predictions
+            if can_swap:
+                parts.append(control_parts(control.views, predictions))
+    together = everyone((rows, parts), accelerator)
+    motion = pooled(part for _, some_parts in together for part in some_parts)
+    known = {name: value for name, value in motion.items() if not isnan(value)}
+    return _summary([row for some_rows, _ in together for row in some_rows]) | known, *shown
+
+
+def _judge(step: nn.Module, batch: Batch, loss: Loss) -> Piece:
+    (piece,) = run_chunks(step, batch, [Chunk(0, len(batch.views), graded=False)], loss)
+    return piece
 
 
 def errors(views: Sequence[View], predictions: Sequence[Prediction]) -> dict[str, float]:
@@ -75,14 +93,6 @@ def _depth_errors(ratio: Tensor) -> dict[str, float]:
         "abs_rel": float((ratio - 1).abs().mean()),
         "delta_1.25": float(((ratio < 1.25) & (ratio > 0.8)).float().mean()),
     }
-
-
-def _everyone(rows: list[dict[str, float]], accelerator: Accelerator) -> list[dict[str, float]]:
-    if accelerator.num_processes == 1:
-        return rows
-    gathered: list[list[dict[str, float]]] = [[] for _ in range(accelerator.num_processes)]
-    dist.all_gather_object(gathered, rows)
-    return [row for one in gathered for row in one]
 
 
 def _summary(rows: list[dict[str, float]]) -> dict[str, float]:
