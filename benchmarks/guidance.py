@@ -23,10 +23,11 @@ import matplotlib
 import numpy as np
 import torch
 from clips import HELD_OUT_SEED, TRAINING_SEED
-from pairs import draw_pairs, rendered_walks
+from pairs import draw_pairs
 from report import add_out_flag, environment, finish, table
 from torch.nn.utils import clip_grad_norm_
 
+from cut3r.data.synthetic import walk_file
 from cut3r.data.view import View
 from cut3r.data.walks import WalkConfig
 from cut3r.files.atomic import atomic_path
@@ -90,8 +91,8 @@ def main() -> None:
     machine = environment(CPU)
     with tempfile.TemporaryDirectory() as scratch:
         folder, config = args.folder or Path(scratch), WalkConfig(size=SIZE, frames=12)
-        walks = rendered_walks(folder, TRAINING_SEED, args.walks, config)
-        others = rendered_walks(folder, HELD_OUT_SEED, max(4, args.pairs // 4), config)
+        walks = walk_file(folder, TRAINING_SEED, config).first(args.walks)
+        others = walk_file(folder, HELD_OUT_SEED, config).first(max(4, args.pairs // 4))
         held_out = draw_pairs(others, np.random.default_rng(0), args.pairs)
         curves = {
             name: list(progress(name, train(SETTINGS[name], walks, held_out, args.minutes, args.reports)))

@@ -1,53 +1,14 @@
-"""Pairs of frames out of prerendered walks, which lie in one memory-mapped file: rendering is no limit then."""
-
-from pathlib import Path
+"""Pairs of frames out of stored walks."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cut3r.data.synthetic import synthetic_walk
 from cut3r.data.view import View, image_tensor
-from cut3r.data.walks import WalkConfig
-from cut3r.files.atomic import atomic_path
 from cut3r.geometry.cameras import unproject
 from cut3r.geometry.poses import transform
 
 FARTHEST = 4  # frames apart
-
-
-def frame_type(size: tuple[int, int]) -> np.dtype:
-    """One frame in the file: 8-bit colours, float16 metres, and the camera."""
-    return np.dtype(
-        [
-            ("rgb", np.uint8, (*size, 3)),
-            ("depth", np.float16, size),
-            ("world_from_cam", np.float32, (4, 4)),
-            ("intrinsics", np.float32, (3, 3)),
-        ]
-    )
-
-
-def rendered_walks(folder: Path, seed: int, count: int, config: WalkConfig) -> np.ndarray:
-    """Open the first walks of a seed, [count, frames] of `frame_type`; render them if the folder has no such file."""
-    h, w = config.size
-    path = folder / f"walks-{seed}-{count}x{config.frames}-{h}x{w}.npy"
-    if not path.exists():
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            kind, shape = frame_type(config.size), (count, config.frames)
-            np.lib.format.write_array_header_1_0(
-                file, {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
-            )
-            for index in range(count):
-                _render(seed, index, config, kind).tofile(file)
-    return np.load(path, mmap_mode="r")
-
-
-def _render(seed: int, index: int, config: WalkConfig, kind: np.dtype) -> np.ndarray:
-    walk, frames = synthetic_walk(seed, index, config), np.empty(config.frames, kind)
-    for name in kind.names or ():
-        frames[name] = getattr(walk, name).numpy()
-    return frames
 
 
 def draw_pairs(walks: np.ndarray, rng: np.random.Generator, count: int) -> list[View]:

@@ -42,12 +42,26 @@ def test_moving_objects_are_off_by_default():
     assert all((plan_walk(3, index, WalkConfig()).room.solids.swing == 0).all() for index in range(3))
 
 
-def test_noise_differs_between_frames_and_has_its_strength():
-    clean = synthetic_walk(1, 0, WalkConfig(size=(48, 64), frames=2, noise=0.0)).rgb.float() / 255
-    noisy = synthetic_walk(1, 0, WalkConfig(size=(48, 64), frames=2, noise=0.02)).rgb.float() / 255
-    noise = noisy - clean
-    assert noise.std() == pytest.approx(0.02, rel=0.1)
-    assert abs(torch.corrcoef(noise.flatten(1))[0, 1]) < 0.05
+def test_noise_differs_between_frames_and_walks():
+    clean, noisy = (
+        torch.stack([synthetic_walk(1, index, quiet(noise)).rgb.float() / 255 for index in range(12)])
+        for noise in (0.0, 0.02)
+    )
+    noise = (noisy - clean).flatten(2)  # walks, frames, values
+    deviations = noise.std(dim=(1, 2))
+    assert deviations.max() < 0.042 and 0.01 < deviations.mean() < 0.03 and deviations.std() > 0.005
+    assert abs(torch.corrcoef(noise[0])[0, 1]) < 0.05
+
+
+def test_walks_are_blurred_by_different_amounts():
+    sharp = torch.stack([synthetic_walk(1, index, quiet(0.0)).rgb.float() for index in range(8)])
+    blurred = torch.stack([synthetic_walk(1, index, quiet(0.0, blur_px=1.0)).rgb.float() for index in range(8)])
+    kept = blurred.diff(dim=-2).abs().mean(dim=(1, 2, 3, 4)) / sharp.diff(dim=-2).abs().mean(dim=(1, 2, 3, 4))
+    assert (kept <= 1.001).all() and kept.max() > 0.9 and kept.min() < 0.75
+
+
+def quiet(noise, blur_px=0.0):
+    return WalkConfig(size=(48, 64), frames=2, noise=noise, blur_px=blur_px)
 
 
 def test_the_dataset_reads_the_frames_of_the_walks():

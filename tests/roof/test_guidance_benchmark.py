@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.pairs import draw_pairs, rendered_walks
-from cut3r.data.synthetic import synthetic_walk
+from benchmarks.pairs import draw_pairs
+from cut3r.data.synthetic import walk_file
 from cut3r.data.walks import WalkConfig
 from cut3r.geometry.cameras import project
 from cut3r.geometry.poses import invert, transform
@@ -21,20 +21,7 @@ CONFIG = WalkConfig(size=(12, 16), frames=4)
 
 @pytest.fixture(scope="module")
 def walks(tmp_path_factory) -> np.ndarray:
-    return rendered_walks(tmp_path_factory.mktemp("walks"), 3, 2, CONFIG)
-
-
-def test_the_file_holds_the_walks_of_the_data_set(walks):
-    walk = synthetic_walk(3, 1, CONFIG)
-    np.testing.assert_array_equal(walks[1]["rgb"], walk.rgb.numpy())
-    np.testing.assert_array_equal(walks[1]["world_from_cam"], walk.world_from_cam.numpy())
-    np.testing.assert_allclose(walks[1]["depth"], walk.depth.numpy(), rtol=1e-3)
-
-
-def test_walks_are_rendered_once(tmp_path, monkeypatch):
-    first = rendered_walks(tmp_path, 3, 1, CONFIG)
-    monkeypatch.setattr("benchmarks.pairs.synthetic_walk", None)
-    np.testing.assert_array_equal(first, rendered_walks(tmp_path, 3, 1, CONFIG))
+    return walk_file(tmp_path_factory.mktemp("walks"), 3, CONFIG).first(2)
 
 
 def test_the_two_views_of_a_pair_belong_together(walks):

@@ -21,11 +21,11 @@ from cut3r.training.trainer import Trainer
 from tests.training.fake_feed import FakeFeed, random_views, small_network, some_samples, weights
 
 
-def make_trainer(folder, feed, *, optim=None, rollout=None, **run):
+def make_trainer(folder, feed, *, model=None, optim=None, rollout=None, guidance=None, lessons=None, **run):
     optim = {"lr": 1e-3, "epochs": 1, "warmup_epochs": 0.0, "eps": 1e-2, **(optim or {})}
     options = {"precision": Precision.fp32, "tensorboard": False, "print_every": 1, "validate_epochs": 99, **run}
     return Trainer(
-        small_network(),
+        model or small_network(),
         feed,
         ReconstructionLoss(LossConfig()),
         ValidationLoss(),
@@ -33,6 +33,8 @@ def make_trainer(folder, feed, *, optim=None, rollout=None, **run):
         rollout=rollout or RolloutConfig(),
         run=RunConfig(output_dir=folder, device="cpu", **options),
         accelerator=Accelerator(cpu=True),
+        guidance=guidance,
+        lessons=lessons,
     )
 
 

@@ -61,7 +61,7 @@ class MultiViewDataset(ABC):
     camera_only: ClassVar[bool] = False
     depth_only: ClassVar[bool] = False
     single_view: ClassVar[bool] = False  # views are unrelated pictures: the state is reset after each
-    policy: ClassVar[Policy] = SamplingPolicy()
+    policy: Policy = SamplingPolicy()
     parity_policy: ClassVar[Policy | None] = None  # where the original's differs
     masks: MaskProbabilities = MaskProbabilities()  # of the dataset, unless the constructor is told others
     needs_depth: ClassVar[bool] = False  # a frame whose crop shows no depth is replaced

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cut3r.data.looks import Look, brown, cloth, color, fitted, palette, random_look, uniform, wooden
+from cut3r.data.looks import Look, brown, cloth, color, fitted, palette, printed, random_look, uniform, wooden
 from cut3r.data.raycast import Kind
 
 Rng = np.random.Generator
@@ -176,24 +176,38 @@ def carpet(rng: Rng) -> Thing:
 
 
 def clutter(rng: Rng, w: float, d: float, z: float) -> list[Piece]:
-    """Up to three small things on a surface of half extents w and d."""
+    """Up to five small things on a surface of half extents w and d, and papers."""
     things = []
-    for slot in rng.permutation(3)[: rng.integers(0, 4)]:
-        x, y, r, h = (slot - 1) * w * 0.6, rng.uniform(-0.5, 0.5) * d, rng.uniform(0.04, 0.11), rng.uniform(0.05, 0.15)
-        kind, look = int(rng.integers(4)), random_look(rng)
+    for slot in rng.permutation(5)[: rng.integers(0, 6)]:
+        x, y, r, h = (slot - 2) * w * 0.4, rng.uniform(-0.5, 0.5) * d, rng.uniform(0.03, 0.1), rng.uniform(0.03, 0.15)
+        kind, look = int(rng.integers(5)), random_look(rng)
+        a4 = (0.105, 0.148) if rng.random() < 0.5 else (0.148, 0.105)
         shapes = (
             box((x, y, z + h), (1.5 * r, r, h), look),
             box((x, y, z + h), (1.5 * r, r, h), look, rng.uniform(0.1, 1.4)),
             cylinder((x, y, z + h), r, h, look),
             sphere((x, y, z + r), r, look),
+            box((x, y, z + 0.004), (*a4, 0.004), printed(rng, 2 * a4[0], 2 * a4[1]), rng.uniform(0.1, 1.4)),
         )
         things.append(shapes[kind])
     return things
 
 
+def counter(rng: Rng) -> Thing:
+    """A row of cupboards with a worktop, as in a kitchen."""
+    doors, half, d, h = int(rng.integers(2, 5)), rng.uniform(0.2, 0.32), rng.uniform(0.27, 0.32), rng.uniform(0.75, 0.9)
+    w, front = doors * half, uniform(color(rng, (0.0, 0.9), (0.3, 1.0)))
+    body = box((0, 0.02, h / 2), (w, d - 0.02, h / 2), front)
+    top = box((0, 0, h + 0.015), (w + 0.01, d + 0.01, 0.015), random_look(rng))
+    at = [(2 * i + 1 - doors) * half for i in range(doors)]
+    panels = [box((x, -d, h / 2), (half - 0.012, 0.01, 0.46 * h), front) for x in at]
+    handles = [box((x, -d - 0.02, 0.85 * h), (0.4 * half, 0.012, 0.01), uniform(np.full(3, 0.6))) for x in at]
+    return Thing([body, top, *panels, *handles, *clutter(rng, w, d, h + 0.03)], (w + 0.01, d + 0.04))
+
+
 FLOOR_THINGS: tuple[Callable[[Rng], Thing], ...] = (
     *(table, table, round_table, cabinet, cabinet, bookcase, bookcase, sofa, bed, chair, chair),
-    *(barrel, plant, floor_lamp, ball, crates),
+    *(barrel, plant, floor_lamp, ball, crates, counter, counter),
 )
 
 
@@ -204,6 +218,18 @@ def picture(rng: Rng) -> Thing:
     w, h, z = rng.uniform(0.3, 1.2), rng.uniform(0.3, 0.9), rng.uniform(1.4, 1.7)
     look = fitted("painting", w, h, palette(rng, colorful=0.95, contrast=0.9))
     return Thing([box((0, -0.02, z), (w / 2, 0.02, h / 2), look)], (w / 2, 0.02))
+
+
+def poster(rng: Rng) -> Thing:
+    w, h, z = rng.uniform(0.2, 0.7), rng.uniform(0.25, 0.9), rng.uniform(1.1, 1.8)
+    return Thing([box((0, -0.004, z), (w / 2, 0.004, h / 2), printed(rng, w, h))], (w / 2, 0.01))
+
+
+def cupboard(rng: Rng) -> Thing:
+    """Hangs on the wall, above a counter."""
+    w, d, h, look = rng.uniform(0.25, 0.8), 0.16, rng.uniform(0.25, 0.4), random_look(rng)
+    doors = [box((s * w / 2, -2 * d - 0.005, 1.7), (0.48 * w, 0.01, 0.96 * h), look) for s in (-1, 1)]
+    return Thing([box((0, -d, 1.7), (w, d, h), look), *doors], (w, 2 * d))
 
 
 def window(rng: Rng) -> Thing:
@@ -229,4 +255,6 @@ def shelf(rng: Rng) -> Thing:
     return Thing([board, *load], (w, 2 * d))
 
 
-WALL_THINGS: tuple[Callable[[Rng], Thing], ...] = (picture, picture, picture, picture, window, door, shelf, shelf)
+WALL_THINGS: tuple[Callable[[Rng], Thing], ...] = (
+    *(picture, picture, picture, picture, poster, poster, poster, window, door, shelf, shelf, cupboard),
+)

@@ -3,7 +3,7 @@
 Colours are linear RGB.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -41,13 +41,22 @@ def fitted(family: str, width: float, height: float, colors: Palette, *, glow: f
 def random_look(rng: Rng) -> Look:
     if rng.random() < 0.3:
         return wooden(rng)
-    family = rng.choice(["plain", "plaster", "clouds", "checks", "stripes", "fabric", "speckle", "dots", "bricks"])
+    family = rng.choice(
+        [*("plain", "plaster", "clouds", "checks", "stripes", "fabric", "speckle", "dots", "bricks"), *("leaves",) * 3]
+    )
     return scaled(rng, str(family), palette(rng, colorful=0.8), (0.7, 2.5))
 
 
 def cloth(rng: Rng) -> Look:
-    family = rng.choice(["fabric", "stripes", "checks", "plaster", "dots", "clouds"])
+    family = rng.choice(["fabric", "stripes", "checks", "plaster", "dots", "clouds", "leaves"])
     return scaled(rng, str(family), palette(rng, colorful=0.8), (0.8, 2.0))
+
+
+def printed(rng: Rng, width: float, height: float) -> Look:
+    """Paper of this size: most of it white, with dark print."""
+    paper = color(rng, (0.0, 0.1), (0.8, 1.0)) if rng.random() < 0.7 else color(rng, (0.2, 0.9), (0.3, 0.9))
+    ink = color(rng, (0.0, 0.5), (0.05, 0.4))
+    return fitted("page", width, height, np.stack((paper, ink, color(rng, (0.3, 0.95), (0.2, 0.9)))))
 
 
 def wooden(rng: Rng) -> Look:
@@ -56,14 +65,17 @@ def wooden(rng: Rng) -> Look:
 
 
 def wall(rng: Rng) -> Look:
-    family = rng.choice(["plaster", "plaster", "plain", "clouds", "stripes", "bricks", "tiles", "dots"])
-    base = color(rng, (0.0, 0.5), (0.5, 0.98))
+    family = rng.choice(
+        ["plaster", "plaster", "plain", "plain", "clouds", "stripes", "bricks", "tiles", "dots", "leaves"]
+    )
+    base = color(rng, (0.0, 0.12) if rng.random() < 0.5 else (0.0, 0.5), (0.5, 0.98))
     colors = np.stack((base, base * rng.uniform(0.55, 0.95), base * rng.uniform(0.4, 1.1)))
-    return scaled(rng, str(family), colors, (0.4, 1.0))
+    look = scaled(rng, str(family), colors, (0.4, 1.0))
+    return replace(look, detail=look.detail * rng.random())
 
 
 def floor(rng: Rng) -> Look:
-    family = str(rng.choice(["planks", "planks", "tiles", "checks", "wood", "fabric", "speckle"]))
+    family = str(rng.choice(["planks", "planks", "tiles", "checks", "wood", "fabric", "speckle", "stripes", "leaves"]))
     light = brown(rng)
     is_wood = family in ("planks", "wood")
     colors = np.stack((light, light * 0.6, light * 0.3)) if is_wood else palette(rng, colorful=0.4)

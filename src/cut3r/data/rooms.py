@@ -18,7 +18,8 @@ from cut3r.data.textures import patterns_of
 
 Rng = np.random.Generator
 Rectangle = tuple[float, float, float, float]  # x0, x1, y0, y1 on the floor, or along and up on a wall
-ENOUGH_PIECES = 22  # on the floor: rendering time grows with their number
+ENOUGH_PIECES = 40  # on the floor: rendering time grows with their number
+HALLS = 0.1  # share of rooms that are large
 SHELL_FACES = 6  # materials 0 ... 5 belong to the faces x=0, x=size, y=0, y=size, floor, ceiling; 6 + p to solid p
 
 
@@ -61,6 +62,8 @@ def make_room(rng: Rng, *, moving: int = 0) -> Room:
         moving: How many objects swing to and fro in it.
     """
     size = np.array([rng.uniform(2.5, 7.0), rng.uniform(2.5, 8.0), rng.uniform(2.2, 3.2)])
+    if rng.random() < HALLS:
+        size *= rng.uniform((1.2, 1.2, 1.0), (2.0, 2.0, 1.6))
     shell = shell_looks(rng)
     lights, pieces = make_lamps(rng, size)
     pieces += furnish(rng, size, shell[0])
@@ -133,7 +136,7 @@ def furnish(rng: Rng, size: np.ndarray, wall_look: Look) -> list[Piece]:
     if rng.random() < 0.3:
         corner, taken = built_in_corner(rng, size, wall_look)
         pieces.append(corner)
-    for _ in range(int(rng.integers(4, 10))):
+    for _ in range(int(rng.integers(4, 12))):
         if len(pieces) > ENOUGH_PIECES:
             break
         thing = FLOOR_THINGS[int(rng.integers(len(FLOOR_THINGS)))](rng)
@@ -184,7 +187,7 @@ def hang(rng: Rng, size: np.ndarray) -> list[Piece]:
     """Put pictures, windows, doors and shelves on the walls, side by side."""
     pieces: list[Piece] = []
     taken: list[list[Rectangle]] = [[], [], [], []]
-    for _ in range(int(rng.integers(4, 8))):
+    for _ in range(int(rng.integers(4, 13))):
         thing = WALL_THINGS[int(rng.integers(len(WALL_THINGS)))](rng)
         quarter = int(rng.integers(4))
         length = size[quarter % 2]

@@ -5,24 +5,28 @@ Everything is a function of (seed, index, frame) and of nothing else: no files, 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from cut3r.data.dataset import MultiViewDataset
-from cut3r.data.frame_cache import FrameCache
 from cut3r.data.rooms import Room, make_room
 from cut3r.data.sampling import SamplingPolicy, Scene
 from cut3r.data.shading import render
 from cut3r.data.textures import pyramids
 from cut3r.data.view import RawFrame
+from cut3r.data.walk_file import WalkFile
 from cut3r.data.walks import WalkConfig, make_walk
 
-RENDERER = "rooms 3"  # another number whenever the same seed gives other pictures: kept frames are then not used
+RENDERER = "rooms 4"  # another number whenever the same seed gives other pictures: kept frames are then not used
+
+SENSOR = 1 << 30  # in the seed of what a walk's camera is like; above all numbers of frames
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,29 @@ def synthetic_walk(seed: int, index: int, config: WalkConfig, device: torch.devi
     plan = plan_walk(seed, index, config)
     poses, intrinsics = plan.world_from_cam.to(device), plan.intrinsics.to(device)
     rgb, depth = render(plan.room.to(device), poses, intrinsics, config.size, plan.time_s.to(device))
-    noise = torch.stack([sensor_noise(seed, index, frame, config) for frame in range(config.frames)])
-    return Walk(quantize(rgb + noise.to(device)), depth, intrinsics, poses)
+    return Walk(photograph(rgb, range(config.frames), seed, index, config), depth, intrinsics, poses)
 
 
-def sensor_noise(seed: int, index: int, frame: int, config: WalkConfig) -> Float[Tensor, "h w 3"]:
-    rng = np.random.default_rng([seed, index, frame])
-    return torch.from_numpy(config.noise * rng.standard_normal((*config.size, 3), dtype=np.float32))
+def photograph(
+    rgb: Float[Tensor, "v h w 3"], frames: Sequence[int], seed: int, index: int, config: WalkConfig
+) -> UInt8[Tensor, "v h w 3"]:
+    """Give what a camera records of rendered frames: a little blurred and noisy, each walk in its way."""
+    rng = np.random.default_rng([seed, index, SENSOR])
+    blurred = blur(rgb, config.blur_px * rng.random())
+    deviation = 2 * config.noise * rng.random()
+    generators = (np.random.default_rng([seed, index, frame]) for frame in frames)
+    noise = np.stack([generator.standard_normal((*config.size, 3), dtype=np.float32) for generator in generators])
+    return quantize(blurred + deviation * torch.from_numpy(noise).to(rgb.device))
+
+
+def blur(rgb: Float[Tensor, "v h w 3"], deviation: float) -> Float[Tensor, "v h w 3"]:
+    """Convolve with a Gaussian whose standard deviation, at most a pixel or so, is given."""
+    weights = torch.exp(-0.5 * (torch.arange(-2.0, 3.0) / max(deviation, 0.1)) ** 2).to(rgb.device)
+    kernel = (weights / weights.sum()).view(1, 1, 1, 5)
+    images = rgb.permute(0, 3, 1, 2).flatten(0, 1).unsqueeze(1)  # [v * 3, 1, h, w]
+    across = F.conv2d(F.pad(images, (2, 2, 0, 0), mode="replicate"), kernel)
+    both = F.conv2d(F.pad(across, (0, 0, 2, 2), mode="replicate"), kernel.mT)
+    return both.view(len(rgb), 3, *rgb.shape[1:3]).permute(0, 2, 3, 1)
 
 
 def quantize(rgb: Float[Tensor, "*v h w 3"]) -> UInt8[Tensor, "*v h w 3"]:
@@ -88,19 +108,22 @@ class SyntheticRooms(MultiViewDataset):
         walk: WalkConfig,
         sizes: list[tuple[int, int]],
         cache: Path | None = None,
+        max_interval: int = 4,
         **options: Any,
     ) -> None:
         """List the walks.
 
         Args:
-            cache: A folder that keeps what has been rendered: about 7 bytes per pixel.
+            cache: A folder that keeps walks, each rendered as a whole when it is first asked for: 7 bytes per pixel.
+            max_interval: Between neighbours of a sample, in frames of the walk.
             sizes: As in the base class, which explains the options too.
         """
         self.walks = scenes
         self.walk = replace(walk, size=(max(h for h, _ in sizes), max(w for _, w in sizes)))
         pyramids(torch.device("cpu"))  # the patterns, drawn here once and not in every worker of every epoch
+        self.policy = replace(self.policy, max_interval=max_interval)
         super().__init__(None, sizes=sizes, **options)
-        self._cache = None if cache is None else FrameCache(cache, f"{RENDERER}: {self.seed} {self.walk}")
+        self._stored = None if cache is None else walk_file(cache, self.seed, self.walk)
 
     def index(self) -> Iterator[Scene]:
         frames = tuple(f"{frame:05d}" for frame in range(self.walk.frames))
@@ -111,29 +134,42 @@ class SyntheticRooms(MultiViewDataset):
 
     def read_many(self, scene: Scene, frames: Sequence[str]) -> Iterator[RawFrame]:
         """Render frames with one plan and one call of the renderer: the same pixels as one by one, in less time."""
-        known = {} if self._cache is None else self._kept(scene, frames)
-        if missing := [frame for frame in dict.fromkeys(frames) if frame not in known]:
-            known |= self._render(scene, missing)
-        return iter([known[frame] for frame in frames])
+        index, rows = int(scene.name), [int(frame) for frame in frames]
+        if self._stored is None:
+            return self._render(index, rows)
+        return map(stored_frame, (self._stored.frame(index, row) for row in rows))
 
-    def _kept(self, scene: Scene, frames: Sequence[str]) -> dict[str, RawFrame]:
-        assert self._cache is not None
-        found = {frame: self._cache.get(f"{scene.name}/{frame}") for frame in dict.fromkeys(frames)}
-        return {name: frame for name, frame in found.items() if frame is not None}
-
-    def _render(self, scene: Scene, frames: Sequence[str]) -> dict[str, RawFrame]:
-        index, rows = int(scene.name), torch.tensor([int(frame) for frame in frames])
-        plan = plan_walk(self.seed, index, self.walk)
+    def _render(self, index: int, frames: Sequence[int]) -> Iterator[RawFrame]:
+        different = list(dict.fromkeys(frames))
+        plan, rows = plan_walk(self.seed, index, self.walk), torch.tensor(different)
         intrinsics, world_from_cam = plan.intrinsics[rows], plan.world_from_cam[rows]
-        rgb, depth = render(plan.room, world_from_cam, intrinsics, self.walk.size, plan.time_s[rows])
-        rendered = {}
-        for i, name in enumerate(frames):
-            rendered[name] = RawFrame(
-                rgb=quantize(rgb[i] + sensor_noise(self.seed, index, int(name), self.walk)).numpy(),
+        radiance, depth = render(plan.room, world_from_cam, intrinsics, self.walk.size, plan.time_s[rows])
+        rgb = photograph(radiance, different, self.seed, index, self.walk)
+        for frame in frames:
+            i = different.index(frame)
+            yield RawFrame(
+                rgb=rgb[i].numpy(),
                 depth=depth[i].numpy(),
                 intrinsics=intrinsics[i].double().numpy(),
                 world_from_cam=world_from_cam[i].double().numpy(),
             )
-            if self._cache is not None:
-                self._cache.put(f"{scene.name}/{name}", rendered[name])
-        return rendered
+
+
+def walk_file(folder: Path, seed: int, config: WalkConfig) -> WalkFile:
+    """The walks of a seed, stored as they are asked for."""
+    return WalkFile(
+        folder,
+        f"{RENDERER}: {seed} {config}",
+        size=config.size,
+        frames=config.frames,
+        render=partial(synthetic_walk, seed, config=config),
+    )
+
+
+def stored_frame(record: np.void) -> RawFrame:
+    return RawFrame(
+        rgb=np.array(record["rgb"]),
+        depth=np.array(record["depth"]),
+        intrinsics=record["intrinsics"].astype(np.float64),
+        world_from_cam=record["world_from_cam"].astype(np.float64),
+    )

@@ -20,13 +20,14 @@ CANDIDATES = 32  # paths drawn at once; the first one with room around it is tak
 class WalkConfig:
     size: tuple[int, int] = (96, 128)  # (h, w) in pixels
     frames: int = 40
-    fov_deg: tuple[float, float] = (50.0, 80.0)  # horizontal, range; one value per walk
+    fov_deg: tuple[float, float] = (45.0, 85.0)  # horizontal, range; one value per walk
     speed_m: float = 0.06  # mean step between frames; walks vary by a factor of 0.5 to 1.5
     turn_deg: float = 4.0  # mean turn between frames; walks vary by a factor of 0.5 to 1.5
     shake: float = 1.0  # hand shake: 1 is about 3 mm and 0.3 degrees
     moving: int = 0  # at most so many moving objects
     rate_hz: float = 10.0  # frames per second, for the moving objects
-    noise: float = 0.01  # standard deviation of the sensor noise, pictures are in [0, 1]
+    noise: float = 0.01  # mean deviation of the sensor noise, pictures are in [0, 1]; walks vary by a factor of 0 to 2
+    blur_px: float = 0.7  # walks vary from 0 to so much
     clearance_m: float = 0.35  # between the camera and any surface, where the room allows
 
     def __post_init__(self) -> None:
@@ -47,7 +48,7 @@ def make_walk(rng: Rng, room: Room, config: WalkConfig) -> tuple[Float[Tensor, "
     positions = candidate_paths(rng, room, config)  # [k, v, 3]
     yaw = candidate_headings(rng, positions, room, config)  # [k, v]
     best = choose(room, positions, yaw, config)
-    pitch = math.radians(rng.normal(-8, 5)) + math.radians(4) * wave(rng, config.frames, 25.0)
+    pitch = math.radians(float(np.clip(rng.normal(-10, 9), -40, 15))) + math.radians(4) * wave(rng, config.frames, 25.0)
     roll = math.radians(2) * wave(rng, config.frames, 20.0)
     shake = config.shake * np.stack([wave(rng, config.frames, 5.0) for _ in range(6)], axis=-1)  # [v, 6]
     angles = np.stack((yaw[best], pitch, roll), axis=-1) + math.radians(0.3) * shake[:, :3]

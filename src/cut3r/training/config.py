@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, is_dataclass
 from difflib import get_close_matches
 from enum import Enum
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from cut3r.model.config import ModelConfig
@@ -111,6 +112,8 @@ def build(kind: Any, value: Any, path: str = "", *, whole: Any = None) -> Any:
         ValueError: An entry that the dataclass has no field for, or a value that it refuses.
     """
     whole = whole or kind
+    if value is not None and get_origin(kind) is UnionType:  # it or None
+        kind = next(one for one in get_args(kind) if one is not NoneType)
     if isinstance(kind, type) and is_dataclass(kind):
         make, hints = cast(Any, kind), get_type_hints(kind)
         for name in value:

@@ -26,10 +26,12 @@ class PathsConfig:
 class SyntheticConfig:
     """Walks through procedural rooms; `scenes` different ones, rendered when they are asked for.
 
-    `cache` is a folder that keeps rendered frames, for machines that render more slowly than they learn.
+    `cache` is a folder that keeps rendered walks, for machines that render more slowly than they learn. Neighbours of a
+    sample are up to `max_interval` frames of a walk apart.
     """
 
     scenes: int = 1000
+    max_interval: int = 4
     cache: Path | None = None
     walk: WalkConfig = field(default_factory=WalkConfig)
 
@@ -54,18 +56,20 @@ class CurriculumStage:
     """A part of a training: the epochs below number `until` that no stage before has taken. What it does not name is as
     the recipe says.
 
-    `size` is the (h, w) of all its batches. `motion` multiplies speed and turning of the walks through synthetic rooms.
+    `size` is the (h, w) of all its batches. `motion` multiplies speed and turning of the walks through synthetic rooms,
+    and `max_interval` is theirs.
     """
 
     until: int
     num_views: int | None = None
     batch_size: int | None = None
     motion: float | None = None
+    max_interval: int | None = None
     size: list[int] | None = None
     masks: list[float] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("until", "num_views", "batch_size"):
+        for name in ("until", "num_views", "batch_size", "max_interval"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name} {value} of a stage of data.curriculum must be at least 1")
         if self.motion is not None and not self.motion > 0:
@@ -85,7 +89,9 @@ class CurriculumStage:
             sizes=[self.size] if self.size else recipe.sizes,
             masks=self.masks or recipe.masks,
             loader=replace(recipe.loader, batch_size=self.batch_size or recipe.loader.batch_size),
-            synthetic=replace(recipe.synthetic, walk=walk),
+            synthetic=replace(
+                recipe.synthetic, walk=walk, max_interval=self.max_interval or recipe.synthetic.max_interval
+            ),
         )
 
 
@@ -134,10 +140,10 @@ class DataConfig:
                 f"num_views {stage.num_views} of a stage of data.curriculum is above data.num_views {self.num_views}; "
                 "raise data.num_views to the largest number of views"
             )
-        if stage.motion is not None and not self.samples.get(SYNTHETIC):
+        if (stage.motion or stage.max_interval) and not self.samples.get(SYNTHETIC):
             raise ValueError(
-                "motion in data.curriculum changes walks through synthetic rooms only, and there are none: leave it "
-                f"out, or set data.samples.{SYNTHETIC}"
+                "motion and max_interval in data.curriculum change walks through synthetic rooms only, and there are "
+                f"none: leave them out, or set data.samples.{SYNTHETIC}"
             )
 
     def stages(self) -> list["DataConfig"]:

@@ -13,9 +13,8 @@ from cut3r.data.sampling import MaskProbabilities
 from cut3r.data.synthetic import SyntheticRooms
 from cut3r.data.transforms import ColorJitter
 from cut3r.data.view import CompactView
-from cut3r.data.walks import WalkConfig
 from cut3r.model.config import ModelConfig, RayDirection
-from cut3r.training.data_config import SYNTHETIC, DataConfig, PathsConfig, mask_probabilities
+from cut3r.training.data_config import SYNTHETIC, DataConfig, PathsConfig, SyntheticConfig, mask_probabilities
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +73,7 @@ class DataFeed:
         return self._dataset(
             name,
             split=stage.splits.get(name),
-            walk=stage.synthetic.walk,
+            rooms=stage.synthetic,
             num_views=stage.num_views,
             sizes=stage.sizes,
             seed=stage.loader.seed,
@@ -89,7 +88,7 @@ class DataFeed:
         dataset = self._dataset(
             name,
             split=held_out.splits.get(name),
-            walk=self.config.synthetic.walk,
+            rooms=self.config.synthetic,
             num_views=held_out.num_views,
             sizes=[held_out.size],
             seed=held_out.seed,
@@ -97,12 +96,11 @@ class DataFeed:
         )
         return Mixture([Part(dataset, self.validation_samples[name])], seed=held_out.seed)
 
-    def _dataset(self, name: str, *, walk: WalkConfig, sizes: Any, **options: Any) -> MultiViewDataset:
+    def _dataset(self, name: str, *, rooms: SyntheticConfig, sizes: Any, **options: Any) -> MultiViewDataset:
         make: Any
         if name == SYNTHETIC:
-            rooms = self.config.synthetic
             options.pop("split")
-            make = partial(SyntheticRooms, scenes=rooms.scenes, walk=walk, cache=rooms.cache)
+            make = partial(SyntheticRooms, **vars(rooms))
         else:
             make = partial(DATASETS[name], self.paths.folder(name))
         return make(sizes=[(h, w) for h, w in sizes], include_translation=self.with_translation, **options)

@@ -1,6 +1,6 @@
 """What the losses can be told."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from cut3r.model.prediction import Outputs
@@ -42,6 +42,29 @@ class GuidanceConfig:
 
 
 @dataclass
+class LossStage:
+    """A part of a training: the epochs below number `until` that no stage before has taken. What it does not name is as
+    the recipe says."""
+
+    until: int
+    cam_weight: float | None = None
+    world_weight: float | None = None
+    pose_weight: float | None = None
+    rgb_weight: float | None = None
+    relative: bool | None = None
+    guidance: GuidanceConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.until < 1:
+            raise ValueError(f"until {self.until} of a stage of loss.curriculum must be at least 1")
+
+    def settings(self, recipe: "LossConfig") -> "LossConfig":
+        """Give the settings of this stage alone."""
+        named = {name: value for name, value in vars(self).items() if name != "until" and value is not None}
+        return replace(recipe, curriculum=[], **named)
+
+
+@dataclass
 class LossConfig:
     """Defaults are the published recipes, less the original's mistakes, which only `parity` brings back.
 
@@ -69,6 +92,8 @@ class LossConfig:
 
     guidance: GuidanceConfig = field(default_factory=GuidanceConfig)  # for training from nothing
 
+    curriculum: list[LossStage] = field(default_factory=list)  # stages, one after the other; then what stands above
+
     parity: bool = False  # the original's numbers, with its quirks (L1, L7, L13, L14)
 
     def __post_init__(self) -> None:
@@ -86,6 +111,24 @@ class LossConfig:
                 "set inner to plain and cam_weight above 0, or relative to false"
             )
         self._require_points_for_scale()
+        ends = [stage.until for stage in self.curriculum]
+        if ends != sorted(set(ends)):
+            raise ValueError(f"until {ends} must rise from stage to stage of loss.curriculum; put them in order")
+        if self.curriculum:
+            self.stages()  # what is wrong with one of them shows at once
+
+    def stages(self) -> list["LossConfig"]:
+        """Give the settings of each stage of the curriculum, and of what comes after it."""
+        return [*(stage.settings(self) for stage in self.curriculum), replace(self, curriculum=[])]
+
+    def stage_number(self, epoch: int) -> int:
+        """Tell which of the `stages` an epoch belongs to."""
+        return sum(stage.until <= epoch for stage in self.curriculum)
+
+    def widest_guidance(self) -> GuidanceConfig:
+        """Weights above 0 for whatever some stage guides."""
+        stages = [vars(stage.guidance) for stage in self.stages()]
+        return GuidanceConfig(**{name: max(stage[name] for stage in stages) for name in stages[0]})
 
     def outputs(self) -> Outputs:
         """The heads that have weight."""

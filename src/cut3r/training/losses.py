@@ -152,7 +152,11 @@ class ValidationLoss:
     @classmethod
     def like(cls, training: LossConfig) -> "ValidationLoss":
         """Judge the terms that a training loss trains, in the dataset's unit."""
-        return cls(replace(training, inner=PointLoss.plain, ground_truth_scale=True, sky_value=0.0, relative=False))
+        return cls(
+            replace(
+                training, curriculum=[], inner=PointLoss.plain, ground_truth_scale=True, sky_value=0.0, relative=False
+            )
+        )
 
     def __call__(
         self,

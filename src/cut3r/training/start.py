@@ -3,6 +3,7 @@
 import logging
 import random
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,11 @@ from cut3r.training.checkpoint import latest_state
 from cut3r.training.config import Start, TrainConfig
 from cut3r.training.feed import DataFeed
 from cut3r.training.guidance import Guidance, require_state_grid
+from cut3r.training.loss_config import LossConfig
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
 from cut3r.training.parallel import Sharding
 from cut3r.training.reporters import require_wandb
-from cut3r.training.trainer import Trainer
+from cut3r.training.trainer import Lesson, Trainer
 from cut3r.weights.constructor import constructor_from_config
 from cut3r.weights.warm_start import warm_start
 
@@ -55,7 +57,8 @@ def prepare(config: TrainConfig) -> Trainer:
         start_at_own_place(model)
     if run.pretrained is not None and run.resume is None and latest_state(run.output_dir / "checkpoints") is None:
         load_pretrained(model, run.pretrained, encoder_only=run.encoder_only)
-    guidance = Guidance(model, config.loss.guidance) if config.loss.guidance.is_on else None
+    guides = config.loss.widest_guidance()
+    guidance = Guidance(model, guides) if guides.is_on else None
     seed_everything(run.seed + accelerator.process_index)
     return Trainer(
         model,
@@ -67,8 +70,14 @@ def prepare(config: TrainConfig) -> Trainer:
         run=run,
         accelerator=accelerator,
         guidance=guidance,
-        outputs=config.loss.outputs(),
+        lessons=partial(lesson, config.loss),
     )
+
+
+def lesson(loss: LossConfig, epoch: int) -> Lesson:
+    """What an epoch is to teach."""
+    stage = loss.stages()[loss.stage_number(epoch)]
+    return Lesson(ReconstructionLoss(stage), stage.outputs(), stage.guidance)
 
 
 def start_processes(device: str) -> Accelerator:
@@ -113,7 +122,7 @@ def _check_parallel(config: TrainConfig, accelerator: Accelerator) -> None:
 
 
 def _check_guidance(config: TrainConfig) -> None:
-    if config.loss.guidance.attention:
+    if config.loss.widest_guidance().attention:
         require_state_grid(config.model, [*config.data.sizes, config.data.validation.size])
         if config.run.compile:
             raise ValueError(

@@ -3,7 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -19,6 +20,7 @@ from cut3r.training.config import RunConfig
 from cut3r.training.freeze import freeze
 from cut3r.training.guidance import Guidance
 from cut3r.training.learner import Learner
+from cut3r.training.loss_config import GuidanceConfig
 from cut3r.training.optim import OptimConfig, Unit, WeightAverage, learning_rate, make_optimizer, set_learning_rate
 from cut3r.training.parallel import Sharding, distribute, largest
 from cut3r.training.precision import Precision, count_parameters, keep_outputs_float32, recompute_blocks
@@ -46,6 +48,15 @@ class Feed(Protocol):
         """Give this process's share of each held-out set."""
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What is learned in an epoch."""
+
+    loss: Loss
+    outputs: Outputs
+    guidance: GuidanceConfig
+
+
 class Trainer:
     """Trains a network in place. The last state in the run's folder is continued from, if there is one.
 
@@ -54,6 +65,8 @@ class Trainer:
         accelerator: Of the processes that take part.
         guidance: Losses beside `loss`; their weights are trained with the network.
         outputs: Heads that the loss needs; all by default.
+        lessons: What is learned in an epoch, by its number, where that differs from `loss`, `outputs` and the weights
+            of `guidance`.
     """
 
     def __init__(
@@ -69,7 +82,9 @@ class Trainer:
         accelerator: Accelerator,
         guidance: Guidance | None = None,
         outputs: Outputs | None = None,
+        lessons: Callable[[int], "Lesson"] | None = None,
     ) -> None:
+        self.lessons = lessons
         self.feed, self.validation_loss = feed, validation_loss
         self.optim, self.run, self.accelerator = optim, run, accelerator
         self.stop_requested = False  # set by a signal handler: end after this step, with a state
@@ -82,6 +97,7 @@ class Trainer:
             self.state.average = WeightAverage(self.state.parameters(), optim.ema_decay)
         self.learner = Learner(self.step, self.state, loss, accelerator, optim=optim, rollout=rollout, seed=run.seed)
         self._resume()
+        self._begin_lesson()
         total, learning = count_parameters(model)
         logger.info("%.1f M parameters, %.1f M of them learn", total / 1e6, learning / 1e6)
 
@@ -136,6 +152,7 @@ class Trainer:
         length = self.feed.length(progress.epoch)
         progress.batch_size = self.feed.batch_size(progress.epoch)
         save_every = max(1, round(self.run.save_epochs * length))
+        self._begin_lesson()
         report.lap(None)
         for views in self.feed.batches(progress.epoch, progress.iteration):
             report.lap("waiting")
@@ -154,6 +171,14 @@ class Trainer:
                 self._save()
             report.lap("saving")
         return True
+
+    def _begin_lesson(self) -> None:
+        if self.lessons is None:
+            return
+        lesson = self.lessons(self.progress.epoch)
+        self.learner.loss, self.step.outputs = lesson.loss, lesson.outputs
+        if self.state.guidance is not None:
+            self.state.guidance.config = lesson.guidance
 
     def _learn(self, batch: Batch, *, updates: bool) -> None:
         pieces = self.learner.learn(batch, updates=updates, keep_predictions=self.report.picture_due())
