@@ -13,8 +13,8 @@ from benchmarks.calibration import kept_parts, rank_correlation
 from benchmarks.walk_pairs import control_parts, network_parts, path_parts, starts
 from cut3r.geometry.poses import pose_from_encoding
 from cut3r.metrics.pooling import pooled
-from cut3r.weights.checkpoint import save
 from cut3r.model.network import Cut3r
+from cut3r.weights.checkpoint import save
 
 ROOT = Path(__file__).parents[2]
 

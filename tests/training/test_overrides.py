@@ -93,3 +93,14 @@ def test_a_sweep_over_text_is_left_alone():
 def test_an_empty_folder_is_refused(value):
     with pytest.raises(ValueError, match=r"run\.output_dir is empty"):
         quote_text_settings([f"run.output_dir={value}"], TrainConfig)
+
+
+@pytest.mark.parametrize("value", [value for value in AWKWARD if not value.startswith("[")])
+def test_a_single_text_becomes_the_list_that_belongs_there(value):
+    (argument,) = quote_text_settings([f"data.footage={value}"], TrainConfig)
+    assert read(argument).value() == [value]
+
+
+def test_lists_of_texts_stay_as_they_are():
+    arguments = ["data.footage=[kitchen.mp4,photos/]", "run.train_only=['heads.*']", "data.sizes=[[96,128]]"]
+    assert quote_text_settings(arguments, TrainConfig) == arguments

@@ -34,6 +34,7 @@ class RunConfig:
     A run that finds training states in `output_dir` continues from the newest; `resume` names another one.
     `gradient_checkpointing` forgets activations and computes them again; with `keep_products` only those that are cheap
     to compute. `compile` compiles the network's blocks, which takes a minute at the first batch of each shape.
+    `teacher` is a network (a file or a name of the zoo) whose predictions for `data.footage` are the truth.
     `pretrained` gives a new run its first weights (`encoder_only`: the encoders alone, with their norms). Intervals
     named `..._epochs` may be fractions: 0.1 saves ten times per epoch. `max_minutes` counts this start of the run
     only: it ends with a training state, and the same command goes on from there.
@@ -52,6 +53,7 @@ class RunConfig:
     freeze: Freeze = Freeze.none
     train_only: list[str] = field(default_factory=list)
     start: Start = Start.published
+    teacher: Path | None = None
     pretrained: Path | None = None
     encoder_only: bool = False
     resume: Path | None = None

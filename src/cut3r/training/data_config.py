@@ -9,6 +9,7 @@ from cut3r.data.sampling import MaskProbabilities
 from cut3r.data.walks import WalkConfig
 
 SYNTHETIC = "synthetic"  # the dataset that needs no files
+FOOTAGE = "footage"  # the dataset whose truth is a teacher's: `data.footage` as `run.teacher` sees it
 
 
 @dataclass
@@ -34,6 +35,34 @@ class SyntheticConfig:
     max_interval: int = 4
     cache: Path | None = None
     walk: WalkConfig = field(default_factory=WalkConfig)
+
+
+@dataclass
+class TeachingConfig:
+    """How a teacher (`run.teacher`) goes through `data.footage`, before the training begins.
+
+    It sees `segment` consecutive frames as one stream, of videos `fps` per second (null: all), and forgets them before
+    the next. All together it sees at most about `max_frames`; of longer footage, segments that are spread evenly. What
+    it says is kept in `folder`, 7 bytes per pixel of the student's size (86 kB per frame at 96 x 128). A pixel whose
+    confidence is below `confidence` is no truth; null takes what its file says, or 1.5.
+    """
+
+    folder: Path = Path("data/taught")
+    fps: float | None = 6.0
+    segment: int = 32
+    max_frames: int = 20_000
+    confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.segment < 2 or self.max_frames < self.segment:
+            raise ValueError(
+                f"data.teaching: segment {self.segment} must be at least 2 frames, and max_frames {self.max_frames} at "
+                "least one segment"
+            )
+        if self.fps is not None and not self.fps > 0:
+            raise ValueError(f"data.teaching.fps is {self.fps} and must be above 0; null takes every frame")
+        if self.confidence is not None and not self.confidence >= 0:
+            raise ValueError(f"data.teaching.confidence is {self.confidence}; give a number from 0, such as 1.5")
 
 
 @dataclass
@@ -108,6 +137,9 @@ class DataConfig:
     read its camera there instead of from images; so begin with [1, 0, 0].
 
     The stages of the `curriculum` come one after the other, then what stands here.
+
+    `footage` are videos, folders of photos or of videos, and patterns of them: what `run.teacher` makes the dataset
+    "footage" of.
     """
 
     samples: dict[str, int] = field(default_factory=dict)
@@ -122,12 +154,19 @@ class DataConfig:
     skip_missing: bool = False
     loader: LoaderConfig = field(default_factory=LoaderConfig)
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    footage: list[str] = field(default_factory=list)
+    teaching: TeachingConfig = field(default_factory=TeachingConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:
         if not self.sizes or any(len(size) != 2 for size in self.sizes):
             raise ValueError(f"data.sizes is {self.sizes}; give a list of at least one [h, w]")
         mask_probabilities(self.masks)
+        if self.samples.get(FOOTAGE) and self.teaching.segment < self.num_views:
+            raise ValueError(
+                f"data.teaching.segment is {self.teaching.segment} frames, and a sample needs data.num_views "
+                f"{self.num_views} of them; raise the one or lower the other"
+            )
         for stage in self.curriculum:
             self._check(stage)
         ends = [stage.until for stage in self.curriculum]

@@ -11,10 +11,18 @@ from cut3r.data.loader import Loader, load, plan_in_order
 from cut3r.data.mixture import Mixture, Part, SampleSource
 from cut3r.data.sampling import MaskProbabilities
 from cut3r.data.synthetic import SyntheticRooms
+from cut3r.data.taught import Taught, TaughtFootage
 from cut3r.data.transforms import ColorJitter
 from cut3r.data.view import CompactView
 from cut3r.model.config import ModelConfig, RayDirection
-from cut3r.training.data_config import SYNTHETIC, DataConfig, PathsConfig, SyntheticConfig, mask_probabilities
+from cut3r.training.data_config import (
+    FOOTAGE,
+    SYNTHETIC,
+    DataConfig,
+    PathsConfig,
+    SyntheticConfig,
+    mask_probabilities,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -28,18 +36,28 @@ class MissingDatasetsError(FileNotFoundError):
 class DataFeed:
     """Batches of the configured mixture for process `rank` of `world`.
 
+    Args:
+        taught: What a teacher has made of `data.footage`, if that takes part.
+
     Raises:
         MissingDatasetsError: A dataset has no reader or no folder, and they are not to be left out.
         ValueError: Nothing is left, or an epoch is smaller than one batch on each process.
     """
 
     def __init__(
-        self, config: DataConfig, paths: PathsConfig, model: ModelConfig, *, rank: int = 0, world: int = 1
+        self,
+        config: DataConfig,
+        paths: PathsConfig,
+        model: ModelConfig,
+        *,
+        taught: Taught | None = None,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
-        self.config, self.paths, self.rank, self.world = config, paths, rank, world
+        self.config, self.paths, self.taught, self.rank, self.world = config, paths, taught, rank, world
         self.with_translation = model.ray_direction is RayDirection.point_at_unit_depth
-        self.samples = available(config.samples, config, paths)
-        self.validation_samples = available(config.validation.samples, config, paths)
+        self.samples = available(config.samples, config, paths, taught)
+        self.validation_samples = available(config.validation.samples, config, paths, taught)
         # of all stages, so that whatever is wrong with the data shows at once
         self._loaders = [self._make_loader(stage) for stage in config.stages()]
         self._held_out = {name: self._validation_part(name) for name in self.validation_samples}
@@ -101,6 +119,9 @@ class DataFeed:
         if name == SYNTHETIC:
             options.pop("split")
             make = partial(SyntheticRooms, **vars(rooms))
+        elif name == FOOTAGE:
+            assert self.taught is not None, "available() has seen it"
+            make = partial(TaughtFootage, self.taught)
         else:
             make = partial(DATASETS[name], self.paths.folder(name))
         return make(sizes=[(h, w) for h, w in sizes], include_translation=self.with_translation, **options)
@@ -124,7 +145,9 @@ def telling_what_is_broken(
             )
 
 
-def available(samples: dict[str, int], config: DataConfig, paths: PathsConfig) -> dict[str, int]:
+def available(
+    samples: dict[str, int], config: DataConfig, paths: PathsConfig, taught: Taught | None = None
+) -> dict[str, int]:
     """Return the datasets that take part.
 
     Raises:
@@ -132,7 +155,7 @@ def available(samples: dict[str, int], config: DataConfig, paths: PathsConfig) -
         ValueError: None is left.
     """
     wanted = {name: count for name, count in samples.items() if count > 0}
-    missing = {name: reason for name in wanted if (reason := _why_missing(name, paths)) is not None}
+    missing = {name: reason for name in wanted if (reason := _why_missing(name, paths, taught)) is not None}
     if missing and not config.skip_missing:
         raise MissingDatasetsError(
             f"{len(missing)} of {len(wanted)} datasets cannot be read: "
@@ -145,9 +168,11 @@ def available(samples: dict[str, int], config: DataConfig, paths: PathsConfig) -
     return {name: count for name, count in wanted.items() if name not in missing}
 
 
-def _why_missing(name: str, paths: PathsConfig) -> str | None:
-    if name == SYNTHETIC:
+def _why_missing(name: str, paths: PathsConfig, taught: Taught | None) -> str | None:
+    if name == SYNTHETIC or (name == FOOTAGE and taught is not None):
         return None
+    if name == FOOTAGE:
+        return "no teacher has seen it (run.teacher and data.footage say which, and train.py lets it)"
     if name not in DATASETS:
         return f"there is no reader of that name (there are {', '.join(DATASETS)})"
     folder = paths.folder(name)

@@ -18,6 +18,7 @@ MULTIRUN = ("-m", "--multirun")
 def quote_text_settings(arguments: Iterable[str], kind: Any) -> list[str]:
     """Quote the values of settings that are paths or text; leave everything else as it is.
 
+    Where a list of texts belongs, a single one becomes a list. A list in brackets is left as it is.
     Left as they are too: null, what is in quotes already, interpolations (${...}) and, with --multirun, lists of values
     and sweeps such as range(1,3).
 
@@ -49,7 +50,9 @@ def unreadable_setting(override: str) -> str:
 
 def _quote_setting(argument: str, kind: Any, *, sweeps: bool) -> str:
     setting = SETTING.fullmatch(argument)
-    if setting is None or not _is_text(kind, setting["name"].split(".")):
+    hint = None if setting is None else _hint(kind, setting["name"].split("."))
+    is_list = hint == list[str]
+    if setting is None or not (is_list or _is_text(hint)):
         return argument
     value = setting["value"].strip()
     if value in ("", "''", '""'):
@@ -62,14 +65,21 @@ def _quote_setting(argument: str, kind: Any, *, sweeps: bool) -> str:
     means_something = value == "null" or "${" in value or QUOTED.fullmatch(value)
     if means_something or (sweeps and ("," in value or re.fullmatch(r"\w+\(.*\)", value))):
         return argument
-    return f"{setting['plus']}{setting['name']}={quoted(setting['value'])}"
+    if is_list and value.startswith("["):
+        return argument
+    text = f"[{quoted(value)}]" if is_list else quoted(setting["value"])
+    return f"{setting['plus']}{setting['name']}={text}"
 
 
-def _is_text(kind: Any, names: list[str]) -> bool:
-    """Whether the setting that a chain of names leads to is a path or text, perhaps optional."""
+def _is_text(hint: Any) -> bool:
+    """Whether a setting is a path or text, perhaps optional."""
+    return bool({str, Path} & {hint, *get_args(hint)}) and get_origin(hint) not in (list, dict, tuple)
+
+
+def _hint(kind: Any, names: list[str]) -> Any:
+    """The type of the setting that a chain of names leads to; None if there is none."""
     if not names:
-        return bool({str, Path} & {kind, *get_args(kind)}) and get_origin(kind) not in (list, dict, tuple)
+        return kind
     if is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return names[0] in hints and _is_text(hints[names[0]], names[1:])
-    return get_origin(kind) is dict and _is_text(get_args(kind)[1], names[1:])
+        return _hint(get_type_hints(kind).get(names[0]), names[1:])
+    return _hint(get_args(kind)[1], names[1:]) if get_origin(kind) is dict else None

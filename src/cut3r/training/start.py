@@ -11,10 +11,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 
+from cut3r.data.taught import Taught
 from cut3r.model.initialize import start_at_own_place
 from cut3r.model.network import Cut3r
 from cut3r.training.checkpoint import latest_state
 from cut3r.training.config import Start, TrainConfig
+from cut3r.training.data_config import FOOTAGE
 from cut3r.training.feed import DataFeed
 from cut3r.training.guidance import Guidance, require_state_grid
 from cut3r.training.loss_config import LossConfig
@@ -45,11 +47,16 @@ def prepare(config: TrainConfig) -> Trainer:
     _check_guidance(config)
     if run.wandb is not None:
         require_wandb()
-    feed = DataFeed(
-        config.data, config.paths, config.model, rank=accelerator.process_index, world=accelerator.num_processes
-    )
     if run.export_official:
         constructor_from_config(config.model)  # refuses now what it would refuse at the end
+    feed = DataFeed(
+        config.data,
+        config.paths,
+        config.model,
+        taught=let_teach(config, accelerator),
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+    )
     _set_switches(config, accelerator)
     seed_everything(run.seed)  # the first weights are the same on all processes
     model = Cut3r(config.model)
@@ -88,6 +95,35 @@ def start_processes(device: str) -> Accelerator:
     return Accelerator(
         cpu=on_cpu, mixed_precision="no", kwargs_handlers=[InitProcessGroupKwargs(timeout=COLLECTIVE_TIMEOUT)]
     )
+
+
+def let_teach(config: TrainConfig, accelerator: Accelerator) -> Taught | None:
+    """Let the teacher, if there is one, look at all footage that it has not seen; the processes share the work.
+
+    Raises:
+        FileNotFoundError: The teacher or the footage is not there.
+        ValueError: One of the two is not given, or cannot be used.
+    """
+    teacher, footage, data = config.run.teacher, config.data.footage, config.data
+    wanted = data.samples.get(FOOTAGE, 0) > 0 or data.validation.samples.get(FOOTAGE, 0) > 0
+    if not wanted:
+        if teacher is not None or footage:
+            raise ValueError(
+                "run.teacher and data.footage are for samples of footage, and there are none; set "
+                f"data.samples.{FOOTAGE}"
+            )
+        return None
+    if teacher is None:
+        raise ValueError(
+            "footage has no depth and no poses without a teacher: set run.teacher=FILE, a network such as "
+            "cut3r_512_dpt_4_64.pth, or 512-dpt, which is downloaded once"
+        )
+    from cut3r.training.teaching import Teaching  # here, because a training without footage needs no PyAV
+
+    teaching = Teaching(data, teacher)
+    teaching.run(accelerator.device, rank=accelerator.process_index, world=accelerator.num_processes)
+    accelerator.wait_for_everyone()
+    return teaching.taught()
 
 
 def load_pretrained(model: Cut3r, path: Path, *, encoder_only: bool) -> None:
