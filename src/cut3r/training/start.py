@@ -2,13 +2,11 @@
 
 import logging
 import random
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
 
 from cut3r.model.constructor import constructor_from_config
 from cut3r.model.initialize import start_at_own_place
@@ -19,12 +17,10 @@ from cut3r.training.config import Start, TrainConfig
 from cut3r.training.feed import DataFeed
 from cut3r.training.guidance import Guidance, require_state_grid
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
-from cut3r.training.parallel import Sharding
+from cut3r.training.parallel import Sharding, start_processes
 from cut3r.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
-
-COLLECTIVE_TIMEOUT = timedelta(seconds=6000)  # the first process may write a large file while the others wait
 
 
 def prepare(config: TrainConfig) -> Trainer:
@@ -65,16 +61,6 @@ def prepare(config: TrainConfig) -> Trainer:
         accelerator=accelerator,
         guidance=guidance,
         outputs=config.loss.outputs(),
-    )
-
-
-def start_processes(device: str) -> Accelerator:
-    """Join the other processes, if torchrun or accelerate have started any. Precision and wrapping are our own."""
-    on_cpu = device == "cpu" or not torch.cuda.is_available()
-    if device == "cuda" and on_cpu:
-        raise ValueError("run.device is cuda, but PyTorch finds no CUDA device; set run.device=auto or cpu")
-    return Accelerator(
-        cpu=on_cpu, mixed_precision="no", kwargs_handlers=[InitProcessGroupKwargs(timeout=COLLECTIVE_TIMEOUT)]
     )
 
 
