@@ -54,11 +54,11 @@ TELL_S, KEEP_S = 10.0, 60.0
 PICTURED = 6  # held-out pairs
 TOLD = ("loss", "pose", "matching", "attention", "flow")
 PANELS = {
-    "loss against minutes": ("loss",),
-    "attention, nats": ("attention", "position_alone"),
-    "R2, held-out pairs": ("yaw", "tx", "tz"),
-    "R2, another first view": ("other_yaw", "other_tx", "other_tz"),
-    "AbsRel": ("abs_rel",),
+    "loss against minutes": ("train", ["loss"]),
+    "attention, nats": ("gate", ["attention", "position_alone"]),
+    "R2, held-out pairs": ("gate", ["yaw", "tx", "tz"]),
+    "R2, another first view": ("gate", ["other_yaw", "other_tx", "other_tz"]),
+    "AbsRel": ("gate", ["abs_rel"]),
 }
 
 POSE = LossConfig(pose_weight=5.0, cam_weight=0.0, world_weight=0.0, rgb_weight=0.0, ground_truth_scale=True)
@@ -298,7 +298,9 @@ class Judge:
         return torch.cat([picture(views, said, sample) for sample in range(PICTURED)], dim=1)
 
     def draw_curves(self) -> str:
-        curves = {title: {name: self.files.curve(name) for name in names} for title, names in PANELS.items()}
+        curves = {
+            title: {name: self.files.curve(kind, name) for name in names} for title, (kind, names) in PANELS.items()
+        }
         return curves_svg(curves, low={"R2, held-out pairs": -0.5, "R2, another first view": -2.0})
 
 

@@ -55,7 +55,7 @@ def test_a_log_is_begun_or_continued(tmp_path):
     files.log("train", {"seconds": 60.0, "loss": 2.0})
     SmallFiles(tmp_path / "out", anew=False).log("gate", {"seconds": 120.0, "yaw": 0.1})
     assert (tmp_path / "out/log.jsonl").read_text().count("\n") == 2
-    assert files.curve("loss") == [(1.0, 2.0)] and files.curve("yaw") == []
+    assert files.curve("train", "loss") == [(1.0, 2.0)] and files.curve("gate", "loss") == []
     SmallFiles(tmp_path / "out", anew=True).log("train", {"seconds": 0.0})
     assert (tmp_path / "out/log.jsonl").read_text().count("\n") == 1
 

@@ -83,11 +83,12 @@ def naming_the_file(path: Path) -> Iterator[None]:
         FileNotFoundError: No such file.
         ValueError: Any other of `read_errors`, or a header that claims more than there is memory.
     """
+    damage: tuple[type[Exception], ...] = (*read_errors(), MemoryError)
     try:
         yield
     except FileNotFoundError:
         raise
-    except (*read_errors(), MemoryError) as error:
+    except damage as error:
         raise ValueError(f"{path} cannot be read ({error or type(error).__name__}); copy or make it again") from error
 
 

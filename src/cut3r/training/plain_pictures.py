@@ -45,28 +45,34 @@ def curves_svg(panels: Mapping[str, Mapping[str, Curve]], low: Mapping[str, floa
 
 
 def _panel(number: int, title: str, curves: Mapping[str, Curve], low: float | None) -> str:
-    points = np.array([point for curve in curves.values() for point in curve if np.isfinite(point).all()])
-    points = points.reshape(-1, 2) if points.size else np.array([[0.0, 0.0], [1.0, 1.0]])
+    shown = {name: [point for point in curve if np.isfinite(point).all()] for name, curve in curves.items()}
+    points = np.array([point for curve in shown.values() for point in curve] or [(0.0, 0.0), (1.0, 1.0)])
     (left, bottom), (right, top) = points.min(axis=0), points.max(axis=0)
     bottom = bottom if low is None else max(low, bottom)
     scale = (WIDTH / max(right - left, 1e-9), HEIGHT / max(top - bottom, 1e-9))
-    lines = [
-        f'<text x="0" y="{-8}">{title}</text>',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="#999"/>',
-    ]
-    lines += [f'<text x="-4" y="{y}" text-anchor="end">{value:.3g}</text>' for y, value in ((8, top), (HEIGHT, bottom))]
-    lines += [
-        f'<text x="{x}" y="{HEIGHT + 14}" text-anchor="{at}">{value:.3g}</text>'
-        for x, value, at in ((0, left, "start"), (WIDTH, right, "end"))
-    ]
-    for row, (name, curve) in enumerate(curves.items()):
-        color = COLORS[row % len(COLORS)]
-        places = [
-            f"{(x - left) * scale[0]:.1f},{HEIGHT - (max(y, bottom) - bottom) * scale[1]:.1f}"
-            for x, y in curve
-            if np.isfinite((x, y)).all()
-        ]
-        lines.append(f'<polyline points="{" ".join(places)}" fill="none" stroke="{color}"/>')
-        lines.append(f'<text x="{WIDTH - 4}" y="{14 + 13 * row}" text-anchor="end" fill="{color}">{name}</text>')
+    lines = _frame(title, ((left, right), (bottom, top)))
+    for row, (name, curve) in enumerate(shown.items()):
+        places = [((x - left) * scale[0], HEIGHT - (max(y, bottom) - bottom) * scale[1]) for x, y in curve]
+        lines += _curve(row, name, [(round(x, 1), round(y, 1)) for x, y in places])
     offset = f"translate({MARGIN + number * (WIDTH + 2 * MARGIN)},{MARGIN})"
     return f'<g transform="{offset}">{"".join(lines)}</g>'
+
+
+def _frame(title: str, ranges: tuple[tuple[float, float], tuple[float, float]]) -> list[str]:
+    (left, right), (bottom, top) = ranges
+    numbers = [(-4, 8, top, "end"), (-4, HEIGHT, bottom, "end")]
+    numbers += [(0, HEIGHT + 14, left, "start"), (WIDTH, HEIGHT + 14, right, "end")]
+    return [
+        f'<text x="0" y="-8">{title}</text>',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="#999"/>',
+        *(f'<text x="{x}" y="{y}" text-anchor="{at}">{value:.3g}</text>' for x, y, value, at in numbers),
+    ]
+
+
+def _curve(row: int, name: str, places: Curve) -> list[str]:
+    color, line = COLORS[row % len(COLORS)], " ".join(f"{x},{y}" for x, y in places)
+    return [
+        f'<polyline points="{line}" fill="none" stroke="{color}"/>',
+        *(f'<circle cx="{x}" cy="{y}" r="2" fill="{color}"/>' for x, y in places),
+        f'<text x="{WIDTH - 4}" y="{14 + 13 * row}" text-anchor="end" fill="{color}">{name}</text>',
+    ]

@@ -65,7 +65,8 @@ class SmallFiles:
     def __init__(self, folder: Path, *, anew: bool) -> None:
         self.folder, self.rows = folder, list[dict[str, Any]]()
         self.scratch = folder.absolute().parent / f".{folder.absolute().name}.unfinished"
-        folder.mkdir(parents=True, exist_ok=True)
+        for needed in (folder, self.scratch):  # at once: what cannot be written should fail before the training
+            needed.mkdir(parents=True, exist_ok=True)
         if anew:
             (folder / "log.jsonl").unlink(missing_ok=True)
 
@@ -79,10 +80,10 @@ class SmallFiles:
         with renamed_into(self.folder / name, self.scratch) as temporary:
             temporary.write_bytes(content)
 
-    def curve(self, name: str) -> list[tuple[float, float]]:
+    def curve(self, kind: str, name: str) -> list[tuple[float, float]]:
         """Give a logged number against minutes."""
-        return [(row["seconds"] / 60, row[name]) for row in self.rows if name in row]
+        return [(row["seconds"] / 60, row[name]) for row in self.rows if row["kind"] == kind and name in row]
 
     def close(self) -> None:
-        with suppress(OSError):  # something else is in it, or it was never made
+        with suppress(OSError):  # something else is in it
             self.scratch.rmdir()
