@@ -14,7 +14,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,12 @@ from cut3r.data.synthetic import walk_file
 from cut3r.data.view import View
 from cut3r.data.walks import WalkConfig
 from cut3r.files.atomic import atomic_path
-from cut3r.geometry.poses import encoding_from_pose, invert
 from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig
 from cut3r.model.initialize import start_at_own_place
 from cut3r.model.network import Cut3r
-from cut3r.model.prediction import Outputs
 from cut3r.training.config import Start
-from cut3r.training.correspondence import correspond, soft_labels
-from cut3r.training.guidance import Guidance, position_alone
+from cut3r.training.gate import attention_by_position, gate_scores
+from cut3r.training.guidance import Guidance
 from cut3r.training.loss_config import GuidanceConfig, LossConfig
 from cut3r.training.losses import ReconstructionLoss
 from cut3r.training.optim import OptimConfig, OptimKind, make_optimizer, set_learning_rate
@@ -53,7 +51,6 @@ WARM_UP, FALLS_FROM, END = 50, 0.75, 0.05  # steps; share of the time; share of 
 RATES = {OptimKind.adamw: 1e-3, OptimKind.muon: 1.5e-3}
 WEIGHTS = GuidanceConfig(matching=1.0, attention=0.6, flow=2.0)
 LOSS = LossConfig(pose_weight=5.0, cam_weight=0.0, world_weight=0.0, rgb_weight=0.0, ground_truth_scale=True)
-YAW, SIDEWAYS, FORWARD = 5, 0, 2  # in a pose encoding
 CPU = torch.device("cpu")
 
 
@@ -98,7 +95,7 @@ def main() -> None:
             name: list(progress(name, train(SETTINGS[name], walks, held_out, args.minutes, args.reports)))
             for name in args.setting or SETTINGS
         }
-    alone = attention_by_position(held_out)
+    alone = attention_by_position(held_out, network().config)
     rows = [{"setting": name} | rows[-1] for name, rows in curves.items()]
     print(
         f"\nattention by position alone: {alone:.3f}; after {args.minutes:g} processor minutes each:\n\n{table(rows)}"
@@ -133,7 +130,7 @@ def train(
         spent = time.process_time() - began
         if spent >= 60 * minutes * (reported + 1) / reports:
             reported += 1
-            yield {"minutes": spent / 60, "pairs": steps * BATCH} | scores(model, judge, held_out)
+            yield {"minutes": spent / 60, "pairs": steps * BATCH} | gate_scores(model, judge, held_out)
             began = time.process_time() - spent  # judging is no training
 
 
@@ -155,34 +152,6 @@ def share_of_rate(step: int, passed: float) -> float:
     """A short rise, then constant, then a straight fall."""
     falling = (1 - passed) / (1 - FALLS_FROM)
     return min(1.0, (step + 1) / WARM_UP, max(END, falling))
-
-
-@torch.no_grad()
-def scores(model: Cut3r, judge: Guidance, views: list[View]) -> dict[str, float]:
-    """The gate's quantities; "other" are those with the first view of another sample."""
-    swapped = replace(views[0], image=views[0].image.roll(1, dims=0))
-    result = {}
-    for kind, first in (("", views[0]), ("other_", swapped)):
-        shown = Batch.make([first, views[1]], CPU)
-        with judge.recording():
-            said = model.rollout(shown.inputs, outputs=Outputs(points_cam=False)).predictions[1].pose_encoding
-        assert said is not None
-        if not kind:
-            result["attention"] = float(judge(views, views[0], begins=True)[1]["attention"])
-        true = encoding_from_pose(invert(views[0].world_from_cam) @ views[1].world_from_cam)
-        for name, axis in (("yaw", YAW), ("tx", SIDEWAYS), ("tz", FORWARD)):
-            error = (said[:, axis] - true[:, axis]).square().sum()
-            result[kind + name] = float(1 - error / true[:, axis].square().sum())
-    return result
-
-
-def attention_by_position(views: list[View]) -> float:
-    """The gate's threshold on these pairs."""
-    patch, (h, w) = PATCH, SIZE
-    grid = (h // patch, w // patch)
-    found = correspond(views[1], views[0], patch)
-    labels = soft_labels(found.place, grid, columns=grid[1], tokens=grid[0] * grid[1])
-    return float(position_alone(labels, found.visible))
 
 
 def progress(name: str, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:

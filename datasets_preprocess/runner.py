@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cut3r.data.layout import LAYOUTS, READ_ERRORS, Layout, write_json, write_npz, write_png16
+from cut3r.data.layout import LAYOUTS, Layout, read_errors, write_json, write_npz, write_png16
 from cut3r.files.atomic import atomic_path
 from cut3r.files.listing import visible
 from cut3r.geometry.poses import is_rigid
@@ -261,7 +261,7 @@ def _convert_one(converter: Converter, raw: Path, scene: RawScene, writer: Write
         frames = tuple(converter.convert(raw, scene, writer))
     except Exception as error:  # whatever it is, it must not stop the other thousand scenes; the record keeps it
         reason = "".join(traceback.format_exception_only(error)).strip()
-        known = isinstance(error, READ_ERRORS)  # the sentence says it all; anything else may be a fault of ours
+        known = isinstance(error, read_errors())  # the sentence says it all; anything else may be a fault of ours
         logger.warning("%s failed: %s", scene.name, reason, exc_info=None if known else error)
     seconds = round(time.monotonic() - start, 3)
     record = Record(scene.name, not reason, frames, reason, seconds, converter.version, writer.parity, made_from)

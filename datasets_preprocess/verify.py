@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cut3r.data.dataset import MultiViewDataset, NoScenesError
 from cut3r.data.datasets import DATASETS
-from cut3r.data.layout import READ_ERRORS
+from cut3r.data.layout import read_errors
 from cut3r.data.sampling import Scene
 from cut3r.data.transforms import principal_window
 from datasets_preprocess.runner import read_records, require_rigid
@@ -72,7 +72,7 @@ def _scenes_of(name: str, out: Path, split: str | None) -> tuple[list[Opened], l
         dataset = DATASETS[name](out, split=split, num_views=1, sizes=[(1, 1)])
     except NoScenesError:
         return [], []
-    except READ_ERRORS as error:
+    except read_errors() as error:
         return [], [f"split {split}: {error!r}"]
     return [(dataset, scene) for scene in dataset.scenes], []
 
@@ -93,6 +93,6 @@ def _examine_frame(dataset: MultiViewDataset, scene: Scene, frame: str) -> tuple
         raw = dataset.read(scene, frame)
         require_rigid(raw.world_from_cam, frame)
         principal_window(raw.size, raw.intrinsics)
-    except READ_ERRORS as error:
+    except read_errors() as error:
         return f"{scene.name}/{frame}: {error!r}", True
     return "", bool((raw.depth != 0).any())

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-from cut3r.data.layout import READ_ERRORS
+from cut3r.data.layout import read_errors
 from cut3r.data.sampling import Choice, MaskProbabilities, Policy, SamplingPolicy, Scene, cut_off
 from cut3r.data.transforms import ColorJitter, Size, fit
 from cut3r.data.view import CompactView, Facts, RawFrame, View, assemble
@@ -244,7 +244,7 @@ class MultiViewDataset(ABC):
         for chosen in choice.positions:
             position, read = chosen, partial(next, frames)
             if chosen in reasons:
-                with suppress(*READ_ERRORS):
+                with suppress(*read_errors()):
                     read()
             while (frame := self._prepare(scene, position, read, crop, reasons, rng)) is None:
                 position = self._neighbour(scene, chosen, reasons, used, rng)
@@ -283,7 +283,7 @@ class MultiViewDataset(ABC):
             if crop.object_only and frame.foreground is not None:
                 frame = replace(frame, depth=np.where(frame.foreground, frame.depth, np.float32(0)))
             fitted = fit(frame, crop.size, margin=self._draw_margin(rng) if crop.margin is None else crop.margin)
-        except READ_ERRORS as error:
+        except read_errors() as error:
             reasons[position] = f"{self._label(scene, position)} is broken: {error!r}"
             self._count_broken()
             logger.warning("%s; a neighbour takes its place", reasons[position])

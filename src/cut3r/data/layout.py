@@ -16,15 +16,16 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt16
-from PIL import Image
 
 from cut3r.files.atomic import atomic_path
 
-# What damaged files raise: Pillow, NumPy and zip archives have no common base class.
-READ_ERRORS = (
-    *(OSError, ValueError, KeyError, EOFError, SyntaxError),
-    *(zipfile.BadZipFile, zlib.error, Image.DecompressionBombError),
-)
+
+def read_errors() -> tuple[type[Exception], ...]:
+    """List what damaged files raise: Pillow, NumPy and zip archives have no common base class."""
+    from PIL import Image  # here, because rendered rooms do without pictures from files, and so without Pillow
+
+    known = (OSError, ValueError, KeyError, EOFError, SyntaxError)
+    return (*known, zipfile.BadZipFile, zlib.error, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,14 @@ def naming_the_file(path: Path) -> Iterator[None]:
 
     Raises:
         FileNotFoundError: No such file.
-        ValueError: Any other of `READ_ERRORS`, or a header that claims more than there is memory.
+        ValueError: Any other of `read_errors`, or a header that claims more than there is memory.
     """
+    damage: tuple[type[Exception], ...] = (*read_errors(), MemoryError)
     try:
         yield
     except FileNotFoundError:
         raise
-    except (*READ_ERRORS, MemoryError) as error:
+    except damage as error:
         raise ValueError(f"{path} cannot be read ({error or type(error).__name__}); copy or make it again") from error
 
 
@@ -97,6 +99,8 @@ def read_png16(path: Path) -> UInt16[np.ndarray, "h w"]:
         FileNotFoundError: No such file.
         ValueError: Another kind of picture, or a damaged one.
     """
+    from PIL import Image
+
     with naming_the_file(path), Image.open(path) as image:
         values = np.asarray(image)
     if values.dtype != np.uint16 or values.ndim != 2:
@@ -105,6 +109,8 @@ def read_png16(path: Path) -> UInt16[np.ndarray, "h w"]:
 
 
 def write_png16(path: Path, values: UInt16[np.ndarray, "h w"]) -> None:
+    from PIL import Image
+
     with atomic_path(path) as temporary:
         Image.fromarray(values).save(temporary)
 

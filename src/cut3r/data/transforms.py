@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Shaped, UInt8
-from PIL import Image
 
 from cut3r.data.view import RawFrame
 from cut3r.geometry.cameras import crop_intrinsics, resize_intrinsics
-from cut3r.io.images import Resampling, resize
 
 Size = tuple[int, int]
 Intrinsics = Float64[np.ndarray, "3 3"]
@@ -98,6 +96,8 @@ class Rescale:
         return cls(old, (math.floor(old[0] * factor), math.floor(old[1] * factor)), factor)
 
     def image(self, rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h1 w1 3"]:
+        from cut3r.io.images import Resampling, resize  # here, because rooms are rendered without Pillow
+
         return resize(rgb, self.new, Resampling.lanczos if self.factor < 1 else Resampling.bicubic)
 
     def nearest(self, pixels: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, "h1 w1"]:
@@ -179,6 +179,8 @@ class ColorChange:
     factors: tuple[float, float, float, float]
 
     def apply(self, rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+        from PIL import Image
+
         functional = _torchvision()
         adjust = (
             functional.adjust_brightness,

@@ -13,12 +13,14 @@ all need the same number of chunks.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from enum import Enum
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -26,12 +28,23 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 T = TypeVar("T")
 
+COLLECTIVE_TIMEOUT = timedelta(seconds=6000)  # the first process may write a large file while the others wait
 BUCKET = 25_000_000  # numbers that are averaged in one message
 
 
 class Sharding(Enum):
     ddp = "ddp"
     fsdp = "fsdp"
+
+
+def start_processes(device: str) -> Accelerator:
+    """Join the other processes, if torchrun or accelerate have started any. Precision and wrapping are our own."""
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    if device == "cuda" and on_cpu:
+        raise ValueError("run.device is cuda, but PyTorch finds no CUDA device; set run.device=auto or cpu")
+    return Accelerator(
+        cpu=on_cpu, mixed_precision="no", kwargs_handlers=[InitProcessGroupKwargs(timeout=COLLECTIVE_TIMEOUT)]
+    )
 
 
 def distribute(

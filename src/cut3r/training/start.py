@@ -2,14 +2,12 @@
 
 import logging
 import random
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
 
 from cut3r.data.taught import Taught
 from cut3r.model.initialize import start_at_own_place
@@ -21,15 +19,13 @@ from cut3r.training.feed import DataFeed
 from cut3r.training.guidance import Guidance, require_state_grid
 from cut3r.training.loss_config import LossConfig
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
-from cut3r.training.parallel import Sharding
+from cut3r.training.parallel import Sharding, start_processes
 from cut3r.training.reporters import require_wandb
 from cut3r.training.trainer import Lesson, Trainer
 from cut3r.weights.constructor import constructor_from_config
 from cut3r.weights.warm_start import warm_start
 
 logger = logging.getLogger(__name__)
-
-COLLECTIVE_TIMEOUT = timedelta(seconds=6000)  # the first process may write a large file while the others wait
 
 
 def prepare(config: TrainConfig) -> Trainer:
@@ -85,16 +81,6 @@ def lesson(loss: LossConfig, epoch: int) -> Lesson:
     """What an epoch is to teach."""
     stage = loss.stages()[loss.stage_number(epoch)]
     return Lesson(ReconstructionLoss(stage), stage.outputs(), stage.guidance)
-
-
-def start_processes(device: str) -> Accelerator:
-    """Join the other processes, if torchrun or accelerate have started any. Precision and wrapping are our own."""
-    on_cpu = device == "cpu" or not torch.cuda.is_available()
-    if device == "cuda" and on_cpu:
-        raise ValueError("run.device is cuda, but PyTorch finds no CUDA device; set run.device=auto or cpu")
-    return Accelerator(
-        cpu=on_cpu, mixed_precision="no", kwargs_handlers=[InitProcessGroupKwargs(timeout=COLLECTIVE_TIMEOUT)]
-    )
 
 
 def let_teach(config: TrainConfig, accelerator: Accelerator) -> Taught | None:
