@@ -7,7 +7,7 @@ ends by itself in time; `--from` goes on from what an earlier run has written.
 
     python -m benchmarks.tiny_gpu --minutes 8 --out runs/tiny_gpu
     python -m benchmarks.tiny_gpu --minutes 8 --out runs/more --from runs/tiny_gpu --begin 0.56 --seed 1
-    python -m cut3r.model.parts runs/more/ema tiny.safetensors            the parts become one file
+    python -m cut3r.weights.parts runs/more/ema tiny.safetensors            the parts become one file
     python -m benchmarks.tiny_gpu --minutes 2 --out runs/toy --device cpu --toy          a rehearsal
 
 It needs PyTorch, NumPy, einops, jaxtyping, safetensors and accelerate, nothing else.
@@ -35,7 +35,6 @@ from cut3r.data.walks import WalkConfig
 from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig
 from cut3r.model.initialize import start_at_own_place
 from cut3r.model.network import Cut3r
-from cut3r.model.parts import join, write_parts
 from cut3r.model.prediction import Outputs
 from cut3r.training.gate import attention_by_position, gate_scores
 from cut3r.training.loss_config import GuidanceConfig, LossConfig
@@ -47,6 +46,7 @@ from cut3r.training.rollout import Batch
 from cut3r.training.staged import Stage, StagedTraining
 from cut3r.training.time_box import SmallFiles, TimeBox
 from cut3r.weights.checkpoint import load
+from cut3r.weights.parts import join, write_parts
 
 HELD_OUT_SEED, MOST_SEEDS = 20_000, 100  # as in clips.py: trainings use seeds below 100
 RENDERED_HERE = 10_000_000  # number of the first walk that the device makes itself

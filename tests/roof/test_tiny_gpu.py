@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 import cut3r
-from cut3r.model.parts import join
+from cut3r.weights.parts import join
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = ("torch", "numpy", "safetensors", "PyYAML", "einops", "accelerate", "jaxtyping")
@@ -116,7 +116,7 @@ def test_a_toy_ends_when_told_to_with_complete_files_and_goes_on(bare, tmp_path)
     assert row["stage"] == 4 and "abs_rel" in row
     assert join(more / "ema").config == weights.config
     subprocess.run(
-        [sys.executable, "-m", "cut3r.model.parts", str(more / "ema"), str(tmp_path / "toy.safetensors")], check=True
+        [sys.executable, "-m", "cut3r.weights.parts", str(more / "ema"), str(tmp_path / "toy.safetensors")], check=True
     )
     assert cut3r.load(tmp_path / "toy.safetensors").config == weights.config
 

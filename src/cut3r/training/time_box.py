@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from cut3r.model.parts import renamed_into
+from cut3r.weights.parts import renamed_into
 
 END_S = 20.0  # for the last judgement and the last files
 

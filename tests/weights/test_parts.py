@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 import cut3r
 from cut3r.model import parts
 from cut3r.model.network import Cut3r
-from cut3r.model.parts import divide, join, renamed_into, write_parts
+from cut3r.weights.parts import divide, join, renamed_into, write_parts
 
 
 def write(model: Cut3r, folder: Path, moment: int = 7, name: str = "ema") -> list[Path]:

@@ -3,7 +3,7 @@
 For machines that bring back only small files. A file is first written in a folder beside the one that is brought back,
 and renamed into it.
 
-    python -m cut3r.model.parts runs/gpu/ema tiny.safetensors       joins ema-0.safetensors, ema-1.safetensors, ...
+    python -m cut3r.weights.parts runs/gpu/ema tiny.safetensors       joins ema-0.safetensors, ema-1.safetensors, ...
 """
 
 import argparse
