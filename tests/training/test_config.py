@@ -226,15 +226,9 @@ def test_the_small_recipes_need_no_files(load_recipe, name):
     assert config.run.pretrained is None
 
 
-@pytest.mark.parametrize("name", ["smoke", "overfit", "tiny", "tiny_longer"])
+@pytest.mark.parametrize("name", ["smoke", "overfit", "tiny"])
 def test_recipes_of_rooms_never_show_the_camera(load_recipe, name):
     assert load_recipe(name).data.masks == [1, 0, 0], "or the pose is learned from ray maps and not from images"
-
-
-def test_the_second_part_of_tiny_goes_on_from_the_first(load_recipe):
-    first, second = load_recipe("tiny"), load_recipe("tiny_longer")
-    assert second.run.pretrained == first.run.output_dir / "checkpoints" / "final.safetensors"
-    assert second.model == first.model and second.run.output_dir != first.run.output_dir
 
 
 def test_the_tiny_network_is_small_enough_to_ship(load_recipe):

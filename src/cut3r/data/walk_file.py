@@ -22,10 +22,14 @@ STORED = ("rgb", "depth", "intrinsics", "world_from_cam")
 class RenderedWalk(Protocol):
     """What a walk must have to be stored: a `cut3r.data.synthetic.Walk`."""
 
-    rgb: Tensor
-    depth: Tensor
-    intrinsics: Tensor
-    world_from_cam: Tensor
+    @property
+    def rgb(self) -> Tensor: ...
+    @property
+    def depth(self) -> Tensor: ...
+    @property
+    def intrinsics(self) -> Tensor: ...
+    @property
+    def world_from_cam(self) -> Tensor: ...
 
 
 def frame_type(size: tuple[int, int]) -> np.dtype:

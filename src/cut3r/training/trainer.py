@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from accelerate import Accelerator
@@ -176,7 +176,7 @@ class Trainer:
         if self.lessons is None:
             return
         lesson = self.lessons(self.progress.epoch)
-        self.learner.loss, self.step.outputs = lesson.loss, lesson.outputs
+        self.learner.loss, cast(TrainingStep, self.step).outputs = lesson.loss, lesson.outputs
         if self.state.guidance is not None:
             self.state.guidance.config = lesson.guidance
 
