@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: setup demo test lint format clean
+.PHONY: setup demo test lint format clean gpu-check
 
 setup: $(STAMP)
 
@@ -25,6 +25,14 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# On a machine with a GPU: verifies and measures everything in 8 minutes. It takes the Python at hand if that has CUDA.
+gpu-check:
+	if $(PYTHON) -c "import torch, sys; sys.exit(not torch.cuda.is_available())" 2>/dev/null; then \
+	    $(PYTHON) benchmarks/gpu_check.py $(ARGS); \
+	else \
+	    $(MAKE) setup && $(BIN)/python benchmarks/gpu_check.py $(ARGS); \
+	fi
 
 format: setup
 	$(BIN)/ruff format .

@@ -34,6 +34,7 @@ from cut3r.io.frames import Frame
 CHECKPOINTS = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 WINDOW = 100  # frames that are compared, and as many before them for warming up
 MAX_POINTS = 20_000  # reached within a few dozen frames
+CPU = torch.device("cpu")
 FRAME_SIZE = (96, 128)  # (h, w)
 FLAT_MEMORY_MB = 4.0  # between the windows: what an allocator may hold back without anything growing
 FLAT_TIME = 1.25  # last over first: a machine that does nothing else stays well below
@@ -41,7 +42,8 @@ FLAT_TIME = 1.25  # last over first: a machine that does nothing else stays well
 
 @dataclass(frozen=True)
 class Usage:
-    """Of each frame: milliseconds on the clock and of the processor, and the memory of the whole process after it."""
+    """Of each frame: milliseconds on the clock and of the processor, and the memory of the whole process after it, with
+    what it holds on a GPU."""
 
     ms: list[float]
     cpu_ms: list[float]
@@ -53,6 +55,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=2000, help="at least 6 (default: %(default)s)")
     parser.add_argument("--no-files", action="store_true", help="do not write the files of each frame")
     parser.add_argument("--threads", type=int, default=1, help="tiny networks gain nothing from more")
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="(default: %(default)s)")
     add_out_flag(parser)
     args = parser.parse_args(arguments)
     if args.frames < 6:
@@ -64,8 +67,8 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(args.threads)
     logging.basicConfig(level=logging.ERROR)  # random weights make no pinhole cameras, and the session warns of that
-    machine = environment(torch.device("cpu"))
-    usage = stream(args.frames, write_files=not args.no_files)
+    machine = environment(args.device)
+    usage = stream(args.frames, write_files=not args.no_files, device=args.device)
     rows = at_checkpoints(usage)
     verdict = compare(usage)
     print(table(rows) + "\n")
@@ -88,10 +91,10 @@ def moving_pattern(frames: int) -> Iterator[Frame]:
         yield Frame(rgb, index, index / 30, f"waves#{index:06d}")
 
 
-def stream(frames: int, *, write_files: bool) -> Usage:
+def stream(frames: int, *, write_files: bool, device: torch.device = CPU) -> Usage:
     """Reconstruct a stream of so many frames, and measure each."""
     process = psutil.Process()
-    session = Session(random_network(tiny(), torch.device("cpu")))
+    session = Session(random_network(tiny(), device))
     scene = Reconstruction(max_points=MAX_POINTS, confidence=1.0)
     usage = Usage([], [], [])
     with tempfile.TemporaryDirectory() as folder:
@@ -104,8 +107,12 @@ def stream(frames: int, *, write_files: bool) -> Usage:
                 sink.add(result)
             usage.ms.append(1e3 * (time.perf_counter() - start))
             usage.cpu_ms.append(1e3 * (time.process_time() - cpu_start))
-            usage.memory_mb.append(process.memory_info().rss / 1e6)
+            usage.memory_mb.append(process.memory_info().rss / 1e6 + on_device_mb(device))
     return usage
+
+
+def on_device_mb(device: torch.device) -> float:
+    return torch.cuda.memory_allocated(device) / 1e6 if device.type == "cuda" else 0.0
 
 
 def at_checkpoints(usage: Usage) -> list[dict[str, Any]]:

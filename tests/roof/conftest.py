@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cut3r.model import checkpoint
 from cut3r.model.network import Cut3r
+from cut3r.weights import checkpoint
 from cut3r.weights.checkpoint import save
 
 

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 import cut3r
-from cut3r.model import parts
 from cut3r.model.network import Cut3r
+from cut3r.weights import parts
 from cut3r.weights.parts import divide, join, renamed_into, write_parts
 
 
