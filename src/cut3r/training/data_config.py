@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cut3r.data.datasets.rgbd_folder import RgbdConfig
 from cut3r.data.loader import LoaderConfig
 from cut3r.data.sampling import MaskProbabilities
 from cut3r.data.walks import WalkConfig
 
 SYNTHETIC = "synthetic"  # the dataset that needs no files
+RGBD = "rgbd_folder"  # the dataset of one's own recordings
 
 
 @dataclass
@@ -116,6 +118,7 @@ class DataConfig:
     skip_missing: bool = False
     loader: LoaderConfig = field(default_factory=LoaderConfig)
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    rgbd: RgbdConfig = field(default_factory=RgbdConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from cut3r.data.transforms import ColorJitter
 from cut3r.data.view import CompactView
 from cut3r.data.walks import WalkConfig
 from cut3r.model.config import ModelConfig, RayDirection
-from cut3r.training.data_config import SYNTHETIC, DataConfig, PathsConfig, mask_probabilities
+from cut3r.training.data_config import RGBD, SYNTHETIC, DataConfig, PathsConfig, mask_probabilities
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +103,8 @@ class DataFeed:
             rooms = self.config.synthetic
             options.pop("split")
             make = partial(SyntheticRooms, scenes=rooms.scenes, walk=walk, cache=rooms.cache)
+        elif name == RGBD:
+            make = partial(DATASETS[name], self.paths.folder(name), config=self.config.rgbd)
         else:
             make = partial(DATASETS[name], self.paths.folder(name))
         return make(sizes=[(h, w) for h, w in sizes], include_translation=self.with_translation, **options)
