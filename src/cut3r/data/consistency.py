@@ -1,4 +1,4 @@
-"""Do the cameras and depth maps of a dataset fit together? Wrong axes, inverted poses and depth along the ray do not."""
+"""Do cameras and depth maps of a dataset fit together? Wrong axes, inverted poses and depth along the ray do not."""
 
 from cut3r.data.view import View
 from cut3r.geometry.cameras import project
