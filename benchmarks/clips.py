@@ -12,18 +12,17 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from cut3r.data.recording import open_recording, read_metres
 from cut3r.data.shading import render
 from cut3r.data.synthetic import plan_walk, synthetic_walk
 from cut3r.data.walks import WalkConfig
 from cut3r.geometry.cameras import pixel_grid
 from cut3r.inference.preprocess import PixelMap
-from cut3r.io.depth import read_depth
 from cut3r.io.frames import Frame, open_frames
 
 TRAINING_SEED = 0  # of the rooms that the bundled network was trained on; trainings use 0 ... 99
 HELD_OUT_SEED = 20_000  # of rooms that no training sees
 MEAN_WALKS, MEAN_STRIDE = 100, 10  # of the training data, for its mean depth map: so many walks, every so many frames
-SATURATED_M = 65.535  # 65535 mm: the sensor's word for "too far"
 
 
 @dataclass(frozen=True)
@@ -59,25 +58,17 @@ def some_depth(task: tuple[int, int, WalkConfig]) -> Float32[np.ndarray, "v h w"
 
 
 def room_clip(folder: Path) -> Clip:
-    """Read a room in the format of 7-Scenes: frame-000000.color.jpg, .depth.png (16 bit, millimetres), .pose.txt.
-
-    Depth and colour are taken as registered to each other pixel by pixel, which the format leaves open.
+    """Read a recording with depth and cameras, in one of the layouts of `cut3r.data.recording`.
 
     Raises:
-        FileNotFoundError: A depth map or pose is missing.
         ValueError: A file that cannot be read, or fewer than three frames.
     """
-    pictures = sorted(folder.glob("*.color.*"))
-    if len(pictures) < 3:
-        raise ValueError(
-            f"{folder} has {len(pictures)} frames *.color.*, and a path needs at least 3; check the folder"
-        )
-    frames = list(open_frames(pictures))
-    stems = [folder / frame.name.split(".")[0] for frame in frames]
-    depth = [read_depth(stem.with_suffix(".depth.png")) for stem in stems]
-    poses = [np.loadtxt(stem.with_suffix(".pose.txt")) for stem in stems]
-    known = [np.where(metres < SATURATED_M, metres, np.float32(0)) for metres in depth]
-    return Clip(folder.name, frames, known, np.stack(poses))
+    shots = list(open_recording(folder).shots.values())
+    if len(shots) < 3:
+        raise ValueError(f"{folder} has {len(shots)} frames, and a path needs at least 3; check the folder")
+    frames = list(open_frames([shot.picture for shot in shots]))
+    depth = [read_metres(shot.depth) for shot in shots]
+    return Clip(folder.name, frames, depth, np.stack([shot.world_from_cam() for shot in shots]))
 
 
 def seen_depth(depth: Float32[np.ndarray, "h0 w0"], pixel_map: PixelMap) -> Float[Tensor, "h w"]:

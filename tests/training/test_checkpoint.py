@@ -372,3 +372,11 @@ def test_all_random_generators_are_remembered():
     assert draw() != first
     set_random_state(before)
     assert draw() == first
+
+
+def test_the_average_of_parts_that_learn_from_now_on_begins_with_their_weights(tmp_path):
+    first = make_trainer(tmp_path, freeze=Freeze.encoder, train_only=["heads.*"], max_steps=3)
+    first.state.model.decoder.pose_token.data.fill_(0.5)  # not what a new network begins with
+    first.fit()
+    second = make_trainer(tmp_path, freeze=Freeze.encoder)
+    assert bool((second.state.average.weights["decoder.pose_token"] == 0.5).all())

@@ -13,14 +13,16 @@ from hydra.core.global_hydra import GlobalHydra
 from cut3r.data.datasets import DATASETS
 from cut3r.data.loader import LoaderConfig
 from cut3r.model.config import ModelConfig, published_224_linear, published_512_dpt
+from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
 from cut3r.training.config import RunConfig, TrainConfig
 from cut3r.training.data_config import SYNTHETIC, CurriculumStage, DataConfig, PathsConfig
 from cut3r.training.feed import DataFeed, MissingDatasetsError
-from cut3r.training.freeze import Freeze
+from cut3r.training.freeze import Freeze, freeze
+from cut3r.training.lora import add_factors
 from cut3r.training.loss_config import GuidanceConfig, LossConfig, PointLoss
 from cut3r.training.optim import Together
-from cut3r.training.precision import Precision
+from cut3r.training.precision import Precision, count_parameters
 from cut3r.training.start import prepare
 from train import settings
 
@@ -232,13 +234,22 @@ def test_recipes_of_rooms_never_show_the_camera(load_recipe, name):
 
 
 def test_the_tiny_network_is_small_enough_to_ship(load_recipe):
-    import torch
-
-    from cut3r.model.network import Cut3r
-
     with torch.device("meta"):
         model = Cut3r(load_recipe("tiny").model)
     assert 2 * sum(p.numel() for p in model.parameters()) < 25e6  # bytes, in bfloat16
+
+
+def test_the_recipe_for_24_gb_learns_corrections_alone(load_recipe):
+    config = load_recipe("finetune_24gb")
+    with torch.device("meta"):
+        model = Cut3r(config.model)
+        freeze(model, config.run.freeze, config.run.train_only, rest_learns=not config.run.lora.is_on)
+        add_factors(model, config.run.lora)
+    total, learning = count_parameters(model)
+    # rank 16, 2 x 12 blocks of width 768: q, k, v and both proj of 768 + 768, and qkv of 768 + 2304
+    assert learning == 16 * 24 * (5 * 1536 + 3072)
+    assert total - learning == pytest.approx(748e6, rel=1e-3)
+    assert config.model == published_224_linear()
 
 
 def test_missing_datasets_are_named_with_what_to_do(load_recipe, tmp_path):

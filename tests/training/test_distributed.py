@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from cut3r.training.monitor import read_log
+from cut3r.weights.checkpoint import load
 from tests.training.fake_feed import small_network
 from tests.training.two_processes import CASES, train
 
@@ -123,3 +124,16 @@ def test_validation_covers_the_shares_of_both(both, alone, folder, name_of_score
         for name in ("whole_alone", "whole")
     )
     assert two == pytest.approx(one, rel=1e-3)
+
+
+def test_factors_of_lora_learn_the_same_when_they_are_sharded(both, folder):
+    for key, value in both[0]["lora"]["weights"].items():
+        torch.testing.assert_close(both[0]["lora_fsdp"]["weights"][key], value, atol=1e-5, rtol=1e-4)
+    merged, sharded = (
+        load(folder / name / "checkpoints/final.safetensors").state_dict() for name in ("lora", "lora_fsdp")
+    )
+    first = small_network().state_dict()
+    changed = {name for name in merged if not torch.equal(merged[name], first[name])}
+    assert "decoder.state_blocks.0.cross.q.weight" in changed and not any(".norm" in name for name in changed)
+    for key, value in sharded.items():
+        torch.testing.assert_close(value, merged[key], atol=1e-5, rtol=1e-4)

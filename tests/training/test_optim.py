@@ -137,8 +137,12 @@ def test_tokens_can_be_left_out_of_the_decay():
 
 def test_partial_fine_tuning_trains_what_matches_and_nothing_frozen():
     model = golden_network("linear")
-    freeze(model, Freeze.encoder_and_decoder, ["heads.pose.*", "encoder.*"])
-    assert {n.rsplit(".", 2)[0] for n, p in model.named_parameters() if p.requires_grad} == {"heads.pose"}
+    freeze(model, Freeze.encoder_and_decoder, ["heads.pose.fc1.*", "*.fc2.*"])
+    learning = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert learning == {n for n, _ in model.named_parameters() if n.startswith("heads.") and ".fc2." in n} | {
+        "heads.pose.fc1.weight",
+        "heads.pose.fc1.bias",
+    }
 
 
 def test_a_pattern_that_matches_nothing_is_refused():
@@ -146,9 +150,14 @@ def test_a_pattern_that_matches_nothing_is_refused():
         freeze(golden_network("linear"), Freeze.none, ["head.*"])
 
 
+def test_a_pattern_that_matches_only_what_is_frozen_is_refused():
+    with pytest.raises(ValueError, match=r"all that 'heads\.\*' matches is frozen by run\.freeze=encoder_and_head"):
+        freeze(golden_network("linear"), Freeze.encoder_and_head, ["heads.*", "decoder.*"])
+
+
 def test_nothing_to_train_is_refused():
     model = golden_network("linear")
-    freeze(model, Freeze.encoder_and_head, ["heads.*"])
+    freeze(model, Freeze.none, rest_learns=False)
     with pytest.raises(ValueError, match="no parameter is trainable"):
         make_optimizer(model, OptimConfig())
 

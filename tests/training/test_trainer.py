@@ -276,3 +276,11 @@ def test_a_training_by_the_clock_anneals(tmp_path):
     assert trainer.fit()
     rates = [line["lr"] for line in read_log(tmp_path / "log.jsonl") if line["kind"] == "train"]
     assert rates == pytest.approx([1, 1, 1, 0.5], abs=0.1)
+
+
+def test_batches_that_teach_nothing_that_learns_are_no_error(tmp_path, caplog):
+    trainer = make_trainer(tmp_path, FakeFeed(length=4), train_only=["encoder.rays.*"])  # every other batch has rays
+    before = weights(trainer.state.model)
+    assert trainer.fit()
+    assert any(not torch.equal(v, before[n]) for n, v in trainer.state.model.state_dict().items())
+    assert caplog.text.count("depends on nothing that learns") == 1

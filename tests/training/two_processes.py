@@ -11,6 +11,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from cut3r.training.config import RunConfig
 from cut3r.training.guidance import Guidance
+from cut3r.training.lora import LoraConfig
 from cut3r.training.loss_config import GuidanceConfig, LossConfig
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
 from cut3r.training.optim import OptimConfig
@@ -35,6 +36,7 @@ class Case:
     guided: bool = False
     precision: Precision = Precision.fp32
     recomputed: bool = False
+    lora: bool = False
 
 
 CASES = {
@@ -50,6 +52,8 @@ CASES = {
     "recomputed_fsdp": Case(CHUNKS, 5, sharding=Sharding.fsdp, recomputed=True),
     "bf16": Case(CHUNKS, 5, precision=Precision.bf16),
     "bf16_fsdp": Case(CHUNKS, 5, sharding=Sharding.fsdp, precision=Precision.bf16),
+    "lora": Case(CHUNKS, 5, lora=True),
+    "lora_fsdp": Case(CHUNKS, 5, lora=True, sharding=Sharding.fsdp),
 }
 
 
@@ -64,6 +68,7 @@ def train(case: Case, folder: Path, *, rank: int, world: int, accelerator: Accel
         device="cpu",
         precision=case.precision,
         gradient_checkpointing=case.recomputed,
+        lora=LoraConfig(rank=2 if case.lora else 0),
         sharding=case.sharding,
         tensorboard=False,
         print_every=1,

@@ -10,7 +10,7 @@ import logging
 import pickle
 import random
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from cut3r.files.atomic import atomic_path
 from cut3r.files.listing import visible
 from cut3r.model.network import Cut3r
 from cut3r.training.guidance import Guidance
+from cut3r.training.lora import LoraConfig, merge_factors
 from cut3r.training.optim import Together, WeightAverage
 from cut3r.training.parallel import collect, everyone, fill
 from cut3r.weights.checkpoint import config_to_json, export_official, save
@@ -89,6 +90,7 @@ class Trained:
     average: WeightAverage | None
     progress: Progress
     guidance: Guidance | None = None
+    lora: LoraConfig = field(default_factory=LoraConfig)
 
     def parameters(self) -> list[tuple[str, Tensor]]:
         """The trainable parameters by name, those of the guidance included."""
@@ -110,6 +112,7 @@ def write_state(trained: Trained, folder: Path, accelerator: Accelerator, *, kee
         "version": VERSION,
         "config": config_to_json(trained.model.config),
         "progress": asdict(trained.progress),
+        "lora": asdict(trained.lora),
         "model": collect(trained.model.state_dict(), accelerator),
         "guidance": {} if trained.guidance is None else collect(trained.guidance.state_dict(), accelerator),
         "optimizer": {n: collect(state[value], accelerator) for n, value in trained.parameters() if value in state},
@@ -171,12 +174,13 @@ def read_state(trained: Trained, path: Path, accelerator: Accelerator) -> None:
             f"{path} is a training of another network ({_differences(content['config'], trained.model)}); continue "
             "with its model settings, or start anew in another run.output_dir with run.pretrained"
         )
+    _require_same_factors(trained.lora, content.get("lora", {}), path)
     for name, entry in trained.model.state_dict().items():
         fill(entry, content["model"][name])
     guided = _fill_guidance(trained, content.get("guidance", {}))
     _fill_optimizer(trained, _without_guidance(content["optimizer"], unless=guided), path)
     if trained.average is not None:
-        source = content["average"] or content["model"]  # the average was switched on in between
+        source = content["model"] | (content["average"] or {})  # it, or parts of it, were switched on in between
         for name, value in trained.average.weights.items():
             if name in source:
                 fill(value, source[name])
@@ -197,7 +201,8 @@ def _read_if_whole(trained: Trained, path: Path, accelerator: Accelerator) -> Da
 
 
 def write_weights(trained: Trained, path: Path, accelerator: Accelerator, *, official: bool = False) -> None:
-    """Write the network alone, with averaged weights if there are any; all processes call this.
+    """Write the network alone, with averaged weights if there are any, and with factors of LoRA added to the matrices
+    that they correct; all processes call this.
 
     Args:
         official: Write a second file under the official names, in the format of the original code, beside it.
@@ -207,7 +212,7 @@ def write_weights(trained: Trained, path: Path, accelerator: Accelerator, *, off
     if accelerator.is_main_process:
         with torch.device("meta"):
             model = Cut3r(trained.model.config)
-        model.load_state_dict(entries, assign=True)
+        model.load_state_dict(merge_factors(entries, trained.lora), assign=True)
         save(model, path)
         if official:
             export_official(model, path.with_suffix(".pth"))
@@ -248,6 +253,19 @@ def _fill_guidance(trained: Trained, entries: dict[str, Tensor]) -> bool:
 
 def _without_guidance(entries: dict[str, T], *, unless: bool = False) -> dict[str, T]:
     return {name: entry for name, entry in entries.items() if unless or not name.startswith(f"{GUIDANCE}.")}
+
+
+def _require_same_factors(ours: LoraConfig, theirs: dict[str, Any], path: Path) -> None:
+    there = LoraConfig(**theirs)
+    if (ours.is_on or there.is_on) and ours != there:
+        raise ValueError(
+            f"{path} was trained with {_lora(there)}, and now there is {_lora(ours)}; set run.lora as it was, or start "
+            "anew in another run.output_dir with run.pretrained and one of the weight files"
+        )
+
+
+def _lora(config: LoraConfig) -> str:
+    return f"LoRA of rank {config.rank}, alpha {config.alpha:g} on {config.targets}" if config.is_on else "no LoRA"
 
 
 def _fill_optimizer(trained: Trained, entries: dict[str, dict[str, Tensor]], path: Path) -> None:

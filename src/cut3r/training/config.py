@@ -12,6 +12,7 @@ from typing import Any, cast, get_args, get_origin, get_type_hints
 from cut3r.model.config import ModelConfig
 from cut3r.training.data_config import DataConfig, PathsConfig
 from cut3r.training.freeze import Freeze
+from cut3r.training.lora import LoraConfig
 from cut3r.training.loss_config import LossConfig
 from cut3r.training.optim import OptimConfig
 from cut3r.training.overrides import unreadable_setting
@@ -35,6 +36,7 @@ class RunConfig:
     `gradient_checkpointing` forgets activations and computes them again; with `keep_products` only those that are cheap
     to compute. `compile` compiles the network's blocks, which takes a minute at the first batch of each shape.
     `teacher` is a network (a file or a name of the zoo) whose predictions for `data.footage` are the truth.
+    `train_only` (patterns of parameter names) and `lora` say what learns of what `freeze` leaves.
     `pretrained` gives a new run its first weights (`encoder_only`: the encoders alone, with their norms). Intervals
     named `..._epochs` may be fractions: 0.1 saves ten times per epoch. `max_minutes` counts this start of the run
     only: it ends with a training state, and the same command goes on from there.
@@ -52,6 +54,7 @@ class RunConfig:
     cudnn_benchmark: bool = True
     freeze: Freeze = Freeze.none
     train_only: list[str] = field(default_factory=list)
+    lora: LoraConfig = field(default_factory=LoraConfig)
     start: Start = Start.published
     teacher: Path | None = None
     pretrained: Path | None = None

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cut3r.data.datasets.rgbd_folder import RgbdConfig
 from cut3r.data.loader import LoaderConfig
 from cut3r.data.sampling import MaskProbabilities
 from cut3r.data.walks import WalkConfig
 
 SYNTHETIC = "synthetic"  # the dataset that needs no files
 FOOTAGE = "footage"  # the dataset whose truth is a teacher's: `data.footage` as `run.teacher` sees it
+RGBD = "rgbd_folder"  # the dataset of one's own recordings
 
 
 @dataclass
@@ -156,6 +158,7 @@ class DataConfig:
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     footage: list[str] = field(default_factory=list)
     teaching: TeachingConfig = field(default_factory=TeachingConfig)
+    rgbd: RgbdConfig = field(default_factory=RgbdConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:

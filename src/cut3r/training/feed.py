@@ -17,6 +17,7 @@ from cut3r.data.view import CompactView
 from cut3r.model.config import ModelConfig, RayDirection
 from cut3r.training.data_config import (
     FOOTAGE,
+    RGBD,
     SYNTHETIC,
     DataConfig,
     PathsConfig,
@@ -122,6 +123,8 @@ class DataFeed:
         elif name == FOOTAGE:
             assert self.taught is not None, "available() has seen it"
             make = partial(TaughtFootage, self.taught)
+        elif name == RGBD:
+            make = partial(DATASETS[name], self.paths.folder(name), config=self.config.rgbd)
         else:
             make = partial(DATASETS[name], self.paths.folder(name))
         return make(sizes=[(h, w) for h, w in sizes], include_translation=self.with_translation, **options)

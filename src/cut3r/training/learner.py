@@ -46,6 +46,7 @@ class Learner:
         self.optim, self.rollout, self.seed = optim, rollout, seed
         self.gradient_norm = 0.0  # of the last step, before clipping
         self._accepted = True  # no loss since the last step was useless
+        self._told = False  # that batches have nothing to teach
 
     def learn(self, batch: Batch, *, updates: bool, keep_predictions: bool) -> list[Piece]:
         """Add the batch's gradient to what is there; `updates`: and make the step.
@@ -62,13 +63,24 @@ class Learner:
         for piece in run_chunks(self.step, batch, plan, self.loss):
             if piece.chunk.graded:
                 self._accepted &= self._is_sane(piece.total, batch)
-                self.state.scaler.scale(piece.total / shares).backward()
+                if piece.total.requires_grad:
+                    self.state.scaler.scale(piece.total / shares).backward()
+                else:
+                    self._tell_nothing_learns()
             pieces.append(piece.without_graph(keep_predictions=keep_predictions))
             if piece.chunk.graded and each_chunk and updates:
                 self._update()
         if updates and not each_chunk:
             self._update()
         return pieces
+
+    def _tell_nothing_learns(self) -> None:
+        if not self._told:
+            logger.warning(
+                "the loss of a batch depends on nothing that learns (run.freeze, run.train_only): it counts with a "
+                "gradient of zero, as do further ones without a line of their own"
+            )
+        self._told = True
 
     def _is_sane(self, total: Float[Tensor, ""], batch: Batch) -> bool:
         value = float(total.detach())

@@ -20,6 +20,7 @@ from cut3r.training.config import RunConfig
 from cut3r.training.freeze import freeze
 from cut3r.training.guidance import Guidance
 from cut3r.training.learner import Learner
+from cut3r.training.lora import add_factors
 from cut3r.training.loss_config import GuidanceConfig
 from cut3r.training.optim import OptimConfig, Unit, WeightAverage, learning_rate, make_optimizer, set_learning_rate
 from cut3r.training.parallel import Sharding, distribute, largest
@@ -92,7 +93,8 @@ class Trainer:
         self.step = training_step(model, rollout, run, accelerator, guidance=guidance, outputs=outputs)
         optimizer = make_optimizer(model, optim, guidance)
         scaler = torch.amp.GradScaler(accelerator.device.type, enabled=run.precision is Precision.fp16)
-        self.state = Trained(model, optimizer, scaler, None, Progress(processes=accelerator.num_processes), guidance)
+        progress = Progress(processes=accelerator.num_processes)
+        self.state = Trained(model, optimizer, scaler, None, progress, guidance, run.lora)
         if optim.ema_decay is not None:
             self.state.average = WeightAverage(self.state.parameters(), optim.ema_decay)
         self.learner = Learner(self.step, self.state, loss, accelerator, optim=optim, rollout=rollout, seed=run.seed)
@@ -290,7 +292,8 @@ def training_step(
     outputs: Outputs | None = None,
 ) -> torch.nn.Module:
     """Freeze, patch and distribute the network, in place, as the configs say."""
-    freeze(model, run.freeze, run.train_only)
+    freeze(model, run.freeze, run.train_only, rest_learns=not run.lora.is_on)
+    add_factors(model, run.lora)
     keep_outputs_float32(model)
     if run.gradient_checkpointing:
         recompute_blocks(model, keep_products=run.keep_products)
