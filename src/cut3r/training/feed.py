@@ -7,6 +7,7 @@ from typing import Any
 
 from cut3r.data.dataset import MultiViewDataset
 from cut3r.data.datasets import DATASETS
+from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.loader import Loader, load, plan_in_order
 from cut3r.data.mixture import Mixture, Part, SampleSource
 from cut3r.data.sampling import MaskProbabilities
@@ -124,7 +125,7 @@ class DataFeed:
             assert self.taught is not None, "available() has seen it"
             make = partial(TaughtFootage, self.taught)
         elif name == RGBD:
-            make = partial(DATASETS[name], self.paths.folder(name), config=self.config.rgbd)
+            make = partial(RgbdFolder, self.paths.folder(name), config=self.config.rgbd)
         else:
             make = partial(DATASETS[name], self.paths.folder(name))
         return make(sizes=[(h, w) for h, w in sizes], include_translation=self.with_translation, **options)

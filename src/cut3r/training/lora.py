@@ -79,7 +79,7 @@ def add_factors(model: nn.Module, config: LoraConfig) -> None:
                 f"{min(layer.weight.shape)}, or leave the layer out of run.lora.targets"
             )
         layer.lora = Factors(layer, config)
-        layer.forward = _corrected(layer.forward, layer.lora)  # type: ignore[method-assign]
+        layer.forward = _corrected(layer.forward, layer.lora)  # type: ignore[method-assign, assignment]
 
 
 @torch.no_grad()
