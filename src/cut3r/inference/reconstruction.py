@@ -13,13 +13,14 @@ from cut3r.inference.bounded_points import POINT, Reservoir, VoxelGrid
 from cut3r.inference.cameras import CAMERA, Cameras, camera_record, cameras_of
 from cut3r.inference.result import EDGES, FrameResult
 from cut3r.inference.scene_state import SceneState, pack, unpack
+from cut3r.inference.sink import Sink
 from cut3r.io.glb import write_glb
 from cut3r.io.ply import write_ply
 from cut3r.io.point_cloud import PointCloud
 from cut3r.io.trajectory import write_kitti, write_tum
 
 
-class Reconstruction:
+class Reconstruction(Sink):
     """A sink for frame results that stays small however long the stream is.
 
     The cloud never holds more than `max_points` points (24 bytes each, 8 more for its voxel): one per voxel, the most
