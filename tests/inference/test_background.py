@@ -69,10 +69,10 @@ def test_a_caller_who_waits_for_room_hears_of_the_error():
 
     work = Background(fail, most=1, name="worker")
     work.put(0)
+    work.put(1)
     threading.Timer(0.1, go_on.set).start()
     with pytest.raises(ValueError, match="broken"):
-        for item in range(3):
-            work.put(item)
+        work.put(2)
     work.close()
 
 
