@@ -18,7 +18,7 @@ OPAQUE = np.dtype((np.void, POINT.itemsize))  # NumPy moves records several time
 
 AXIS_BITS = 21  # three of them fit into an int64: 2,097,152 voxels per axis, +-10.4 km at 1 cm
 HALF_AXIS = 1 << (AXIS_BITS - 1)
-NEWER_SHARE = 16  # the points that wait for joining the others are at most one of so many
+NEWER_SHARE = 4  # the points that wait for joining the others are at most one of so many
 OCTANTS = 8  # however large the voxels, the eight around the origin stay apart
 
 
@@ -78,8 +78,9 @@ class VoxelGrid:
         self.out_of_range += len(points) - int(in_range.sum())
         best = _best_per_voxel(voxels, confidence, in_range)
         for kept in (self._points, self._newer):
-            best = best[~kept.improve(voxels[best], confidence[best], lambda some, of=best: gather(of[some]))]
-        self._newer.insert(voxels[best], gather(best))
+            here = kept.improve(voxels.take(best), confidence.take(best), lambda some, of=best: gather(of.take(some)))
+            best = best[~here]
+        self._newer.insert(voxels.take(best), gather(best))
         if len(self._newer) * NEWER_SHARE > len(self._points):
             self._join()
         while len(self._points) + len(self._newer) > self.max_points:
@@ -142,7 +143,7 @@ class _SortedPoints:
         if len(self) == 0:
             return np.zeros(len(voxels), bool)
         places = np.minimum(np.searchsorted(self.voxels, voxels), len(self) - 1)
-        here = self.voxels[places] == voxels
+        here = self.voxels.take(places) == voxels
         better = np.flatnonzero(here & (confidence > self.records["confidence"][places]))
         self.records[places[better]] = gather(better)
         return here
@@ -169,21 +170,27 @@ def _best_per_voxel(
     voxels: Int64[np.ndarray, "p"], confidence: Float32[np.ndarray, "p"], eligible: Bool[np.ndarray, "p"]
 ) -> Int64[np.ndarray, "kept"]:
     """Indices of the most confident eligible point of each voxel, in the order of the voxels; of equals, the first."""
-    candidates = _best_of_runs(np.flatnonzero(eligible), voxels, confidence)  # pixels beside each other: fewer to sort
-    return _best_of_runs(candidates[np.argsort(voxels[candidates])], voxels, confidence)
+    best = np.flatnonzero(eligible)
+    best = best[_best_of_runs(voxels.take(best), confidence.take(best))]  # pixels beside each other: fewer to sort
+    numbers = voxels.take(best)
+    order = np.argsort(numbers, kind="stable")
+    best = best.take(order)
+    return best[_best_of_runs(numbers.take(order), confidence.take(best))]
 
 
-def _best_of_runs(
-    order: Int64[np.ndarray, "p"], voxels: Int64[np.ndarray, "n"], confidence: Float32[np.ndarray, "n"]
-) -> Int64[np.ndarray, "kept"]:
-    """Of indices whose voxels follow each other in runs, keep the most confident one of each run; of equals, the
-    smallest."""
-    if len(order) == 0:
-        return order
-    numbers, values = voxels[order], confidence[order]
-    starts = np.flatnonzero(np.concatenate([[True], numbers[1:] != numbers[:-1]]))
-    highest = np.repeat(np.maximum.reduceat(values, starts), np.diff(starts, append=len(order)))
-    return np.minimum.reduceat(np.where(values == highest, order, len(voxels)), starts)
+def _best_of_runs(voxels: Int64[np.ndarray, "p"], confidence: Float32[np.ndarray, "p"]) -> Int64[np.ndarray, "kept"]:
+    """Of points whose voxels come in runs, the place of the most confident one of each run; of equals, the first."""
+    if len(voxels) == 0:
+        return np.empty(0, np.int64)
+    starts = np.flatnonzero(_differ(voxels))
+    highest = np.repeat(np.maximum.reduceat(confidence, starts), np.diff(starts, append=len(voxels)))
+    places = np.flatnonzero(confidence == highest)
+    return places[_differ(voxels.take(places))]
+
+
+def _differ(numbers: Int64[np.ndarray, "p"]) -> Bool[np.ndarray, "p"]:
+    """Which of at least one number differ from the one before them; the first does."""
+    return np.concatenate(([True], numbers[1:] != numbers[:-1]))
 
 
 @dataclass

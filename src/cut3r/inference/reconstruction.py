@@ -69,16 +69,16 @@ class Reconstruction(Sink):
         confidence, colors = result.confidence[every].numpy().reshape(-1), result.image[every].reshape(-1, 3)
         chosen = result.on_surfaces(self.edges)[every].numpy().reshape(-1) & (confidence > self.confidence)
         indices = np.flatnonzero(chosen & np.isfinite(confidence) & result.camera_is_finite)
-        points = result.points_world[every].numpy().reshape(-1, 3)[indices]
+        points = result.points_world[every].numpy().reshape(-1, 3).take(indices, axis=0)
         if not np.isfinite(points.sum()):  # seldom; and it may only be the sum that is too large
             finite = np.isfinite(points).all(axis=-1)
             indices, points = indices[finite], points[finite]
-        trusted = confidence[indices]
+        trusted = confidence.take(indices)
 
         def gather(some: Int64[np.ndarray, "some"]) -> Shaped[np.ndarray, "some"]:
             records = np.empty(len(some), POINT)
-            records["point"], records["confidence"] = points[some], trusted[some]
-            records["color"], records["frame"] = colors[indices[some]], result.number
+            records["point"], records["confidence"] = points.take(some, axis=0), trusted.take(some)
+            records["color"], records["frame"] = colors.take(indices.take(some), axis=0), result.number
             return records
 
         self._kept.add_points(points, trusted, gather)
