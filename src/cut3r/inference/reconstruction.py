@@ -6,20 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int32, Shaped, UInt8
+from jaxtyping import Float32, Int32, Int64, Shaped, UInt8
 
 from cut3r.files.atomic import atomic_path
 from cut3r.inference.bounded_points import POINT, Reservoir, VoxelGrid
 from cut3r.inference.cameras import CAMERA, Cameras, camera_record, cameras_of
 from cut3r.inference.result import EDGES, FrameResult
 from cut3r.inference.scene_state import SceneState, pack, unpack
+from cut3r.inference.sink import Sink
 from cut3r.io.glb import write_glb
 from cut3r.io.ply import write_ply
 from cut3r.io.point_cloud import PointCloud
 from cut3r.io.trajectory import write_kitti, write_tum
 
 
-class Reconstruction:
+class Reconstruction(Sink):
     """A sink for frame results that stays small however long the stream is.
 
     The cloud never holds more than `max_points` points (24 bytes each, 8 more for its voxel): one per voxel, the most
@@ -65,13 +66,22 @@ class Reconstruction:
     def add(self, result: FrameResult) -> None:
         """Take in one frame: its camera, and its valid, finite and confident points that lie on surfaces."""
         every = (slice(None, None, self.stride), slice(None, None, self.stride))
-        points, confidence = result.points_world[every].numpy(), result.confidence[every].numpy()
-        chosen = result.on_surfaces(self.edges)[every].numpy() & (confidence > self.confidence)
-        chosen &= np.isfinite(points).all(axis=-1) & np.isfinite(confidence) & result.camera_is_finite
-        records = np.empty(int(chosen.sum()), POINT)
-        records["point"], records["confidence"] = points[chosen], confidence[chosen]
-        records["color"], records["frame"] = result.image[every][chosen], result.number
-        self._kept.add(records)
+        confidence, colors = result.confidence[every].numpy().reshape(-1), result.image[every].reshape(-1, 3)
+        chosen = result.on_surfaces(self.edges)[every].numpy().reshape(-1) & (confidence > self.confidence)
+        indices = np.flatnonzero(chosen & np.isfinite(confidence) & result.camera_is_finite)
+        points = result.points_world[every].numpy().reshape(-1, 3).take(indices, axis=0)
+        if not np.isfinite(points.sum()):  # seldom; and it may only be the sum that is too large
+            finite = np.isfinite(points).all(axis=-1)
+            indices, points = indices[finite], points[finite]
+        trusted = confidence.take(indices)
+
+        def gather(some: Int64[np.ndarray, "some"]) -> Shaped[np.ndarray, "some"]:
+            records = np.empty(len(some), POINT)
+            records["point"], records["confidence"] = points.take(some, axis=0), trusted.take(some)
+            records["color"], records["frame"] = colors.take(indices.take(some), axis=0), result.number
+            return records
+
+        self._kept.add_points(points, trusted, gather)
         before = np.frombuffer(self._cameras[-CAMERA.itemsize :], CAMERA)
         self._cameras += camera_record(result, before).tobytes()
         self._names.append(result.frame.name)
