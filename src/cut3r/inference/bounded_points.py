@@ -55,6 +55,10 @@ class VoxelGrid:
         self._points = _SortedPoints(self._voxels_of(records["point"])[0], records)
         self._newer = _no_points()  # inserting into few is cheap; they join the many seldom
 
+    def __len__(self) -> int:
+        """Count the points."""
+        return len(self._points) + len(self._newer)
+
     @property
     def records(self) -> Shaped[np.ndarray, "p"]:
         """In the order of their voxels."""
@@ -83,8 +87,8 @@ class VoxelGrid:
         self._newer.insert(voxels.take(best), gather(best))
         if len(self._newer) * NEWER_SHARE > len(self._points):
             self._join()
-        while len(self._points) + len(self._newer) > self.max_points:
-            self._double()
+        while len(self) > self.max_points:
+            self.double()
 
     @property
     def bound(self) -> str:
@@ -96,7 +100,8 @@ class VoxelGrid:
             self._points.insert(self._newer.voxels, self._newer.records)
             self._newer = _no_points()
 
-    def _double(self) -> None:
+    def double(self) -> None:
+        """Let voxels be twice as wide."""
         self._join()
         self.voxel_size *= 2
         voxels, records = _doubled(self._points.voxels), self._points.records
