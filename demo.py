@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cut3r
-from cut3r.inference.flags import DTYPES, parse_args
+from cut3r.inference.flags import DTYPES, SOME, parse_args
 from cut3r.io.machine import SLEEPY_THREADS
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # imported when needed: --help answers at once
     from rich.console import Console
 
     from cut3r.inference.footage import Footage
+    from cut3r.inference.frame_folder import FrameFolder
     from cut3r.inference.meter import Meter, Progress
     from cut3r.inference.output_folder import OutputFolder
     from cut3r.inference.reconstruction import Reconstruction
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.inference.resume import ResumePoint
     from cut3r.inference.run_writer import RunWriter
     from cut3r.inference.session import Session
+    from cut3r.inference.sink import Sinks
     from cut3r.inference.stop import Stop
     from cut3r.io.frames import Frame, FrameOptions, FrameStream
     from cut3r.model.network import Cut3r
@@ -69,6 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """Do what the flags say. What a user can do wrong comes as an exception with one clear sentence."""
     from cut3r.inference.footage import Footage
+    from cut3r.inference.sink import Sinks
     from cut3r.speed.device import check_device
 
     console = _start_logging()
@@ -88,7 +91,10 @@ def run(args: argparse.Namespace) -> int:
         footage.fit = session.fit
         writer = _writer(args, session, footage, output)
         viewer = None if args.no_viewer else _open_viewer(args, session, stack)
-        return _reconstruct(args, console, session, footage, writer, viewer)
+        watching = Sinks({"the viewer": viewer} if viewer else {})
+        watching.begin(session.frames_seen)
+        stack.callback(watching.finish)
+        return _reconstruct(args, console, session, footage, writer, viewer, watching)
 
 
 def _reconstruct(
@@ -98,6 +104,7 @@ def _reconstruct(
     footage: "Footage",
     writer: "RunWriter",
     viewer: "Viewer | None",
+    watching: "Sinks",
 ) -> int:
     from cut3r.files.disk import DiskFullError
     from cut3r.inference.meter import Progress
@@ -109,11 +116,11 @@ def _reconstruct(
             with closing(_results(args, session, footage, progress, stop)) as results:
                 for result in results:
                     writer.add(result)
-                    if viewer:
-                        viewer.add(result)
+                    watching.add(result)
                     progress.advance()
                     if stop.asked:
                         break
+            writer.drain()
         except DiskFullError as error:
             writer.give_up()
             raise OSError(writer.explain_full_disk(error, footage.expected)) from error
@@ -124,16 +131,17 @@ def _reconstruct(
         return _sorry(f"{footage.stream.description} gave no frame", NO_INPUT)
     interrupted = stop.asked and not footage.stream.live  # a webcam has no other end
     failures = writer.finish(RunState.stopped if interrupted else RunState.finished)
+    not_shown = watching.finish()
     _report(args, writer, progress.meter, footage.stream, session.not_finite)
     for failure in failures:
         logger.error("%s", failure)
-    if viewer:
-        viewer.finish()
-        if not stop.killed:
-            logger.info("explore it at %s and end with Ctrl-C%s", viewer.url, ", once more" if stop.asked else "")
-            viewer.wait()
+    if viewer and not stop.killed:
+        logger.info("explore it at %s and end with Ctrl-C%s", viewer.url, ", once more" if stop.asked else "")
+        viewer.wait()
     if failures:
         return _sorry(f"{'; '.join(failures)}: {writer.way_to_save()}", FAILED)
+    if not_shown:
+        return _sorry(f"{not_shown[0]}; all files were written", FAILED)
     if interrupted:
         logger.info("%d frames are finished; %s", writer.count, writer.way_on())
     return INTERRUPTED if interrupted else 0
@@ -260,20 +268,19 @@ def _session(args: argparse.Namespace, model: "Cut3r") -> "Session":
 
 def _writer(args: argparse.Namespace, session: "Session", footage: "Footage", output: "OutputFolder") -> "RunWriter":
     """Bring the session to where it goes on, and make what keeps its results."""
-    from cut3r.inference.frame_folder import FrameFolder
     from cut3r.inference.reconstruction import Reconstruction
     from cut3r.inference.resume import ResumePoint
     from cut3r.inference.run_writer import RunWriter
 
     settings = _settings(args, footage) | {"dtype": _precision(args, session.model)}
-    folder = FrameFolder(output.folder, parity=args.original)
+    folder = _frame_folder(args, output)
     scene = Reconstruction(
         voxel_size=args.voxel_size, max_points=args.max_points, confidence=args.vis_threshold, edges=_edges(args)
     )
     resume = None if not footage.can_be_read_again else ResumePoint(output.resume_path, settings)
     if args.resume and resume is not None and (earlier := _earlier(args, session, output, resume)) is not None:
         scene = earlier
-    if folder.finished() < session.frames_seen:
+    if folder is not None and folder.finished() < session.frames_seen:
         raise ValueError(f"{output.folder} lacks files of finished frames; start again without --resume")
     return RunWriter(
         session,
@@ -285,6 +292,14 @@ def _writer(args: argparse.Namespace, session: "Session", footage: "Footage", ou
         version=cut3r.__version__,
         settings=settings,
     )
+
+
+def _frame_folder(args: argparse.Namespace, output: "OutputFolder") -> "FrameFolder | None":
+    from cut3r.inference.frame_folder import FrameFolder
+
+    if args.save_frames == "none":
+        return None
+    return FrameFolder(output.folder, every=SOME if args.save_frames == "some" else 1, parity=args.original)
 
 
 def _edges(args: argparse.Namespace) -> float | None:

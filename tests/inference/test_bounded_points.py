@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cut3r.inference.bounded_points import POINT, Reservoir, VoxelGrid
+from cut3r.inference.bounded_points import POINT, Reservoir, VoxelGrid, _doubled
 
 
 def random_records(count: int, *, seed: int = 0, spread_m: float = 1.0) -> np.ndarray:
@@ -49,6 +49,29 @@ def test_a_full_grid_doubles_its_voxels_and_still_holds_the_best_of_each(seed, m
     assert grid.voxel_size > 0.1
     assert np.log2(grid.voxel_size / 0.1) % 1 == 0
     assert_same_set(grid.records, best_per_voxel(records, grid.voxel_size))
+
+
+def test_records_are_made_only_of_points_that_win():
+    records, grid = random_records(1000), VoxelGrid(0.5, 100)
+    made: list[int] = []
+
+    def gather(some: np.ndarray) -> np.ndarray:
+        made.append(len(some))
+        return records.take(some)
+
+    grid.add_points(records["point"], records["confidence"], gather)
+    assert sum(made) == len(grid.records) == 64
+    made.clear()
+    grid.add_points(records["point"], records["confidence"], gather)
+    assert sum(made) == 0, "none is better than itself"
+
+
+@given(seed=st.integers(0, 2**31), voxel_size=st.floats(1e-3, 10))
+def test_a_voxel_of_twice_the_size_is_numbered_from_those_in_it(seed, voxel_size):
+    points = random_records(200, seed=seed, spread_m=900 * voxel_size)["point"]
+    small, _ = VoxelGrid(voxel_size, 100)._voxels_of(points)
+    large, _ = VoxelGrid(2 * voxel_size, 100)._voxels_of(points)
+    np.testing.assert_array_equal(_doubled(small), large)
 
 
 def test_the_order_in_which_points_come_does_not_matter():

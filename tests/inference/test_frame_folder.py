@@ -13,8 +13,9 @@ from cut3r.inference.frame_folder import FrameFolder, read_frame_folder
 from cut3r.inference.preprocess import PixelMap
 from cut3r.inference.result import FrameResult
 from cut3r.io.frames import Frame
-from cut3r.io.images import read_image
+from cut3r.io.images import read_image, write_image
 from cut3r.model.prediction import Prediction
+from tests.inference.results import lost_result
 
 SIZE = (6, 8)
 PIXEL_MAP = PixelMap(original_size=(14, 20), image_size=SIZE, scale=(0.5, 0.5), offset=(1.0, 0.5))
@@ -124,7 +125,7 @@ def test_an_interrupted_frame_does_not_count_as_finished(tmp_path, monkeypatch):
     sink = FrameFolder(tmp_path)
     sink.add(make_result(0))
 
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(frame_folder, "write_image", interrupt)
@@ -145,7 +146,7 @@ def test_a_new_run_removes_the_frames_of_an_earlier_one_and_nothing_else(tmp_pat
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
     (tmp_path / "depth" / ".000002.0123456789ab.npy").write_text("killed while writing")
-    sink.prepare()
+    sink.begin()
     assert files_in(tmp_path) == set(mine)
 
 
@@ -154,15 +155,15 @@ def test_after_a_million_frames_numbers_grow_a_digit_and_stay_in_order(tmp_path)
     for number in (1_000_000, 999_999):
         sink.add(make_result(number))
     assert [frame.number for frame in read_frame_folder(tmp_path)] == [999_999, 1_000_000]
-    sink.prepare(first=1_000_000)
+    sink.begin(first=1_000_000)
     assert [frame.number for frame in read_frame_folder(tmp_path)] == [999_999]
-    sink.prepare()
+    sink.begin()
     assert files_in(tmp_path) == set()
 
 
 def test_a_folder_with_the_name_of_a_frame_file_is_no_file_of_ours(tmp_path):
     (tmp_path / "depth" / "000000.npy").mkdir(parents=True)
-    FrameFolder(tmp_path).prepare()
+    FrameFolder(tmp_path).begin()
     assert (tmp_path / "depth" / "000000.npy").is_dir()
 
 
@@ -178,13 +179,13 @@ def test_resuming_keeps_the_finished_frames_and_clears_what_follows(tmp_path):
         sink.add(make_result(number))
     (tmp_path / "camera" / "000002.npz").unlink()
     assert sink.finished() == 2
-    sink.prepare(first=2)
+    sink.begin(first=2)
     assert [frame.number for frame in read_frame_folder(tmp_path)] == [0, 1]
     assert len(files_in(tmp_path)) == 2 * 4
 
 
 def test_preparing_a_folder_that_does_not_exist_starts_at_zero(tmp_path):
-    FrameFolder(tmp_path / "new").prepare()
+    FrameFolder(tmp_path / "new").begin()
     assert FrameFolder(tmp_path / "new").finished() == 0
 
 
@@ -211,3 +212,35 @@ def test_no_file_holds_a_number_that_is_none(tmp_path):
     assert not saved.valid.any()
     for value in (saved.depth, saved.confidence, saved.intrinsics, saved.intrinsics_original):
         assert np.isfinite(value).all()
+
+
+def test_every_second_frame_can_be_written(tmp_path):
+    folder = FrameFolder(tmp_path, every=2)
+    for number in range(4):
+        folder.add(make_result(number))
+    assert [frame.number for frame in read_frame_folder(tmp_path)] == [0, 2]
+    assert folder.finished() == 4
+    assert folder.bytes_per_frame(4) == folder.bytes_per_frame(3) == folder.bytes_of(2) / 2
+
+
+def test_a_written_frame_without_a_finite_pose_gets_that_of_the_written_one_before(tmp_path):
+    folder = FrameFolder(tmp_path, every=2)
+    for result in (make_result(0), make_result(1), lost_result(2)):
+        folder.add(result)
+    first, lost = read_frame_folder(tmp_path)
+    assert (lost.world_from_cam == first.world_from_cam).all() and not lost.finite
+
+
+def test_pictures_are_the_same_however_fast_they_are_written(tmp_path):
+    result = make_result(0)
+    for parity in (False, True):
+        FrameFolder(tmp_path / str(parity), parity=parity).add(result)
+    assert (read_image(tmp_path / "False" / "color" / "000000.png") == result.image).all()
+    write_image(tmp_path / "usual.png", frame_folder._truncated(result.image))
+    written = (tmp_path / "True" / "color" / "000000.png").read_bytes()
+    assert written == (tmp_path / "usual.png").read_bytes(), "parity: byte for byte"
+
+
+def test_a_step_between_frames_is_at_least_one(tmp_path):
+    with pytest.raises(ValueError, match="1 to write every frame"):
+        FrameFolder(tmp_path, every=0)

@@ -49,7 +49,7 @@ def spoiled(name: str, value: float, arrays: Arrays) -> Arrays:
         ("points/point", 1e6, "one per voxel"),
         ("points/confidence", np.inf, "confidences that are not finite"),
         ("points/frame", -1, "a negative number"),
-        ("cameras/world_from_cam", np.nan, "cameras that are not finite"),
+        ("cameras/chunk_from_cam", np.nan, "cameras that are not finite"),
         ("cameras/intrinsics_original", np.inf, "cameras that are not finite"),
         ("cameras/time_s", np.inf, "infinite time stamps"),
         ("cameras/image_size", 0, "images without a size"),

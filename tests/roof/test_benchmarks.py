@@ -84,6 +84,17 @@ def test_long_stream_keeps_its_record_and_a_plot(tmp_path):
     assert record["memory_growth_mb"] == record["last_memory_mb"] - record["first_memory_mb"]
 
 
+def test_sinks_tell_what_each_thread_spends():
+    printed, record = run_benchmark("sinks", "--frames", "3", "--save-frames", "none", "--save-frames", "all")
+    none, everything = record["rows"]
+    assert "| save_frames | driving_ms |" in printed
+    assert set(record["environment"]) >= ENVIRONMENT
+    assert (none["save_frames"], everything["save_frames"]) == ("none", "all")
+    assert 0 < none["driving_ms"] < none["cpu_ms"]
+    assert none["files_and_scene_ms"] < everything["files_and_scene_ms"]
+    assert everything["fps_by_cpu"] <= 1e3 / everything["files_and_scene_ms"]
+
+
 @pytest.mark.parametrize(
     ("outputs", "published"),
     [(Outputs.all(), 1584), (Outputs(), 1185), (Outputs.none(), 999)],

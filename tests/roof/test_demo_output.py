@@ -104,7 +104,7 @@ def test_the_marker_is_written_before_an_older_frame_is_removed(weights, photos,
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(frame_folder.FrameFolder, "prepare", killed)
+    monkeypatch.setattr(frame_folder.FrameFolder, "begin", killed)
     assert run_demo(*flags, "--every", 2) == demo.INTERRUPTED
     assert json.loads((tmp_path / "out" / "cut3r.json").read_text())["settings"]["every"] == "2"
     assert not (tmp_path / "out" / "resume.npz").exists()
@@ -164,10 +164,10 @@ def test_one_target_that_fails_in_the_end_does_not_keep_the_others_from_it(
 def test_a_full_disk_is_called_so_with_what_is_kept_and_what_is_needed(weights, photos, tmp_path, monkeypatch, capsys):
     write_image = frame_folder.write_image
 
-    def fill(path: Path, rgb: np.ndarray) -> None:
+    def fill(path: Path, rgb: np.ndarray, **options: bool) -> None:
         if path.stem == "000004":
             raise DiskFullError(path.parent)
-        write_image(path, rgb)
+        write_image(path, rgb, **options)
 
     monkeypatch.setattr(frame_folder, "write_image", fill)
     out = tmp_path / "out"

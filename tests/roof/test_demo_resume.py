@@ -13,7 +13,11 @@ import pytest
 
 import demo
 from cut3r.inference.frame_folder import FrameFolder, read_frame_folder
+from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.result import FrameResult
+from cut3r.inference.resume import ResumePoint
+from cut3r.inference.run_writer import RunWriter
+from cut3r.inference.snapshot import Packed
 from cut3r.io.frames import FrameStream
 from cut3r.io.trajectory import read_tum
 from cut3r.model.network import Cut3r
@@ -21,17 +25,18 @@ from tests.roof.demo_runs import ROOT, contents, run_demo, written
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException | int) -> None:
-    """Let writing a frame end in an error, or in a signal that somebody sends meanwhile."""
-    add = FrameFolder.add
+    """Let writing a frame end in an error; or let the user press Ctrl-C, or somebody send a signal, at that frame."""
+    place = FrameFolder if isinstance(error, Exception) else RunWriter  # in the writing thread, or in the main one
+    add = place.add
 
-    def interrupted(self: FrameFolder, result: FrameResult) -> None:
+    def interrupted(self: FrameFolder | RunWriter, result: FrameResult) -> None:
         if result.number == number and isinstance(error, BaseException):
             raise error
         if result.number == number:
             os.kill(os.getpid(), error)
         add(self, result)
 
-    monkeypatch.setattr(FrameFolder, "add", interrupted)
+    monkeypatch.setattr(place, "add", interrupted)
 
 
 @pytest.mark.parametrize("passes", [1, 2])
@@ -196,3 +201,53 @@ def test_the_page_stays_after_ctrl_c_and_goes_after_a_kill(number, waits, weight
     flags += ["--save", tmp_path / "traj.tum", "--device", "cpu"]
     assert demo.main(list(map(str, flags))) == demo.INTERRUPTED
     assert waited == ([True] if waits else []), "everything is written before the page waits"
+
+
+def test_a_page_that_fails_is_named_and_costs_no_file(weights, photos, tmp_path, monkeypatch, capsys):
+    from cut3r.viewer.app import Viewer
+
+    def fail(_: Viewer, result: FrameResult) -> None:
+        raise ZeroDivisionError(f"frame {result.number}")
+
+    monkeypatch.setattr(Viewer, "add", fail)
+    monkeypatch.setattr(Viewer, "wait", lambda _: None)
+    flags = ["--model_path", weights, "--seq_path", photos, "--output_dir", tmp_path / "out", "--port", 0]
+    assert demo.main([*map(str, flags), "--device", "cpu"]) == demo.FAILED
+    assert "the viewer failed at frame 0 (photo_0.png)" in capsys.readouterr().err.splitlines()[-1]
+    assert len(list(read_frame_folder(tmp_path / "out"))) == 6
+    assert json.loads((tmp_path / "out" / "cut3r.json").read_text())["state"] == "finished"
+
+
+def test_a_resume_point_knows_only_of_frames_that_are_written(weights, photos, tmp_path, monkeypatch):
+    """However far ahead the network is of the files, and whenever the run is killed."""
+    seen = []
+    write = ResumePoint.write
+
+    def look(self: ResumePoint, packed: Packed, scene: Reconstruction) -> None:
+        number = json.loads(packed[1]["cut3r.session"])["number"]
+        seen.append((number, len(scene.cameras), FrameFolder(tmp_path / "out").finished()))
+        write(self, packed, scene)
+
+    add = FrameFolder.add
+    monkeypatch.setattr(ResumePoint, "is_due", lambda _: True)
+    monkeypatch.setattr(ResumePoint, "write", look)
+    monkeypatch.setattr(FrameFolder, "add", lambda *args: [time.sleep(0.05), add(*args)][1])
+    assert run_demo("--model_path", weights, "--seq_path", photos, "--output_dir", tmp_path / "out") == 0
+    assert len(seen) > 1
+    assert all(session == cameras == files for session, cameras, files in seen)
+
+
+@pytest.mark.parametrize("frames", ["none", "some"])
+def test_fewer_files_give_the_same_scene_and_can_be_resumed(frames, weights, photos, tmp_path, monkeypatch):
+    flags = ["--model_path", weights, "--seq_path", photos]
+    assert run_demo(*flags, "--output_dir", tmp_path / "all", "--save", tmp_path / "all.npz") == 0
+    flags += ["--save-frames", frames, "--output_dir", tmp_path / "out"]
+    monkeypatch.setattr(demo, "SOME", 2)
+    interrupt_at(monkeypatch, 2, signal.SIGTERM)
+    assert run_demo(*flags) == demo.INTERRUPTED
+    interrupt_at(monkeypatch, 9, signal.SIGTERM)
+    assert run_demo(*flags, "--resume", "--save", tmp_path / "few.npz") == 0
+    files = {name for name in written(tmp_path / "out") if name.startswith("depth/")}
+    assert files == {f"depth/00000{number}.npy" for number in ((0, 2, 4) if frames == "some" else ())}
+    with np.load(tmp_path / "all.npz") as whole, np.load(tmp_path / "few.npz") as parts:
+        assert all(whole[name].tobytes() == parts[name].tobytes() for name in whole.files)

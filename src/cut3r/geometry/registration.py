@@ -33,6 +33,28 @@ class Similarity:
         """Move points from the source's frame to the target's; leading axes as in `poses.transform`."""
         return transform(self.matrix(), points)
 
+    @classmethod
+    def identity(cls) -> "Similarity":
+        """What moves nothing, in double precision."""
+        return cls(torch.eye(3).double(), torch.zeros(3).double(), torch.ones(()).double())
+
+    @classmethod
+    def from_matrix(cls, matrix: Float[Tensor, "*batch 4 4"]) -> "Similarity":
+        """Undo `matrix`."""
+        scale = torch.linalg.det(matrix[..., :3, :3]).abs() ** (1 / 3)
+        return cls(matrix[..., :3, :3] / scale[..., None, None], matrix[..., :3, 3], scale)
+
+    def inverse(self) -> "Similarity":
+        """Give source_from_target."""
+        rotation, scale = self.rotation.mT, 1 / self.scale
+        return Similarity(rotation, -scale[..., None] * (rotation @ self.translation[..., None])[..., 0], scale)
+
+    def place(self, source_from_cam: Float[Tensor, "*batch 4 4"]) -> Float[Tensor, "*batch 4 4"]:
+        """Move a camera: its rotation stays one, its position is scaled."""
+        moved = self.matrix().to(torch.float64) @ source_from_cam.to(torch.float64)
+        moved[..., :3, :3] /= self.scale.to(torch.float64)[..., None, None]
+        return moved.to(source_from_cam.dtype)
+
     def matrix(self) -> Float[Tensor, "*batch 4 4"]:
         """Give target_from_source with the scale inside, so `poses.invert` holds only for scale 1."""
         return pose_from_parts(self.rotation * self.scale[..., None, None], self.translation)

@@ -4,6 +4,7 @@ Both take and keep records of `POINT`. The number of kept records never exceeds 
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,10 +18,13 @@ OPAQUE = np.dtype((np.void, POINT.itemsize))  # NumPy moves records several time
 
 AXIS_BITS = 21  # three of them fit into an int64: 2,097,152 voxels per axis, +-10.4 km at 1 cm
 HALF_AXIS = 1 << (AXIS_BITS - 1)
+NEWER_SHARE = 4  # the points that wait for joining the others are at most one of so many
 OCTANTS = 8  # however large the voxels, the eight around the origin stay apart
 
 
-@dataclass
+Gather = Callable[[Int64[np.ndarray, "some"]], Shaped[np.ndarray, "some"]]  # indices of points: their records
+
+
 class VoxelGrid:
     """Keep the most confident point of every voxel; of equals, the one that came first.
 
@@ -29,89 +33,169 @@ class VoxelGrid:
 
     Args:
         voxel_size: Edge length in metres. Voxel edges lie at its multiples.
+        records: Of an earlier grid: at most one per voxel, in the order of their voxels.
     """
 
-    voxel_size: float
-    max_points: int
-    records: Shaped[np.ndarray, "p"] = field(default_factory=lambda: np.empty(0, POINT))  # in the order of their voxels
-    out_of_range: int = 0
+    def __init__(
+        self,
+        voxel_size: float,
+        max_points: int,
+        records: Shaped[np.ndarray, "p"] | None = None,
+        *,
+        out_of_range: int = 0,
+    ) -> None:
+        if not voxel_size > 0:
+            raise ValueError(f"voxel_size is {voxel_size} m; give a positive edge length, or None to sample uniformly")
+        if max_points < OCTANTS:
+            raise ValueError(f"max_points is {max_points}; a voxel grid needs room for at least {OCTANTS} points")
+        self.voxel_size = voxel_size
+        self.max_points = max_points
+        self.out_of_range = out_of_range
+        records = np.empty(0, POINT) if records is None else records
+        self._points = _SortedPoints(self._voxels_of(records["point"])[0], records)
+        self._newer = _no_points()  # inserting into few is cheap; they join the many seldom
 
-    def __post_init__(self) -> None:
-        if not self.voxel_size > 0:
-            raise ValueError(
-                f"voxel_size is {self.voxel_size} m; give a positive edge length, or None to sample uniformly"
-            )
-        if self.max_points < OCTANTS:
-            raise ValueError(f"max_points is {self.max_points}; a voxel grid needs room for at least {OCTANTS} points")
-        self._voxels = self._voxels_of(self.records["point"])[0]
+    def __len__(self) -> int:
+        """Count the points."""
+        return len(self._points) + len(self._newer)
+
+    @property
+    def records(self) -> Shaped[np.ndarray, "p"]:
+        """In the order of their voxels."""
+        self._join()
+        return self._points.records
 
     def is_sound(self) -> bool:
         """Whether there is at most one point per voxel, in the order of their voxels, as after every `add`."""
-        return bool(self._voxels_of(self.records["point"])[1].all() and (np.diff(self._voxels) > 0).all())
+        voxels, in_range = self._voxels_of(self.records["point"])
+        return bool(in_range.all() and (np.diff(voxels) > 0).all())
 
     def add(self, records: Shaped[np.ndarray, "p"]) -> None:
         """Let finite points compete for their voxels."""
-        voxels, in_range = self._voxels_of(records["point"])
-        self.out_of_range += len(records) - int(in_range.sum())
-        best = _best_per_voxel(voxels, records["confidence"], in_range)
-        self._merge(voxels[best], records.take(best))
-        while len(self.records) > self.max_points:
-            self._double()
+        self.add_points(records["point"], records["confidence"], records.take)
+
+    def add_points(
+        self, points: Float32[np.ndarray, "p 3"], confidence: Float32[np.ndarray, "p"], gather: Gather
+    ) -> None:
+        """The same without records of points that lose: `gather` makes those of some of the points, by their index."""
+        voxels, in_range = self._voxels_of(points)
+        self.out_of_range += len(points) - int(in_range.sum())
+        best = _best_per_voxel(voxels, confidence, in_range)
+        for kept in (self._points, self._newer):
+            here = kept.improve(voxels.take(best), confidence.take(best), lambda some, of=best: gather(of.take(some)))
+            best = best[~here]
+        self._newer.insert(voxels.take(best), gather(best))
+        if len(self._newer) * NEWER_SHARE > len(self._points):
+            self._join()
+        while len(self) > self.max_points:
+            self.double()
 
     @property
     def bound(self) -> str:
         dropped = f"; {self.out_of_range:,} too far away were dropped" if self.out_of_range else ""
         return f"one per {100 * self.voxel_size:.3g} cm voxel, at most {self.max_points:,}{dropped}"
 
-    def _merge(self, voxels: Int64[np.ndarray, "p"], records: Shaped[np.ndarray, "p"]) -> None:
-        """Insert records of different voxels, both in ascending order, into the sorted set."""
-        places = np.searchsorted(self._voxels, voxels)
-        taken = np.zeros(len(voxels), bool)
-        inside = places < len(self._voxels)
-        taken[inside] = self._voxels[places[inside]] == voxels[inside]
-        rivals = places[taken]
-        better = records["confidence"][taken] > self.records["confidence"][rivals]
-        self.records[rivals[better]] = records[taken][better]
-        inserted = np.insert(self.records.view(OPAQUE), places[~taken], records[~taken].view(OPAQUE))
-        self.records = inserted.view(POINT)
-        self._voxels = np.insert(self._voxels, places[~taken], voxels[~taken])
+    def _join(self) -> None:
+        if len(self._newer):
+            self._points.insert(self._newer.voxels, self._newer.records)
+            self._newer = _no_points()
 
-    def _double(self) -> None:
+    def double(self) -> None:
+        """Let voxels be twice as wide."""
+        self._join()
         self.voxel_size *= 2
-        voxels, in_range = self._voxels_of(self.records["point"])
-        best = _best_per_voxel(voxels, self.records["confidence"], in_range)
+        voxels, records = _doubled(self._points.voxels), self._points.records
+        best = _best_per_voxel(voxels, records["confidence"], np.ones(len(voxels), bool))
         logger.info(
             "more than %d points: voxels are now %g m wide, %d points remain",
             self.max_points,
             self.voxel_size,
             len(best),
         )
-        self.records, self._voxels = self.records.take(best), voxels[best]
+        self._points = _SortedPoints(voxels[best], records.take(best))
 
     def _voxels_of(self, points: Float32[np.ndarray, "p 3"]) -> tuple[Int64[np.ndarray, "p"], Bool[np.ndarray, "p"]]:
         """Number the voxels by position, 21 bits per axis, and tell which points have a number at all.
 
         In double precision, so that doubling the voxel size merges whole voxels.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # infinity, and nan of 0 / 0, are out of range
-            cells = np.floor(points.astype(np.float64) / self.voxel_size) + HALF_AXIS
-        in_range = np.all((cells >= 0) & (cells < 2 * HALF_AXIS), axis=1)
-        x, y, z = np.where(in_range[:, None], cells, 0).astype(np.int64).T
-        return (x << (2 * AXIS_BITS)) | (y << AXIS_BITS) | z, in_range
+        voxels, in_range = np.zeros(len(points), np.int64), np.ones(len(points), bool)
+        for axis in range(3):
+            with np.errstate(over="ignore", invalid="ignore"):  # infinity, and nan of 0 / 0, are out of range
+                cells = np.floor(points[:, axis].astype(np.float64) / self.voxel_size) + HALF_AXIS
+                inside = (cells >= 0) & (cells < 2 * HALF_AXIS)
+            if not inside.all():
+                cells[~inside] = 0
+                in_range &= inside
+            voxels = (voxels << AXIS_BITS) | cells.astype(np.int64)
+        return voxels, in_range
+
+
+class _SortedPoints:
+    """Points of different voxels, in the order of their voxels."""
+
+    def __init__(self, voxels: Int64[np.ndarray, "p"], records: Shaped[np.ndarray, "p"]) -> None:
+        self.voxels = voxels
+        self.records = records
+
+    def __len__(self) -> int:
+        return len(self.voxels)
+
+    def improve(
+        self, voxels: Int64[np.ndarray, "p"], confidence: Float32[np.ndarray, "p"], gather: Gather
+    ) -> Bool[np.ndarray, "p"]:
+        """Replace points by more confident ones of the same voxels, and tell which of the voxels are here."""
+        if len(self) == 0:
+            return np.zeros(len(voxels), bool)
+        places = np.minimum(np.searchsorted(self.voxels, voxels), len(self) - 1)
+        here = self.voxels.take(places) == voxels
+        better = np.flatnonzero(here & (confidence > self.records["confidence"][places]))
+        self.records[places[better]] = gather(better)
+        return here
+
+    def insert(self, voxels: Int64[np.ndarray, "p"], records: Shaped[np.ndarray, "p"]) -> None:
+        """Insert points of voxels that are not here, in the order of their voxels."""
+        places = np.searchsorted(self.voxels, voxels)
+        self.records = np.insert(self.records.view(OPAQUE), places, records.view(OPAQUE)).view(POINT)
+        self.voxels = np.insert(self.voxels, places, voxels)
+
+
+def _no_points() -> _SortedPoints:
+    return _SortedPoints(np.empty(0, np.int64), np.empty(0, POINT))
+
+
+def _doubled(voxels: Int64[np.ndarray, "p"]) -> Int64[np.ndarray, "p"]:
+    """The numbers of the voxels of twice the size that these lie in: half of each axis, counted from the origin."""
+    axes = (0, AXIS_BITS, 2 * AXIS_BITS)
+    lower_bits = sum((HALF_AXIS - 1) << axis for axis in axes)
+    return ((voxels >> 1) & lower_bits) + sum(HALF_AXIS // 2 << axis for axis in axes)
 
 
 def _best_per_voxel(
     voxels: Int64[np.ndarray, "p"], confidence: Float32[np.ndarray, "p"], eligible: Bool[np.ndarray, "p"]
 ) -> Int64[np.ndarray, "kept"]:
-    """Indices of the most confident eligible point of each voxel, in the order of the voxels."""
-    indices = np.flatnonzero(eligible)
-    order = indices[np.argsort(voxels[indices])]
-    if len(order) == 0:
-        return order
-    numbers, values = voxels[order], confidence[order]
-    starts = np.flatnonzero(np.concatenate([[True], numbers[1:] != numbers[:-1]]))
-    highest = np.repeat(np.maximum.reduceat(values, starts), np.diff(starts, append=len(order)))
-    return np.minimum.reduceat(np.where(values == highest, order, len(voxels)), starts)  # of equals, the first
+    """Indices of the most confident eligible point of each voxel, in the order of the voxels; of equals, the first."""
+    best = np.flatnonzero(eligible)
+    best = best[_best_of_runs(voxels.take(best), confidence.take(best))]  # pixels beside each other: fewer to sort
+    numbers = voxels.take(best)
+    order = np.argsort(numbers, kind="stable")
+    best = best.take(order)
+    return best[_best_of_runs(numbers.take(order), confidence.take(best))]
+
+
+def _best_of_runs(voxels: Int64[np.ndarray, "p"], confidence: Float32[np.ndarray, "p"]) -> Int64[np.ndarray, "kept"]:
+    """Of points whose voxels come in runs, the place of the most confident one of each run; of equals, the first."""
+    if len(voxels) == 0:
+        return np.empty(0, np.int64)
+    starts = np.flatnonzero(_differ(voxels))
+    highest = np.repeat(np.maximum.reduceat(confidence, starts), np.diff(starts, append=len(voxels)))
+    places = np.flatnonzero(confidence == highest)
+    return places[_differ(voxels.take(places))]
+
+
+def _differ(numbers: Int64[np.ndarray, "p"]) -> Bool[np.ndarray, "p"]:
+    """Which of at least one number differ from the one before them; the first does."""
+    return np.concatenate(([True], numbers[1:] != numbers[:-1]))
 
 
 @dataclass
@@ -140,6 +224,12 @@ class Reservoir:
         hits = slots < self.max_points
         self.records[slots[hits]] = late[hits]  # of several that hit one slot, the last stays
         self.seen += len(records)
+
+    def add_points(
+        self, points: Float32[np.ndarray, "p 3"], _confidence: Float32[np.ndarray, "p"], gather: Gather
+    ) -> None:
+        """The same, as in a `VoxelGrid`."""
+        self.add(gather(np.arange(len(points))))
 
     @property
     def bound(self) -> str:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Shaped
 
+from cut3r.inference.chunk_points import ChunkPlace, placed_poses
 from cut3r.inference.result import FrameResult
 
 CAMERA = np.dtype(
     [
-        ("world_from_cam", "f4", (4, 4)),
+        ("chunk_from_cam", "f4", (4, 4)),
         ("intrinsics", "f4", (3, 3)),
         ("image_size", "i4", 2),
         ("intrinsics_original", "f4", (3, 3)),
@@ -21,7 +22,7 @@ CAMERA = np.dtype(
         ("finite", "?"),
     ]
 )
-MATRICES = ("world_from_cam", "intrinsics", "intrinsics_original")
+MATRICES = ("chunk_from_cam", "intrinsics", "intrinsics_original")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Cameras:
 
     `intrinsics` are in pixels of the network's images, `intrinsics_original` in pixels of the upright original images;
     sizes are (h, w). `time_s` is nan where the source has no time stamps. `indices` are places in the source, `names`
-    its file names. Poses are comparable inside one chunk (`chunks` counts the resets). Where the network gave no
+    its file names. `chunks` counts the resets; poses of several chunks are comparable if
+    the chunks have been put in their places. Where the network gave no
     numbers, `finite` is False and `world_from_cam` nan.
     """
 
@@ -69,9 +71,10 @@ def camera_record(result: FrameResult, before: Shaped[np.ndarray, "v"]) -> Shape
     return record
 
 
-def cameras_of(records: Shaped[np.ndarray, "v"], names: tuple[str, ...]) -> Cameras:
-    """Take records of CAMERA apart."""
-    world_from_cam = np.where(records["finite"][:, None, None], records["world_from_cam"], np.float32(np.nan))
+def cameras_of(records: Shaped[np.ndarray, "v"], names: tuple[str, ...], places: list[ChunkPlace]) -> Cameras:
+    """Take records of CAMERA apart, with the poses where the chunks stand."""
+    placed = placed_poses(places, records["chunk"], records["chunk_from_cam"])
+    world_from_cam = np.where(records["finite"][:, None, None], placed, np.float32(np.nan))
     return Cameras(
         world_from_cam=world_from_cam,
         intrinsics=records["intrinsics"],

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+SOME = 10  # --save-frames some: one of so many frames
 DTYPES = ("auto", "fp32", "tf32", "bf16")
 
 
@@ -74,6 +75,8 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--output_dir", default="demo_tmp", help="depth, conf, color and camera of each frame")
     overwrite = "write even into a folder with files of others, and replace those that have a frame's name"
     group.add_argument("--overwrite", action="store_true", help=overwrite)
+    frames = f"which frames get files in output_dir; some: every {SOME}th (default: %(default)s)"
+    group.add_argument("--save-frames", choices=("none", "some", "all"), default="all", help=frames)
     save = "scene.ply, scene.glb, traj.tum, ...; repeat"
     group.add_argument("--save", type=Path, action="append", default=[], metavar="FILE", help=save)
     threshold = (

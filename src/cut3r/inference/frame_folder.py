@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from cut3r.files.atomic import atomic_path
 from cut3r.inference.result import FrameResult
+from cut3r.inference.sink import Sink
 from cut3r.io.depth import read_depth, write_depth
 from cut3r.io.images import read_image, write_image
 
@@ -34,20 +35,25 @@ FRAME_FILE = re.compile(rf"{NUMBER}\.\w+")
 HALF_WRITTEN = re.compile(rf"\.{NUMBER}\.[0-9a-f]{{12}}\.\w+")  # left by a write that was killed
 
 
-class FrameFolder:
+class FrameFolder(Sink):
     """A sink that writes the files of each frame as its result arrives, and keeps nothing in memory.
 
     Args:
-        folder: Gets the four folders; created when missing.
+        folder: Gets the four folders; created when missing. `begin` removes files in them that are named like those of
+            a frame, so give it a folder of its own.
+        every: Write only the frames whose number is a multiple of this.
         parity: Write exactly what the original writes: depth also where it is not valid, colours truncated instead of
             exact (63 of the 256 levels come out one too low, quirk Q24), only `pose` and `intrinsics` as camera.
     """
 
-    def __init__(self, folder: str | Path, *, parity: bool = False) -> None:
+    def __init__(self, folder: str | Path, *, every: int = 1, parity: bool = False) -> None:
+        if every < 1:
+            raise ValueError(f"every is {every}; give 1 to write every frame, 10 for every tenth, ...")
         self.folder = Path(folder)
+        self.every = every
         self.parity = parity
 
-    def prepare(self, first: int = 0) -> None:
+    def begin(self, first: int = 0) -> None:
         """Remove what an earlier run left from frame `first` on, and what a killed one left half written.
 
         Only files named like those of a frame are removed, in the four folders; whether they are ours, the caller must
@@ -60,29 +66,40 @@ class FrameFolder:
             logger.info("%s: removed %d older files, from frame %06d on", self.folder, len(stale), first)
 
     def finished(self) -> int:
-        """Count the finished frames that follow each other from 0."""
+        """Count the frames from 0 on of which each that is to be written is finished."""
         count = 0
         while self._path("camera", count).exists():
-            count += 1
+            count += self.every
         return count
 
     def bytes_of(self, number: int) -> int:
         """What the files of a finished frame take."""
         return sum(self._path(kind, number).stat().st_size for kind in SUFFIXES)
 
+    def bytes_per_frame(self, count: int) -> float:
+        """What the files take per frame of the stream, those that are not written included.
+
+        Args:
+            count: Finished frames, at least 1; the last one that was written is taken as an example.
+        """
+        return self.bytes_of((count - 1) // self.every * self.every) / self.every
+
     def add(self, result: FrameResult) -> None:
-        """Write the files of one frame.
+        """Write the files of one frame, if it is one of those that are written.
 
         Raises:
             ValueError: The session computed no points in the camera's frame or no pose.
         """
+        if result.number % self.every:
+            return
         depth, confidence = result.depth, result.prediction.conf_cam
         assert confidence is not None, "the network gives points_cam and conf_cam together"
         kept = depth if self.parity else depth.where(result.valid, 0.0)
         write_depth(self._path("depth", result.number), kept.numpy())
         with atomic_path(self._path("conf", result.number)) as temporary:
             np.save(temporary, confidence[0].nan_to_num(nan=1.0).numpy())  # 1 is the least; exp() may overflow
-        write_image(self._path("color", result.number), _truncated(result.image) if self.parity else result.image)
+        color = _truncated(result.image) if self.parity else result.image
+        write_image(self._path("color", result.number), color, fast=not self.parity)
         camera: dict[str, Any] = {"pose": self._finite_pose(result), "intrinsics": result.intrinsics.numpy()}
         if not self.parity:
             camera |= _origin(result)
@@ -90,10 +107,10 @@ class FrameFolder:
             np.savez(temporary, **camera)
 
     def _finite_pose(self, result: FrameResult) -> Float32[np.ndarray, "4 4"]:
-        """The frame's pose; where it is not finite, that of the frame before."""
+        """The frame's pose; where it is not finite, that of the written frame before."""
         if result.camera_is_finite:
             return result.world_from_cam.numpy()
-        before = self._path("camera", result.number - 1)
+        before = self._path("camera", result.number - self.every)
         if not before.exists():
             return np.eye(4, dtype=np.float32)
         with np.load(before) as camera:
@@ -121,7 +138,7 @@ class SavedFrame:
     `original_size`, (h, w)). `scale` and `offset`, both (x, y), lead from one to the other:
     u_color = (u_original + 0.5) * scale - 0.5 - offset. `index` and `name` say which frame of the input it was; `chunk`
     counts the resets before it. `finite` is False where the network gave no finite pose: then no depth is valid, and
-    `world_from_cam` is that of the frame before.
+    `world_from_cam` is that of the saved frame before.
     """
 
     number: int

@@ -198,7 +198,7 @@ class OutputFolder:
     def clear(self, first: int) -> None:
         """Remove the files of frames from number `first` on, unless they could be somebody else's."""
         if not self._foreign:
-            FrameFolder(self.folder).prepare(first)
+            FrameFolder(self.folder).begin(first)
 
     def end(self, state: RunState, frames: int) -> None:
         """Write down how the run ended."""

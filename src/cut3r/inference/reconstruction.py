@@ -6,28 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int32, Shaped, UInt8
+import torch
+from jaxtyping import Float32, Int32, Int64, Shaped, UInt8
 
 from cut3r.files.atomic import atomic_path
-from cut3r.inference.bounded_points import POINT, Reservoir, VoxelGrid
+from cut3r.geometry.registration import Similarity
+from cut3r.inference.bounded_points import POINT
 from cut3r.inference.cameras import CAMERA, Cameras, camera_record, cameras_of
+from cut3r.inference.chunk_points import ChunkPlace, ChunkPoints, as_cloud, is_similarity
 from cut3r.inference.result import EDGES, FrameResult
 from cut3r.inference.scene_state import SceneState, pack, unpack
+from cut3r.inference.sink import Sink
 from cut3r.io.glb import write_glb
 from cut3r.io.ply import write_ply
 from cut3r.io.point_cloud import PointCloud
 from cut3r.io.trajectory import write_kitti, write_tum
 
 
-class Reconstruction:
+class Reconstruction(Sink):
     """A sink for frame results that stays small however long the stream is.
 
     The cloud never holds more than `max_points` points (24 bytes each, 8 more for its voxel): one per voxel, the most
     confident, or a uniform sample of all. Only the cameras grow: 169 bytes and a name per frame.
 
-    Points are placed as each result says (`FrameResult.points_world`: by default camera points moved by the pose). All
-    results must share one world: after `Session.reset`, start a new reconstruction. A frame whose camera is not finite
-    keeps its place among the cameras, but gives no points, and the files of cameras do without it.
+    Points are placed as each result says (by default camera points moved by the pose), in the frame of their chunk.
+    Where a chunk stands can change later (`move`); chunks are merged when points are asked for. A frame whose camera is
+    not finite keeps its place among the cameras, but gives no points, and the files of cameras do without it.
 
     Args:
         voxel_size: Edge length in metres; doubles whenever more than `max_points` voxels are occupied. None: sample
@@ -56,34 +60,73 @@ class Reconstruction:
         self.confidence = confidence
         self.stride = stride
         self.edges = edges
-        self._kept: VoxelGrid | Reservoir = (
-            Reservoir(max_points) if voxel_size is None else VoxelGrid(voxel_size, max_points)
-        )
+        self._kept = ChunkPoints(voxel_size, max_points)
+        self._places: list[ChunkPlace] = []
         self._cameras = bytearray()  # records of CAMERA: grows in place, without a copy per frame
         self._names: list[str] = []
 
     def add(self, result: FrameResult) -> None:
         """Take in one frame: its camera, and its valid, finite and confident points that lie on surfaces."""
         every = (slice(None, None, self.stride), slice(None, None, self.stride))
-        points, confidence = result.points_world[every].numpy(), result.confidence[every].numpy()
-        chosen = result.on_surfaces(self.edges)[every].numpy() & (confidence > self.confidence)
-        chosen &= np.isfinite(points).all(axis=-1) & np.isfinite(confidence) & result.camera_is_finite
-        records = np.empty(int(chosen.sum()), POINT)
-        records["point"], records["confidence"] = points[chosen], confidence[chosen]
-        records["color"], records["frame"] = result.image[every][chosen], result.number
-        self._kept.add(records)
+        confidence, colors = result.confidence[every].numpy().reshape(-1), result.image[every].reshape(-1, 3)
+        chosen = result.on_surfaces(self.edges)[every].numpy().reshape(-1) & (confidence > self.confidence)
+        indices = np.flatnonzero(chosen & np.isfinite(confidence) & result.camera_is_finite)
+        points = result.points_chunk[every].numpy().reshape(-1, 3).take(indices, axis=0)
+        if not np.isfinite(points.sum()):  # seldom; and it may only be the sum that is too large
+            finite = np.isfinite(points).all(axis=-1)
+            indices, points = indices[finite], points[finite]
+        trusted = confidence.take(indices)
+
+        def gather(some: Int64[np.ndarray, "some"]) -> Shaped[np.ndarray, "some"]:
+            records = np.empty(len(some), POINT)
+            records["point"], records["confidence"] = points.take(some, axis=0), trusted.take(some)
+            records["color"], records["frame"] = colors.take(indices.take(some), axis=0), result.number
+            return records
+
+        self._note_chunk(result)
+        self._kept.add_points(points, trusted, gather)
         before = np.frombuffer(self._cameras[-CAMERA.itemsize :], CAMERA)
         self._cameras += camera_record(result, before).tobytes()
         self._names.append(result.frame.name)
 
+    def _note_chunk(self, result: FrameResult) -> None:
+        """Begin a chunk, or follow it: the latest result says where it stands."""
+        if not self._places or self._places[-1].number != result.chunk:
+            self._places.append(ChunkPlace(result.chunk, result.number, np.eye(4)))
+            self._kept.begin_chunk()
+        if result.world_from_chunk is not None:
+            self._places[-1].world_from_chunk = result.world_from_chunk.matrix().double().numpy()
+
+    @property
+    def chunks(self) -> dict[int, Similarity]:
+        """Where each chunk stands, by its number."""
+        return {place.number: Similarity.from_matrix(torch.tensor(place.world_from_chunk)) for place in self._places}
+
+    def move(self, chunk: int, world_from_chunk: Similarity) -> None:
+        """Put a chunk somewhere else, cameras and points, as when a loop closes; nothing is computed anew.
+
+        Raises:
+            KeyError: There is no such chunk.
+            ValueError: Not a similarity: not finite, or of a scale that is not positive.
+        """
+        found = [place for place in self._places if place.number == chunk]
+        if not found:
+            raise KeyError(f"there is no chunk {chunk}; there are {[place.number for place in self._places]}")
+        matrix = world_from_chunk.matrix().double().numpy()
+        if not is_similarity(matrix):
+            raise ValueError(
+                f"world_from_chunk of chunk {chunk} is no rotation, positive scale and translation: {matrix}"
+            )
+        found[0].world_from_chunk = matrix
+
     def __len__(self) -> int:
-        """Count the points."""
-        return len(self._kept.records)
+        """Count the points, before chunks that overlap are merged."""
+        return len(self._kept)
 
     @property
     def voxel_size(self) -> float | None:
         """Edge length in metres now, after all doublings; None when sampling uniformly."""
-        return self._kept.voxel_size if isinstance(self._kept, VoxelGrid) else None
+        return self._kept.voxel_size
 
     @property
     def max_points(self) -> int:
@@ -92,28 +135,28 @@ class Reconstruction:
     @property
     def points(self) -> Float32[np.ndarray, "p 3"]:
         """World frame, metres."""
-        return self._kept.records["point"].copy()
+        return self.cloud().points
 
     @property
     def colors(self) -> UInt8[np.ndarray, "p 3"]:
-        return self._kept.records["color"].copy()
+        return self.cloud().colors
 
     @property
     def confidences(self) -> Float32[np.ndarray, "p"]:
-        return self._kept.records["confidence"].copy()
+        return np.asarray(self.cloud().confidence)
 
     @property
     def frame_numbers(self) -> Int32[np.ndarray, "p"]:
         """The frame of the stream that each point comes from, counted from 0."""
-        return self._kept.records["frame"].copy()
+        return np.asarray(self.cloud().frame)
 
     @property
     def cameras(self) -> Cameras:
-        return cameras_of(self._camera_records(), tuple(self._names))
+        return cameras_of(self._camera_records(), tuple(self._names), self._places)
 
     def cloud(self) -> PointCloud:
         """Copy the points out, ready for the writers."""
-        return PointCloud(self.points, self.colors, self.confidences, self.frame_numbers)
+        return as_cloud(self._kept.placed(self._places))
 
     def summary(self) -> str:
         """Say in one line how many points there are, what bounds them, and how many cameras were lost."""
@@ -135,7 +178,15 @@ class Reconstruction:
     def state_arrays(self) -> dict[str, Shaped[np.ndarray, "..."]]:
         """Give everything as plain arrays, for `from_state_arrays`; `numpy.savez` takes them without pickling."""
         return pack(
-            SceneState(self._kept, self._camera_records(), self._names, self.confidence, self.stride, self.edges)
+            SceneState(
+                self._kept,
+                self._places,
+                self._camera_records(),
+                self._names,
+                self.confidence,
+                self.stride,
+                self.edges,
+            )
         )
 
     @classmethod
@@ -147,7 +198,8 @@ class Reconstruction:
         """
         state = unpack(arrays)
         scene = cls(confidence=state.confidence, stride=state.stride, edges=state.edges)
-        scene._kept, scene._cameras, scene._names = state.kept, bytearray(state.cameras.tobytes()), state.names
+        scene._kept, scene._places, scene._names = state.kept, state.places, state.names
+        scene._cameras = bytearray(state.cameras.tobytes())
         return scene
 
     def _camera_records(self) -> Shaped[np.ndarray, "v"]:

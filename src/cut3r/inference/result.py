@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cut3r.geometry.points import depth_edges
 from cut3r.geometry.poses import invert, rotation_angle, transform
+from cut3r.geometry.registration import Similarity
 from cut3r.inference.preprocess import PixelMap
 from cut3r.io.frames import Frame
 from cut3r.model.prediction import Prediction
@@ -33,8 +34,11 @@ class FrameResult:
 
     `number` counts the results of the stream from 0 and names the output files; `frame.index` is the frame's place in
     its source. `image` is what the network saw. `intrinsics` are in pixels of that image. `valid` marks pixels with
-    finite points in front of the camera that show a part of the original image. `chunk` counts the resets so far:
-    world coordinates are only comparable inside one chunk.
+    finite points in front of the camera that show a part of the original image. `chunk` counts the resets so far.
+
+    The network speaks of the frame of the chunk's first camera. `world_from_chunk` says where that stands; None is: at
+    the origin of the world, so that world coordinates are only comparable inside one chunk. Everything below is in the
+    world and its metres, unless its name says otherwise.
     """
 
     frame: Frame
@@ -46,16 +50,29 @@ class FrameResult:
     valid: Bool[Tensor, "h w"]
     chunk: int = 0
     source: PointSource = PointSource.self
+    world_from_chunk: Similarity | None = None
+
+    @property
+    def chunk_from_cam(self) -> Float[Tensor, "4 4"]:
+        """Camera to the frame of the chunk's first camera, as the network says it."""
+        return _first(self.prediction.world_from_cam, "pose")
 
     @property
     def world_from_cam(self) -> Float[Tensor, "4 4"]:
-        """Camera to the frame of the stream's first camera, metres."""
-        return _first(self.prediction.world_from_cam, "pose")
+        """Camera to the world, metres."""
+        place = self.world_from_chunk
+        return self.chunk_from_cam if place is None else place.place(self.chunk_from_cam)
+
+    @property
+    def points_cam(self) -> Float[Tensor, "h w 3"]:
+        """Points in the camera's frame, metres."""
+        points = _first(self.prediction.points_cam, "points_cam")
+        return points if self.world_from_chunk is None else points * float(self.world_from_chunk.scale)
 
     @property
     def depth(self) -> Float[Tensor, "h w"]:
         """Metres along the optical axis; not positive where the network failed, so use it with `valid`."""
-        return _first(self.prediction.points_cam, "points_cam")[..., 2]
+        return self.points_cam[..., 2]
 
     @property
     def camera_is_finite(self) -> bool:
@@ -72,11 +89,17 @@ class FrameResult:
         return _on_surfaces(self.valid, self.depth, edges)
 
     @property
-    def points_world(self) -> Float[Tensor, "h w 3"]:
-        """Points in the frame of the stream's first camera, metres, from the chosen `source`."""
+    def points_chunk(self) -> Float[Tensor, "h w 3"]:
+        """Points in the frame of the chunk's first camera, from the chosen `source`, as the network says them."""
         if self.source is PointSource.world:
             return _first(self.prediction.points_world, "points_world")
-        return transform(self.world_from_cam, _first(self.prediction.points_cam, "points_cam"))
+        return transform(self.chunk_from_cam, _first(self.prediction.points_cam, "points_cam"))
+
+    @property
+    def points_world(self) -> Float[Tensor, "h w 3"]:
+        """Points in the world, metres, from the chosen `source`."""
+        place, points = self.world_from_chunk, self.points_chunk
+        return points if place is None else place.apply(points.double()).to(points.dtype)
 
     @property
     def confidence(self) -> Float[Tensor, "h w"]:

@@ -19,6 +19,7 @@ from cut3r.files.archive import read_npz
 from cut3r.files.atomic import atomic_path
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.session import Session
+from cut3r.inference.snapshot import Packed
 
 logger = logging.getLogger(__name__)
 
@@ -42,18 +43,18 @@ class ResumePoint:
         self._newest_counts = self._previous_counts = False  # whether a file is whole and of this run: worth keeping
         self._next_time = time.monotonic() + MIN_INTERVAL_S
 
-    def save_now_and_then(self, session: Session, scene: Reconstruction) -> None:
-        """Call it after every frame: it saves seldom enough to take at most 5 % of the time."""
-        start = time.monotonic()
-        if start < self._next_time:
-            return
-        self.save(session, scene)
-        end = time.monotonic()
-        self._next_time = end + max(MIN_INTERVAL_S, (end - start) / MAX_TIME_SHARE)
+    def is_due(self) -> bool:
+        """Whether it is time to save: seldom enough to take at most 5 % of the time."""
+        return time.monotonic() >= self._next_time
 
     def save(self, session: Session, scene: Reconstruction) -> None:
         """Write the state, and keep the one before."""
-        tensors, record = session.pack()
+        self.write(session.pack(), scene)
+
+    def write(self, packed: Packed, scene: Reconstruction) -> None:
+        """The same with what `Session.pack` gave when the session stood at the last frame of the scene."""
+        start = time.monotonic()
+        tensors, record = packed
         arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in tensors.items()}
         arrays |= {f"scene/{name}": array for name, array in scene.state_arrays().items()}
         arrays["record"] = np.array(json.dumps({"settings": self.settings, "session": record}))
@@ -61,6 +62,8 @@ class ResumePoint:
             np.savez(temporary, **arrays)
             self._make_room()
         self._newest_counts = True
+        end = time.monotonic()
+        self._next_time = end + max(MIN_INTERVAL_S, (end - start) / MAX_TIME_SHARE)
 
     def _make_room(self) -> None:
         if self._newest_counts and self.path.is_file():

@@ -2,27 +2,43 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from cut3r.files.disk import DiskFullError
+from cut3r.inference.background import Background
 from cut3r.inference.frame_folder import FrameFolder
 from cut3r.inference.output_folder import OutputFolder, RunState
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.result import FrameResult
 from cut3r.inference.resume import ResumePoint
 from cut3r.inference.session import Session
+from cut3r.inference.sink import WAITING
+from cut3r.inference.snapshot import Packed, Snapshot
 
 logger = logging.getLogger(__name__)
 
 
-class RunWriter:
-    """A sink for the results of a session: files of each frame, the resume point now and then, other files in the end.
+@dataclass(frozen=True)
+class _Entry:
+    """A result, what the session remembered after it, and that again for a file if it is time for a resume point."""
 
-    The files of an earlier run are replaced when the first result is there, and not before.
+    result: FrameResult
+    after: Snapshot
+    packed: Packed | None
+
+
+class RunWriter:
+    """Takes the results of a session: files of each frame, the resume point now and then, other files in the end.
+
+    Another thread writes them, one frame after the other: its files, then its points, then, if it is time, a resume
+    point. So a frame counts, and a resume point knows of it, when everything of it is there. The files of an earlier
+    run are replaced when the first result is there, and not before.
 
     Args:
         output: Entered, and so locked.
+        frames: None writes no files of each frame.
         targets: What `Reconstruction.save` writes in the end.
         resume: None where the source cannot be opened again.
         version: Of the program, for the folder's marker.
@@ -34,7 +50,7 @@ class RunWriter:
         session: Session,
         scene: Reconstruction,
         output: OutputFolder,
-        frames: FrameFolder,
+        frames: FrameFolder | None,
         *,
         targets: Sequence[Path],
         resume: ResumePoint | None,
@@ -49,7 +65,8 @@ class RunWriter:
         self._resume = resume
         self._marker = (version, settings)
         self._kept = session.snapshot()  # after the last frame that is kept
-        self._began = False
+        self._began = self._is_saving = False
+        self._writing = Background(self._write, most=WAITING, name="run writer")
 
     @property
     def count(self) -> int:
@@ -57,15 +74,22 @@ class RunWriter:
         return self._kept.number
 
     def add(self, result: FrameResult) -> None:
-        """Keep a result. When this fails, the session's memory of that frame is given up by `finish`."""
-        if not self._began:
-            self._output.begin(*self._marker, first=result.number)
-            self._began = True
-        self.frames.add(result)
-        self.scene.add(result)
-        self._kept = self._session.snapshot()
-        if self._resume is not None:
-            self._resume.save_now_and_then(self._session, self.scene)
+        """Hand over the result that the session stands at; waits while the writing thread is behind.
+
+        Raises:
+            Exception: Of writing an earlier frame. The session's memory of that frame and of later ones is given up by
+                `finish`.
+        """
+        packed = self._session.pack() if self._is_time_to_save() else None
+        self._writing.put(_Entry(result, self._session.snapshot(), packed))
+
+    def drain(self) -> None:
+        """Wait until all frames are written.
+
+        Raises:
+            Exception: Of writing one of them, as `add`.
+        """
+        self._writing.drain()
 
     def finish(self, state: RunState) -> list[str]:
         """Write what is written in the end; a file that cannot be written does not keep the others from it.
@@ -73,6 +97,7 @@ class RunWriter:
         Returns:
             One sentence for each file that could not be written.
         """
+        self._writing.close()
         if self.count == 0:
             return []
         if self._session.frames_seen != self.count:
@@ -108,8 +133,8 @@ class RunWriter:
             expected: Frames of the whole run, if that is known.
         """
         said = f"the disk of {error.folder} is full; {self.count} finished frames are kept in {self._output.folder}"
-        if self.count:
-            size_mb = self.frames.bytes_of(self.count - 1) / 1e6
+        if self.count and self.frames is not None:
+            size_mb = self.frames.bytes_per_frame(self.count) / 1e6
             left = expected - self.count if expected is not None else 0
             said += f", and each needs about {size_mb:.2f} MB"
             said += f", so the {left} that are left about {left * size_mb:.1f} MB" if left > 0 else ""
@@ -117,6 +142,26 @@ class RunWriter:
 
     def _can_go_on(self) -> bool:
         return self._resume is not None and self._output.can_be_resumed
+
+    def _write(self, entry: _Entry) -> None:
+        if not self._began:
+            self._output.begin(*self._marker, first=entry.result.number)
+            self._began = True
+        if self.frames is not None:
+            self.frames.add(entry.result)
+        self.scene.add(entry.result)
+        self._kept = entry.after
+        if entry.packed is not None:
+            assert self._resume is not None
+            self._resume.write(entry.packed, self.scene)
+            self._is_saving = False
+
+    def _is_time_to_save(self) -> bool:
+        """Once for each resume point: then not before that is written."""
+        if self._resume is None or self._is_saving or not self._resume.is_due():
+            return False
+        self._is_saving = True
+        return True
 
     def _end(self, state: RunState) -> None:
         if self._began:

@@ -9,6 +9,7 @@ from jaxtyping import Shaped
 
 from cut3r.inference.bounded_points import POINT, Reservoir, VoxelGrid
 from cut3r.inference.cameras import CAMERA, MATRICES
+from cut3r.inference.chunk_points import ChunkPlace, ChunkPoints, is_similarity
 
 Arrays = dict[str, Shaped[np.ndarray, "..."]]
 COMMON = ("confidence", "stride", "edges", "max_points")
@@ -19,7 +20,8 @@ LARGEST = 2**62  # of numbers that count or measure something
 class SceneState:
     """What a reconstruction consists of: points, cameras (records of CAMERA), their names, and how points are taken."""
 
-    kept: VoxelGrid | Reservoir
+    kept: ChunkPoints
+    places: list[ChunkPlace]
     cameras: Shaped[np.ndarray, "v"]
     names: list[str]
     confidence: float
@@ -32,13 +34,28 @@ def pack(scene: SceneState) -> Arrays:
     kept = scene.kept
     settings: dict[str, Any] = {"confidence": scene.confidence, "stride": scene.stride, "edges": scene.edges}
     settings["max_points"] = kept.max_points
-    if isinstance(kept, VoxelGrid):
-        settings |= {"voxel_size": kept.voxel_size, "out_of_range": kept.out_of_range}
+    if kept.sample is None:
+        settings |= {"voxel_size": kept.voxel_size, "out_of_range": [grid.out_of_range for grid in kept.grids]}
     else:
-        settings |= {"seen": kept.seen, "generator": kept.generator.bit_generator.state}
-    points = {f"points/{name}": kept.records[name].copy() for name in POINT.names or ()}
+        settings |= {"seen": kept.sample.seen, "generator": kept.sample.generator.bit_generator.state}
+    parts = kept.records()
+    points = {
+        f"points/{name}": np.concatenate([part[name] for part in parts]) if parts else np.empty(0, POINT)[name]
+        for name in POINT.names or ()
+    }
+    chunks = {
+        "chunks/number": np.array([place.number for place in scene.places], np.int32),
+        "chunks/first_frame": np.array([place.first_frame for place in scene.places], np.int32),
+        "chunks/points": np.array([len(part) for part in parts] if kept.sample is None else [], np.int64),
+        "chunks/world_from_chunk": np.array([p.world_from_chunk for p in scene.places], np.float64).reshape(-1, 4, 4),
+    }
     frames = {f"cameras/{name}": scene.cameras[name].copy() for name in CAMERA.names or ()}
-    return points | frames | {"cameras/name": np.array(scene.names, str), "settings": np.array(json.dumps(settings))}
+    return (
+        points
+        | chunks
+        | frames
+        | {"cameras/name": np.array(scene.names, str), "settings": np.array(json.dumps(settings))}
+    )
 
 
 def unpack(arrays: Arrays) -> SceneState:
@@ -53,15 +70,30 @@ def unpack(arrays: Arrays) -> SceneState:
     _require(names.dtype.kind == "U" and names.shape == cameras.shape, "has not one name per camera")
     _check_points(points)
     _check_cameras(cameras)
+    places = _places(arrays)
+    _require(np.isin(cameras["chunk"], [place.number for place in places]).all(), "has cameras of no chunk")
     edges = settings["edges"]
     return SceneState(
-        _kept(points, settings),
+        _kept(points, _array(arrays, "chunks/points"), len(places), settings),
+        places,
         cameras,
         names.tolist(),
         confidence=float(settings["confidence"]),
         stride=settings["stride"],
         edges=None if edges is None else float(edges),
     )
+
+
+def _places(arrays: Arrays) -> list[ChunkPlace]:
+    number, first = _array(arrays, "chunks/number"), _array(arrays, "chunks/first_frame")
+    matrices = _array(arrays, "chunks/world_from_chunk")
+    for array, kind, shape in ((number, "i4", ()), (first, "i4", ()), (matrices, "f8", (4, 4))):
+        _require(array.dtype == kind and array.shape[1:] == shape and array.ndim > 0, "has chunks of another type")
+    _require(len(number) == len(first) == len(matrices), "has not one place per chunk")
+    rising = (np.diff(number, prepend=-1) > 0).all() and (np.diff(first, prepend=-1) > 0).all()
+    _require(rising, "has chunks that do not follow one another")
+    _require(all(map(is_similarity, matrices)), "has a chunk whose place is no rotation, scale and translation")
+    return [ChunkPlace(*place) for place in zip(number.tolist(), first.tolist(), matrices.copy(), strict=True)]
 
 
 def _check_points(points: np.ndarray) -> None:
@@ -95,19 +127,30 @@ def _settings(arrays: Arrays) -> dict[str, Any]:
     return settings
 
 
-def _kept(points: np.ndarray, settings: dict[str, Any]) -> VoxelGrid | Reservoir:
+def _kept(points: np.ndarray, counts: np.ndarray, chunks: int, settings: dict[str, Any]) -> ChunkPoints:
     most = settings["max_points"]
     _require(len(points) <= most, f"holds {len(points)} points, more than its bound of {most}")
+    _require(counts.dtype == np.int64 and counts.ndim == 1 and (counts >= 0).all(), "has no counts of points")
     if "voxel_size" in settings:
-        size, dropped = settings["voxel_size"], settings["out_of_range"]
-        _require(_is_number(size) and size > 0, "has a voxel size that is no positive number")
-        _require(_is_count(dropped), "has a count of dropped points that is no whole number")
-        grid = VoxelGrid(float(size), most, points, out_of_range=dropped)
-        _require(grid.is_sound(), "holds points that are not one per voxel, in the order of their voxels")
-        return grid
+        return _grids(points, counts, chunks, settings)
     seen = settings["seen"]
     _require(_is_count(seen) and seen >= len(points), "has seen fewer points than it holds")
-    return Reservoir(most, points, seen=seen, generator=_generator(settings["generator"]))
+    kept = ChunkPoints(None, most)
+    kept.sample = Reservoir(most, points, seen=seen, generator=_generator(settings["generator"]))
+    return kept
+
+
+def _grids(points: np.ndarray, counts: np.ndarray, chunks: int, settings: dict[str, Any]) -> ChunkPoints:
+    size, dropped, most = settings["voxel_size"], settings["out_of_range"], settings["max_points"]
+    _require(_is_number(size) and size > 0, "has a voxel size that is no positive number")
+    whole = isinstance(dropped, list) and all(map(_is_count, dropped)) and len(dropped) == len(counts) == chunks
+    _require(whole, "has not one count of points, and of dropped ones, per chunk")
+    _require(counts.max(initial=0) <= len(points) == counts.sum(), "holds another number of points than its chunks")
+    kept = ChunkPoints(float(size), most)
+    for part, lost in zip(np.split(points, np.cumsum(counts)[:-1]) if chunks else [], dropped, strict=True):
+        kept.grids.append(VoxelGrid(float(size), most, part, out_of_range=lost))
+        _require(kept.grids[-1].is_sound(), "holds points that are not one per voxel, in the order of their voxels")
+    return kept
 
 
 def _generator(state: Any) -> np.random.Generator:

@@ -20,6 +20,7 @@ from torch import Tensor
 from cut3r.files.atomic import atomic_path
 from cut3r.geometry.cameras import image_center, pinhole, ray_map
 from cut3r.geometry.focal import estimate_focal
+from cut3r.geometry.registration import Similarity
 from cut3r.inference.engine import Encoded, Engine
 from cut3r.inference.pipeline import Launched, Pipeline, Prepared, Result
 from cut3r.inference.policy import Policy, Write
@@ -163,9 +164,11 @@ class Session:
             ValueError: The session has seen no frame yet, or the size does not fit the network.
         """
         size = size or default_size(self.model)
+        place = self._now.world_from_chunk
+        chunk_from_cam = world_from_cam if place is None else place.inverse().place(world_from_cam)
         world_from_cam, intrinsics = world_from_cam.detach().float().cpu(), intrinsics.detach().float().cpu()
         include_translation = self.model.config.ray_direction is RayDirection.point_at_unit_depth
-        rays = ray_map(world_from_cam, intrinsics, size, include_translation=include_translation)
+        rays = ray_map(chunk_from_cam.detach().float().cpu(), intrinsics, size, include_translation=include_translation)
         # All work on the device under the lock: another thread may be recording the device's work.
         with self._engine.lock, self._engine.on_device(), torch.inference_mode():
             state = self._now.state
@@ -173,11 +176,21 @@ class Session:
                 raise ValueError("a query needs a scene, and this session has seen no frame yet; push a frame first")
             view = ViewInput(ray_map=rays[None].to(self.model.device))
             prediction, _ = self.model.step(state, view, self.model.encode(view), replace(self.outputs, rgb=True))
-            return QueryResult(prediction.to("cpu", torch.float32), world_from_cam, intrinsics)
+            return QueryResult(_placed(prediction.to("cpu", torch.float32), place), world_from_cam, intrinsics)
 
-    def reset(self) -> None:
-        """Forget the stream. The next frame starts a new world, and a new chunk."""
-        self._now = replace(self._now, state=self._start().state, chunk=self._now.chunk + 1)
+    def reset(self, world_from_chunk: Similarity | None = None) -> None:
+        """Forget the stream. The next frame starts a new chunk.
+
+        Args:
+            world_from_chunk: Where that stands, if it is known; by default the new chunk is a world of its own.
+        """
+        self._now = replace(
+            self._now, state=self._start().state, chunk=self._now.chunk + 1, world_from_chunk=world_from_chunk
+        )
+
+    def place_chunk(self, world_from_chunk: Similarity) -> None:
+        """Say where the present chunk stands, for the results from now on."""
+        self._now = replace(self._now, world_from_chunk=world_from_chunk)
 
     @property
     def frames_seen(self) -> int:
@@ -277,7 +290,7 @@ class Session:
         self._count_not_finite(prepared.frame, finite, pose_is_finite=pose_is_finite)
         valid = (points[..., 2] > 0) & finite & prepared.counts & pose_is_finite
         intrinsics, focals = self._intrinsics(prepared, float(focal))
-        self._now = Snapshot(launched.after, now.number + 1, now.chunk, focals)
+        self._now = replace(now, state=launched.after, number=now.number + 1, focals=focals)
         result = FrameResult(
             prepared.frame,
             now.number,
@@ -288,6 +301,7 @@ class Session:
             valid,
             now.chunk,
             source=self.source,
+            world_from_chunk=now.world_from_chunk,
         )
         match policy(result) if policy else Write.keep:
             case Write.drop:
@@ -338,6 +352,20 @@ class Session:
                 self.fit.size,
                 trained,
             )
+
+
+def _placed(prediction: Prediction, place: Similarity | None) -> Prediction:
+    """Move what a network says of a chunk to where the chunk stands."""
+    if place is None:
+        return prediction
+    assert prediction.points_cam is not None and prediction.world_from_cam is not None
+    world = prediction.points_world
+    return replace(
+        prediction,
+        points_cam=prediction.points_cam * float(place.scale),
+        points_world=None if world is None else place.apply(world.double()).float(),
+        world_from_cam=place.place(prediction.world_from_cam),
+    )
 
 
 def _nothing(_prediction: Prediction, _mask: Tensor | None) -> Tensor:

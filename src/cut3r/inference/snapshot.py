@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cut3r.geometry.registration import Similarity
+from cut3r.inference.chunk_points import is_similarity
 from cut3r.model.config import shown
 from cut3r.model.network import Cut3r
 from cut3r.model.state import StreamState
@@ -17,7 +19,7 @@ from cut3r.weights.weight_file import read_safetensors
 Packed = tuple[dict[str, Tensor], dict[str, str]]
 
 RECORD, PREFIX = "cut3r.session", "session."
-FOCALS = f"{PREFIX}focals"
+FOCALS, PLACE = f"{PREFIX}focals", f"{PREFIX}world_from_chunk"
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,14 @@ class Snapshot:
     number: int = 0
     chunk: int = 0
     focals: tuple[float, ...] = ()
+    world_from_chunk: Similarity | None = None  # None: at the origin
 
 
 def pack(snapshot: Snapshot, model: Cut3r, rule: UpdateRule = OVERWRITE) -> Packed:
     """Turn a snapshot of a session that writes by a rule into named tensors and text."""
     tensors = {PREFIX + name: tensor for name, tensor in snapshot.state.to("cpu").tensors().items()}
     tensors[FOCALS] = torch.tensor(snapshot.focals, dtype=torch.float64)
+    tensors[PLACE] = (snapshot.world_from_chunk or Similarity.identity()).matrix().double()
     tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     record = {"number": snapshot.number, "chunk": snapshot.chunk, "network": fingerprint(model), "rule": repr(rule)}
     return tensors, {RECORD: json.dumps(record | {"checksum": checksum(tensors, record)})}
@@ -65,7 +69,9 @@ def unpack(
             raise _damaged(name, f"its {count} is {shown(value)} and not a count")
     of_state = {key.removeprefix(PREFIX): tensor for key, tensor in tensors.items() if key.startswith(PREFIX)}
     focals = tuple(of_state.pop(FOCALS.removeprefix(PREFIX)).tolist())
-    return Snapshot(StreamState.from_tensors(of_state), record["number"], record["chunk"], focals)
+    place = of_state.pop(PLACE.removeprefix(PREFIX))
+    moved = None if torch.equal(place, torch.eye(4).double()) else Similarity.from_matrix(place)
+    return Snapshot(StreamState.from_tensors(of_state), record["number"], record["chunk"], focals, moved)
 
 
 def read_session_file(path: Path) -> Packed:
@@ -108,7 +114,7 @@ def _check_tensors(tensors: dict[str, Tensor], model: Cut3r, rule: UpdateRule, n
         PREFIX + key: (tensor.dtype, list(tensor.shape))
         for key, tensor in model.initial_state(1, rule).tensors().items()
     }
-    expected[FOCALS] = (torch.float64, None)  # as many as there are
+    expected |= {FOCALS: (torch.float64, None), PLACE: (torch.float64, [4, 4])}  # as many focals as there are
     if unknown := sorted(key for key in tensors if key.startswith(PREFIX) and key not in expected):
         raise _damaged(name, f"it holds {shown(unknown[0])}, which no session has")
     for key, (dtype, shape) in expected.items():
@@ -119,6 +125,8 @@ def _check_tensors(tensors: dict[str, Tensor], model: Cut3r, rule: UpdateRule, n
             raise _damaged(name, f"{key} is {tensor.dtype} {list(tensor.shape)} instead of {dtype} {shape or '[any]'}")
         if not tensor.isfinite().all():
             raise _damaged(name, f"{key} holds numbers that are not finite (NaN or infinite)")
+    if not is_similarity(tensors[PLACE].numpy()):
+        raise _damaged(name, f"{PLACE} is no rotation, scale and translation")
     if not (tensors[FOCALS] > 0).all():
         raise _damaged(name, "session.focals holds focal lengths that are not positive")
 

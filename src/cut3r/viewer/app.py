@@ -13,6 +13,7 @@ from collections import deque
 import viser
 
 from cut3r.inference.result import FrameResult
+from cut3r.inference.sink import Sink
 from cut3r.viewer.address import check_host, page_url, url_for_others
 from cut3r.viewer.config import ViewerConfig
 from cut3r.viewer.look import Look
@@ -30,7 +31,7 @@ logger = logging.getLogger(__name__)
 REDRAW_SECONDS_RUNNING, REDRAW_SECONDS_FINISHED = 1 / 10, 1 / 60
 
 
-class Viewer:
+class Viewer(Sink):
     """A sink for results, beside files and reconstructions.
 
     Args:

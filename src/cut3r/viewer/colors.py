@@ -1,6 +1,7 @@
 """Colours of points and cameras: the image's own, or a measurement on the turbo scale (blue is low, red is high)."""
 
 from enum import Enum
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -30,6 +31,7 @@ def turbo(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape 3"]:
     return _TURBO[np.rint(255 * (low + (high - low) * clamped)).astype(np.uint8)]
 
 
+@lru_cache(maxsize=4096)  # each redraw asks for those of all frames again
 def time_color(position: int, last: int) -> tuple[int, int, int]:
     """Colour a frame by its place between the first frame of the stream (blue) and the last one (red)."""
     r, g, b = turbo(np.array(position / max(last, 1)))
