@@ -6,6 +6,7 @@ Both take and keep records of `POINT`. The number of kept records never exceeds 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped
@@ -82,7 +83,7 @@ class VoxelGrid:
         self.out_of_range += len(points) - int(in_range.sum())
         best = _best_per_voxel(voxels, confidence, in_range)
         for kept in (self._points, self._newer):
-            here = kept.improve(voxels.take(best), confidence.take(best), lambda some, of=best: gather(of.take(some)))
+            here = kept.improve(voxels.take(best), confidence.take(best), partial(_gather_of, gather, best))
             best = best[~here]
         self._newer.insert(voxels.take(best), gather(best))
         if len(self._newer) * NEWER_SHARE > len(self._points):
@@ -158,6 +159,11 @@ class _SortedPoints:
         places = np.searchsorted(self.voxels, voxels)
         self.records = np.insert(self.records.view(OPAQUE), places, records.view(OPAQUE)).view(POINT)
         self.voxels = np.insert(self.voxels, places, voxels)
+
+
+def _gather_of(gather: Gather, these: Int64[np.ndarray, "p"], some: Int64[np.ndarray, "some"]) -> np.ndarray:
+    """Records of some of these points."""
+    return gather(these.take(some))
 
 
 def _no_points() -> _SortedPoints:

@@ -50,12 +50,8 @@ def pack(scene: SceneState) -> Arrays:
         "chunks/world_from_chunk": np.array([p.world_from_chunk for p in scene.places], np.float64).reshape(-1, 4, 4),
     }
     frames = {f"cameras/{name}": scene.cameras[name].copy() for name in CAMERA.names or ()}
-    return (
-        points
-        | chunks
-        | frames
-        | {"cameras/name": np.array(scene.names, str), "settings": np.array(json.dumps(settings))}
-    )
+    rest = {"cameras/name": np.array(scene.names, str), "settings": np.array(json.dumps(settings))}
+    return {**points, **chunks, **frames, **rest}
 
 
 def unpack(arrays: Arrays) -> SceneState:
