@@ -43,7 +43,7 @@ def pack(scene: SceneState) -> Arrays:
         f"points/{name}": np.concatenate([part[name] for part in parts]) if parts else np.empty(0, POINT)[name]
         for name in POINT.names or ()
     }
-    chunks = {
+    chunks: Arrays = {
         "chunks/number": np.array([place.number for place in scene.places], np.int32),
         "chunks/first_frame": np.array([place.first_frame for place in scene.places], np.int32),
         "chunks/points": np.array([len(part) for part in parts] if kept.sample is None else [], np.int64),
