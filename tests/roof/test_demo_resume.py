@@ -18,7 +18,6 @@ from cut3r.inference.result import FrameResult
 from cut3r.inference.snapshot import Packed
 from cut3r.io.frames import FrameStream
 from cut3r.io.trajectory import read_tum
-from cut3r.model.network import Cut3r
 from cut3r.run.resume import ResumePoint
 from cut3r.run.writer import RunWriter
 from tests.roof.demo_runs import ROOT, contents, run_demo, written
@@ -165,7 +164,7 @@ def test_going_on_with_another_input_is_refused(change, weights, photos, tmp_pat
 
 def test_a_resumed_run_keeps_the_precision_that_was_chosen(weights, photos, tmp_path, monkeypatch, capsys):
     flags = ["--model_path", weights, "--seq_path", photos, "--output_dir", tmp_path / "out"]
-    monkeypatch.setattr(Cut3r, "pack", lambda _: None)  # not every processor can
+    monkeypatch.setattr("cut3r.run.from_flags.pack", lambda _: None)  # not every processor can
     with monkeypatch.context() as patch:
         interrupt_at(patch, 2, signal.SIGTERM)
         assert run_demo(*flags, "--dtype", "bf16") == demo.INTERRUPTED
