@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from cut3r.inference.reconstruction import Reconstruction
-from cut3r.inference.resume import ResumePoint
 from cut3r.inference.session import Session
 from cut3r.io.frames import Frame
 from cut3r.model.config import (
@@ -28,6 +27,7 @@ from cut3r.model.config import (
     StatePositions,
 )
 from cut3r.model.network import Cut3r
+from cut3r.run.resume import ResumePoint
 from cut3r.weights.checkpoint import config_from_json, config_to_json, export_official, load, save
 from cut3r.weights.constructor import config_from_constructor, constructor_from_config
 

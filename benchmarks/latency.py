@@ -21,7 +21,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from cut3r.io.machine import SLEEPY_THREADS
+from cut3r.speed.machine import SLEEPY_THREADS
 
 os.environ.update(SLEEPY_THREADS | os.environ)  # as the demo does
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from cut3r.files.atomic import atomic_path
-from cut3r.io.machine import commit, cpu_name, load_average, now
+from cut3r.speed.machine import commit, cpu_name, load_average, now
 
 RESULTS = Path(__file__).parent / "results"
 DEFAULT_NAME = Path()  # what `--out` without a file stands for

@@ -34,13 +34,8 @@ from report import add_out_flag, environment, finish, table
 from torch import Tensor
 
 from cut3r.inference.engine import Encoded, Engine
-from cut3r.inference.flags import SOME
 from cut3r.inference.frame_folder import FrameFolder
-from cut3r.inference.meter import Progress
-from cut3r.inference.output_folder import OutputFolder, RunState
 from cut3r.inference.reconstruction import Reconstruction
-from cut3r.inference.resume import ResumePoint
-from cut3r.inference.run_writer import RunWriter
 from cut3r.inference.session import Session
 from cut3r.inference.sink import Sinks
 from cut3r.io.frames import Frame
@@ -48,6 +43,11 @@ from cut3r.model.encoder import Tokens
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Prediction
 from cut3r.model.state import StreamState
+from cut3r.run.flags import SOME
+from cut3r.run.output_folder import OutputFolder, RunState
+from cut3r.run.progress import Progress
+from cut3r.run.resume import ResumePoint
+from cut3r.run.writer import RunWriter
 from cut3r.viewer.app import Viewer
 
 SIZE = (384, 512)  # (h, w)

@@ -2,6 +2,6 @@
 
 import os
 
-from cut3r.io.machine import SLEEPY_THREADS
+from cut3r.speed.machine import SLEEPY_THREADS
 
 os.environ.update(SLEEPY_THREADS | os.environ)

@@ -31,7 +31,7 @@ import torch
 
 from cut3r.files.atomic import atomic_path
 from cut3r.io.frames import Frame
-from cut3r.io.machine import commit, cpu_name, now
+from cut3r.speed.machine import commit, cpu_name, now
 from eval.protocol import SCORING, EvaluationProtocol, NotScoredError, Score, summarize
 from eval.saved import Predictions, SavedPredictions, read_record, save_predictions, write_json
 from eval.sequences.sequence import Sequence

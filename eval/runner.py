@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, SCMode
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from cut3r.inference.meter import Progress
+from cut3r.run.progress import Progress
 from cut3r.speed.device import check_device
 from cut3r.training.config import build, explain
 from cut3r.training.overrides import quote_text_settings

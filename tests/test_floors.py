@@ -13,6 +13,7 @@ FLOORS = [
     {"speed"},
     {"weights"},
     {"data", "inference"},
+    {"run"},
     {"training", "alignment", "viewer"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -25,7 +26,7 @@ ONLY_IN = {
         "src/cut3r/weights/checkpoint.py",
         "src/cut3r/weights/safe_pickle.py",
     ),
-    "accelerate": ("src/cut3r/training/", "eval/runner.py"),
+    "accelerate": ("src/cut3r/training/", "eval/runner.py", "benchmarks/memory.py"),
     "wandb": ("src/cut3r/training/reporters.py",),
     "viser": ("src/cut3r/viewer/",),
     "av": ("src/cut3r/io/",),

@@ -8,7 +8,7 @@ from string import Template
 
 from plotly.offline import get_plotlyjs
 
-from cut3r.io.machine import now
+from cut3r.speed.machine import now
 from eval.published import sources
 from eval.report.compare import Family, RunSet, arrange
 from eval.report.coverage import overview

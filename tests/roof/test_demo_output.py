@@ -190,7 +190,7 @@ def test_no_password_reaches_a_file(weights, tmp_path, monkeypatch):
     pixels = np.zeros((48, 64, 3), np.uint8)
     frames = [Frame(pixels, number, float(number), f"rtsp://cam/stream#{number:06d}") for number in range(3)]
     stream = FrameStream(iter(frames), "live rtsp://cam/stream, 64x48", expected=None, skipped=[], live=True)
-    monkeypatch.setattr("cut3r.inference.footage.open_frames", lambda *_args, **_options: stream)
+    monkeypatch.setattr("cut3r.run.footage.open_frames", lambda *_args, **_options: stream)
     out = tmp_path / "out"
     flags = ["--seq_path", "rtsp://admin:hunter2@cam/stream", "--output_dir", out, "--save", out / "all.npz"]
     assert run_demo("--model_path", weights, *flags) == 0

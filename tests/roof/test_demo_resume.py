@@ -15,12 +15,11 @@ import demo
 from cut3r.inference.frame_folder import FrameFolder, read_frame_folder
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.result import FrameResult
-from cut3r.inference.resume import ResumePoint
-from cut3r.inference.run_writer import RunWriter
 from cut3r.inference.snapshot import Packed
 from cut3r.io.frames import FrameStream
 from cut3r.io.trajectory import read_tum
-from cut3r.model.network import Cut3r
+from cut3r.run.resume import ResumePoint
+from cut3r.run.writer import RunWriter
 from tests.roof.demo_runs import ROOT, contents, run_demo, written
 
 
@@ -165,7 +164,7 @@ def test_going_on_with_another_input_is_refused(change, weights, photos, tmp_pat
 
 def test_a_resumed_run_keeps_the_precision_that_was_chosen(weights, photos, tmp_path, monkeypatch, capsys):
     flags = ["--model_path", weights, "--seq_path", photos, "--output_dir", tmp_path / "out"]
-    monkeypatch.setattr(Cut3r, "pack", lambda _: None)  # not every processor can
+    monkeypatch.setattr("cut3r.run.from_flags.pack", lambda _: None)  # not every processor can
     with monkeypatch.context() as patch:
         interrupt_at(patch, 2, signal.SIGTERM)
         assert run_demo(*flags, "--dtype", "bf16") == demo.INTERRUPTED
@@ -184,7 +183,7 @@ def test_nothing_to_go_on_with_is_said(weights, photos, tmp_path, capsys):
 @pytest.mark.parametrize("flags", [["--resume"], ["--revisit", 2]])
 def test_a_live_source_cannot_be_read_again(flags, weights, tmp_path, monkeypatch, capsys):
     stream = FrameStream(iter(()), "live camera:0, 64x48", expected=None, skipped=[], live=True)
-    monkeypatch.setattr("cut3r.inference.footage.open_frames", lambda *_args, **_options: stream)
+    monkeypatch.setattr("cut3r.run.footage.open_frames", lambda *_args, **_options: stream)
     flags = ["--model_path", weights, "--seq_path", "camera:0", "--output_dir", tmp_path / "out", *flags]
     assert run_demo(*flags) == demo.WRONG_ARGUMENTS
     assert "live camera:0, 64x48 cannot be read a second time" in capsys.readouterr().err
@@ -242,7 +241,7 @@ def test_fewer_files_give_the_same_scene_and_can_be_resumed(frames, weights, pho
     flags = ["--model_path", weights, "--seq_path", photos]
     assert run_demo(*flags, "--output_dir", tmp_path / "all", "--save", tmp_path / "all.npz") == 0
     flags += ["--save-frames", frames, "--output_dir", tmp_path / "out"]
-    monkeypatch.setattr(demo, "SOME", 2)
+    monkeypatch.setattr("cut3r.run.from_flags.SOME", 2)
     interrupt_at(monkeypatch, 2, signal.SIGTERM)
     assert run_demo(*flags) == demo.INTERRUPTED
     interrupt_at(monkeypatch, 9, signal.SIGTERM)

@@ -22,11 +22,11 @@ from cut3r.data.taught import Taught, TaughtFrame, segment_names, write_segment
 from cut3r.data.transforms import Size
 from cut3r.data.view import RawFrame
 from cut3r.inference.engine import Engine
-from cut3r.inference.meter import REPORT_EVERY_S, Meter
 from cut3r.inference.preprocess import FitConfig, fit
 from cut3r.inference.result import FrameResult
 from cut3r.inference.session import Session, trained_size
 from cut3r.io.frames import Frame, FrameOptions, open_frames
+from cut3r.run.progress import REPORT_EVERY_S, Meter
 from cut3r.training.data_config import DataConfig
 from cut3r.training.footage_list import Source, find_sequences
 from cut3r.weights.checkpoint import confidence_threshold, load, resolve

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cut3r.inference.output_check import check_inputs, check_output, check_targets
+from cut3r.run.output_check import check_inputs, check_output, check_targets
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from cut3r.inference.reconstruction import Reconstruction
-from cut3r.inference.resume import ResumePoint
 from cut3r.inference.session import Session
 from cut3r.io.frames import Frame
+from cut3r.run.resume import ResumePoint
 
 SETTINGS = {"--every": "1"}
 

@@ -8,13 +8,13 @@ import pytest
 
 from cut3r.files.disk import DiskFullError
 from cut3r.inference.frame_folder import FrameFolder
-from cut3r.inference.output_folder import OutputFolder, RunState
 from cut3r.inference.reconstruction import Reconstruction
-from cut3r.inference.resume import ResumePoint
-from cut3r.inference.run_writer import RunWriter
 from cut3r.inference.session import Session
 from cut3r.inference.sink import WAITING
 from cut3r.io.frames import Frame
+from cut3r.run.output_folder import OutputFolder, RunState
+from cut3r.run.resume import ResumePoint
+from cut3r.run.writer import RunWriter
 
 
 @pytest.fixture

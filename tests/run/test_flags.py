@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cut3r.inference.flags import parse_args
+from cut3r.run.flags import parse_args
 
 
 @pytest.mark.parametrize("words", [["--max-frames", "3"], ["--max_frames", "3"], ["--max_frames=3"], ["--max-fr", "3"]])

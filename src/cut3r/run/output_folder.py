@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from cut3r.files.atomic import atomic_path
 from cut3r.inference.frame_folder import SUFFIXES, FrameFolder
-from cut3r.inference.output_check import MARKER, RESUME_FILES
+from cut3r.run.output_check import MARKER, RESUME_FILES
 
 logger = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from cut3r.files.disk import DiskFullError
 from cut3r.inference.background import Background
 from cut3r.inference.frame_folder import FrameFolder
-from cut3r.inference.output_folder import OutputFolder, RunState
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.result import FrameResult
-from cut3r.inference.resume import ResumePoint
 from cut3r.inference.session import Session
 from cut3r.inference.sink import WAITING
 from cut3r.inference.snapshot import Packed, Snapshot
+from cut3r.run.output_folder import OutputFolder, RunState
+from cut3r.run.resume import ResumePoint
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,11 @@ class RunWriter:
     def count(self) -> int:
         """Frames that are kept, those of an earlier run that this one goes on from included."""
         return self._kept.number
+
+    @property
+    def written(self) -> list[Path]:
+        """The folder and the files that people look for in the end."""
+        return [self._output.folder, *self._targets]
 
     def add(self, result: FrameResult) -> None:
         """Hand over the result that the session stands at; waits while the writing thread is behind.

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cut3r.inference.footage import Footage
 from cut3r.inference.preprocess import FitConfig
 from cut3r.io.frames import FrameOptions, FrameStream
+from cut3r.run.footage import Footage
 
 
 @pytest.fixture
@@ -57,5 +57,5 @@ def test_neither_a_live_source_nor_a_pipe_can_be_read_again(photos, tmp_path, mo
     os.mkfifo(tmp_path / "pipe.ts")
     for live, files in ((True, []), (False, [tmp_path / "pipe.ts"])):
         stream = FrameStream(iter(()), "a stream", expected=None, skipped=[], live=live, files=files)
-        monkeypatch.setattr("cut3r.inference.footage.open_frames", lambda *_args, stream=stream, **_options: stream)
+        monkeypatch.setattr("cut3r.run.footage.open_frames", lambda *_args, stream=stream, **_options: stream)
         assert not Footage("a stream", FrameOptions()).can_be_read_again

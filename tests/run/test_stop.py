@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from cut3r.inference.stop import Stop
+from cut3r.run.stop import Stop
 
 
 @pytest.mark.parametrize(("number", "killed"), [(signal.SIGINT, False), (signal.SIGTERM, True)])

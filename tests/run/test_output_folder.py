@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cut3r.inference.output_folder import LOCK, THE_INPUT, OutputFolder, RunState, read_marker
+from cut3r.run.output_folder import LOCK, THE_INPUT, OutputFolder, RunState, read_marker
 
 SETTINGS = {"every": "1", THE_INPUT: "3 files"}
 

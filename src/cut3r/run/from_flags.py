@@ -1,0 +1,176 @@
+"""The demo's flags become the parts of a run. What a user can do wrong comes as an exception with one sentence."""
+
+import argparse
+import logging
+from pathlib import Path
+
+import torch
+
+from cut3r.inference.frame_folder import FrameFolder
+from cut3r.inference.preprocess import FitConfig, FitMode
+from cut3r.inference.reconstruction import Reconstruction, check_suffix
+from cut3r.inference.result import EDGES, PointSource
+from cut3r.inference.session import Session, trained_size
+from cut3r.io.frames import FrameOptions, SortOrder
+from cut3r.model.network import Cut3r
+from cut3r.run.flags import DTYPES, SOME
+from cut3r.run.footage import Footage
+from cut3r.run.output_check import check_inputs, check_output, check_targets
+from cut3r.run.output_folder import THE_INPUT, OutputFolder
+from cut3r.run.resume import ResumePoint
+from cut3r.run.writer import RunWriter
+from cut3r.speed.packed import pack
+from cut3r.speed.precision import apply_precision, compile_blocks
+from cut3r.weights import checkpoint
+from cut3r.weights.zoo import BUNDLED
+
+logger = logging.getLogger(__name__)
+
+USUAL_THRESHOLD = 1.5
+NOT_SETTINGS = {"dtype", "seq_path", "output_dir", "overwrite", "save", "resume", "no_viewer", "host", "port", "device"}
+
+
+def check_flags(args: argparse.Namespace, example: Path) -> None:
+    """Refuse what is wrong whatever the input, and fill in what has no value yet.
+
+    Args:
+        example: The footage where none is named.
+    """
+    for flag in ("seq_path", "model_path", "output_dir"):
+        if (value := getattr(args, flag)) is not None and not value.strip():
+            raise ValueError(f"--{flag} is empty; name something, or leave the flag out")
+    for path in args.save:
+        check_suffix(path)
+    if args.revisit < 1:
+        raise ValueError(f"--revisit is {args.revisit}, expected 1 (one pass) or more")
+    if not args.model_path and not BUNDLED["tiny"].is_file():
+        raise FileNotFoundError(
+            "no network given: --model_path 512-dpt downloads the official weights (3.2 GB, non-commercial licence) "
+            "once, or name a checkpoint file"
+        )
+    if not args.seq_path and not example.is_file():
+        raise FileNotFoundError("no footage given: point --seq_path at a folder, a video, an image or camera:0")
+    if not args.seq_path:
+        logger.info("no --seq_path, so this is the example that comes with the project")
+        args.seq_path = str(example)
+    if args.vis_threshold is None:
+        own = checkpoint.confidence_threshold(args.model_path or "tiny")
+        args.vis_threshold = USUAL_THRESHOLD if own is None else own
+
+
+def make_footage(args: argparse.Namespace) -> Footage:
+    options = FrameOptions(
+        sort=SortOrder(args.sort),
+        start=args.start,
+        end=args.end,
+        every=args.every,
+        fps=args.fps,
+        max_frames=args.max_frames,
+        skip_bad=args.skip_bad,
+        parity=args.original,
+    )
+    return Footage(args.seq_path, options)
+
+
+def make_output(args: argparse.Namespace, footage: Footage) -> OutputFolder:
+    """Refuse a run that would touch its own input or somebody else's files, or that could not write in the end."""
+    again = "--resume" if args.resume else "--revisit" if args.revisit > 1 else None
+    if again and not footage.can_be_read_again:
+        raise ValueError(f"{footage.stream.description} cannot be read a second time; leave out {again}")
+    output = OutputFolder(Path(args.output_dir), overwrite=args.overwrite)
+    check_inputs(output.folder, footage.files)
+    output.check_owner()
+    check_output(output.folder)
+    check_targets(output.folder, args.save, footage.files)
+    return output
+
+
+def go_on(args: argparse.Namespace, footage: Footage, output: OutputFolder) -> None:
+    """Before a run is resumed: the input must be the same, and the precision becomes the one that it began with, for
+    this machine might choose another."""
+    output.check_input(settings_of(args, footage))
+    stored = "auto" if output.marker is None else output.marker.settings.get("dtype", "auto")
+    if args.dtype == "auto" and stored in DTYPES:
+        args.dtype = stored
+
+
+def load_model(args: argparse.Namespace, device: torch.device) -> Cut3r:
+    precision = "fp32" if args.dtype == "auto" and args.original else args.dtype
+    model = checkpoint.load(args.model_path or "tiny", device=device, dtype=apply_precision(precision))
+    if args.compile:
+        compile_blocks(model)
+    else:
+        pack(model)
+    chosen = precision if precision == "tf32" else str(model.dtype).removeprefix("torch.")
+    logger.info("matrix products in %s", chosen)
+    return model
+
+
+def make_session(args: argparse.Namespace, model: Cut3r) -> Session:
+    fit = FitConfig(
+        size=args.size or trained_size(model),
+        mode=FitMode(args.fit),
+        allow_square=args.allow_square,
+        parity=args.original,
+    )
+    source = PointSource(args.points)
+    return Session(model, fit=fit, source=source, shared_focal=args.shared_focal, parity=args.original)
+
+
+def make_writer(
+    args: argparse.Namespace, session: Session, footage: Footage, output: OutputFolder, *, version: str
+) -> RunWriter:
+    """Bring the session to where it goes on, and make what keeps its results."""
+    settings = settings_of(args, footage) | {"dtype": _precision(args, session.model)}
+    folder = _frame_folder(args, output)
+    scene = Reconstruction(
+        voxel_size=args.voxel_size, max_points=args.max_points, confidence=args.vis_threshold, edges=edges_of(args)
+    )
+    resume = None if not footage.can_be_read_again else ResumePoint(output.resume_path, settings)
+    if args.resume and resume is not None and (earlier := _earlier(args, session, output, resume)) is not None:
+        scene = earlier
+    if folder is not None and folder.finished() < session.frames_seen:
+        raise ValueError(f"{output.folder} lacks files of finished frames; start again without --resume")
+    return RunWriter(
+        session, scene, output, folder, targets=args.save, resume=resume, version=version, settings=settings
+    )
+
+
+def settings_of(args: argparse.Namespace, footage: Footage) -> dict[str, str]:
+    """Everything but the precision that changes the results; a run that goes on must repeat it. No passwords."""
+    settings = {name: str(value) for name, value in vars(args).items() if name not in NOT_SETTINGS}
+    source = footage.stream.description if footage.stream.live else str(Path(args.seq_path).resolve())
+    return settings | {"seq_path": source, THE_INPUT: footage.contents}
+
+
+def edges_of(args: argparse.Namespace) -> float | None:
+    """The step of depth at which flying pixels are left out; None keeps them, as the original does."""
+    return None if args.keep_edges or args.original else EDGES
+
+
+def _frame_folder(args: argparse.Namespace, output: OutputFolder) -> FrameFolder | None:
+    if args.save_frames == "none":
+        return None
+    return FrameFolder(output.folder, every=SOME if args.save_frames == "some" else 1, parity=args.original)
+
+
+def _earlier(
+    args: argparse.Namespace, session: Session, output: OutputFolder, resume: ResumePoint
+) -> Reconstruction | None:
+    """Take over the session of an earlier run and return its scene; None when there is nothing to go on from."""
+    settings = resume.settings
+    theirs = {} if output.marker is None else output.marker.settings
+    if args.skip_bad and theirs.get("skip_bad") == "False":  # it stopped at a bad frame, so none was skipped before
+        resume.settings = settings | {"skip_bad": "False"}
+    scene = resume.load(session)
+    resume.settings = settings
+    if scene is None:
+        logger.info("%s holds no run to go on with, so this one begins with the first frame", output.folder)
+    return scene
+
+
+def _precision(args: argparse.Namespace, model: Cut3r) -> str:
+    """What --dtype has become."""
+    if args.dtype == "tf32":
+        return "tf32"
+    return {"torch.float32": "fp32", "torch.bfloat16": "bf16"}[str(model.dtype)]
