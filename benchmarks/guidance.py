@@ -32,7 +32,6 @@ from cut3r.data.view import View
 from cut3r.data.walks import WalkConfig
 from cut3r.files.atomic import atomic_path
 from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig
-from cut3r.model.initialize import start_at_own_place
 from cut3r.model.network import Cut3r
 from cut3r.training.config import Start
 from cut3r.training.gate import attention_by_position, gate_scores
@@ -40,6 +39,7 @@ from cut3r.training.guidance import Guidance
 from cut3r.training.loss_config import GuidanceConfig, LossConfig
 from cut3r.training.losses import ReconstructionLoss
 from cut3r.training.optim import OptimConfig, OptimKind, make_optimizer, set_learning_rate
+from cut3r.training.own_place import start_at_own_place
 from cut3r.training.precision import Precision
 from cut3r.training.rollout import Batch, Chunk, TrainingStep, run_chunks
 

@@ -33,11 +33,11 @@ from cut3r.data.synthetic import synthetic_walk
 from cut3r.data.walk_ring import Draw, Renderers, WalkRing, walk_fields
 from cut3r.data.walks import WalkConfig
 from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig
-from cut3r.model.initialize import start_at_own_place
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
 from cut3r.training.gate import attention_by_position, gate_scores
 from cut3r.training.loss_config import GuidanceConfig, LossConfig
+from cut3r.training.own_place import start_at_own_place
 from cut3r.training.parallel import start_processes
 from cut3r.training.pictures import picture
 from cut3r.training.plain_pictures import curves_svg, png

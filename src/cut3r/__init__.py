@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "FILT3R": "cut3r.model.update",
+    "FILT3R": "cut3r.rules.gates",
     "FitConfig": "cut3r.inference.preprocess",
     "FitMode": "cut3r.inference.preprocess",
     "Frame": "cut3r.io.frame",
@@ -20,7 +20,7 @@ _HOME = {
     "Reconstruction": "cut3r.inference.reconstruction",
     "Session": "cut3r.inference.session",
     "SortOrder": "cut3r.io.selection",
-    "TTT3R": "cut3r.model.update",
+    "TTT3R": "cut3r.rules.gates",
     "Write": "cut3r.inference.policy",
     "load": "cut3r.weights.checkpoint",
     "open_frames": "cut3r.io.frames",
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from cut3r.io.selection import FrameOptions as FrameOptions
     from cut3r.io.selection import SortOrder as SortOrder
     from cut3r.model.prediction import Outputs as Outputs
-    from cut3r.model.update import FILT3R as FILT3R
-    from cut3r.model.update import TTT3R as TTT3R
+    from cut3r.rules.gates import FILT3R as FILT3R
+    from cut3r.rules.gates import TTT3R as TTT3R
     from cut3r.weights.checkpoint import load as load
 
 

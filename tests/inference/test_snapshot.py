@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from cut3r.inference.engine import Engine
 from cut3r.inference.session import Session
 from cut3r.inference.snapshot import RECORD, checksum, pack, unpack
-from cut3r.model.update import FILT3R, TTT3R
+from cut3r.rules.gates import FILT3R, TTT3R
 
 
 def forged(session: Session, *, tensors: dict | None = None, **record: object) -> tuple[dict, dict]:

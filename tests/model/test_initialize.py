@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig, StatePositions
-from cut3r.model.initialize import start_at_own_place
 from cut3r.model.network import Cut3r
 from cut3r.model.rope import grid_angles, rotate_pair_plain, state_angles
+from cut3r.training.own_place import start_at_own_place
 
 
 def network(positions: StatePositions = StatePositions.grid) -> Cut3r:

@@ -8,7 +8,6 @@ import torch
 from cut3r.geometry.cameras import pinhole, unproject
 from cut3r.geometry.poses import transform
 from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig, StatePositions
-from cut3r.model.initialize import start_at_own_place
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
 from cut3r.training.correspondence import correspond, soft_labels
@@ -16,6 +15,7 @@ from cut3r.training.guidance import Guidance, position_alone, require_state_grid
 from cut3r.training.loss_config import GuidanceConfig, LossConfig
 from cut3r.training.losses import ReconstructionLoss
 from cut3r.training.optim import OptimConfig, make_optimizer, set_learning_rate
+from cut3r.training.own_place import start_at_own_place
 from cut3r.training.precision import Precision, recompute_blocks
 from cut3r.training.rollout import Batch, RolloutConfig, TrainingStep, chunk_plan, merge_details, run_chunks
 from tests.training.fake_feed import random_views, small_network, weights, with_rays

@@ -6,6 +6,7 @@ stream and the norms stay in float32. A network whose matrix weights are bfloat1
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cut3r.model.rope import Angles, rotate_pair
-from cut3r.model.statistics import LogitStatistics
 
 
 class Linear(nn.Linear):
@@ -101,7 +101,16 @@ def attend(
     return rearrange(F.scaled_dot_product_attention(q, k, v), "b heads n c -> b n (heads c)")
 
 
+@runtime_checkable
+class QueriesAndKeys(Protocol):
+    """Who wants to know what attention compares: of each layer, rotated."""
+
+    def add(self, q: Tensor, k: Tensor) -> None: ...
+
+
 class SelfAttention(nn.Module):
+    """Multi-head self-attention with rotary positions."""
+
     attend = staticmethod(attend)  # `cut3r.speed` has a faster twin
 
     def __init__(self, width: int, heads: int) -> None:
@@ -116,6 +125,8 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
+    """Multi-head cross-attention: tokens ask, those of the partner stream answer."""
+
     attend = staticmethod(attend)
 
     def __init__(self, width: int, heads: int) -> None:
@@ -132,7 +143,7 @@ class CrossAttention(nn.Module):
         partner: Float[Tensor, "b m d"],
         x_angles: Angles | None,
         partner_angles: Angles | None,
-        statistics: LogitStatistics | None = None,
+        statistics: QueriesAndKeys | None = None,
     ) -> Float[Tensor, "b n d"]:
         q, k, v = (
             rearrange(layer(tokens), "b n (heads c) -> b heads n c", heads=self.heads)
@@ -177,7 +188,7 @@ class CrossBlock(nn.Module):
         partner: Float[Tensor, "b m d"],
         x_angles: Angles | None = None,
         partner_angles: Angles | None = None,
-        statistics: LogitStatistics | None = None,
+        statistics: QueriesAndKeys | None = None,
     ) -> Float[Tensor, "b n d"]:
         x = add(x, self.attn(self.norm1(x), x_angles))
         x = add(x, self.cross(self.norm2(x), self.norm_partner(partner), x_angles, partner_angles, statistics))

@@ -11,12 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cut3r.model.blocks import CrossBlock, LayerNorm, Linear
+from cut3r.model.blocks import CrossBlock, LayerNorm, Linear, QueriesAndKeys
 from cut3r.model.concurrent import concurrently
 from cut3r.model.config import ModelConfig
 from cut3r.model.encoder import Tokens
 from cut3r.model.rope import grid_angles, state_angles
-from cut3r.model.statistics import LogitStatistics
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Decoder(nn.Module):
         tokens: Tokens,
         pose_query: Float[Tensor, "b 1 d"],
         state: Float[Tensor, "b s d"],
-        statistics: LogitStatistics | None = None,
+        statistics: QueriesAndKeys | None = None,
     ) -> Decoded:
         """Decode a view; `statistics` is told what the state's queries make of the view's keys."""
         image = torch.cat((pose_query, self.embed(tokens.features).float()), dim=1)  # [b, 1 + n, d]

@@ -20,7 +20,6 @@ from cut3r.model.initialize import initialize
 from cut3r.model.memory import PoseMemory
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.state import StreamState, blend, merge
-from cut3r.model.statistics import LogitStatistics
 from cut3r.model.update import OVERWRITE, UpdateRule, Writing
 
 
@@ -113,7 +112,7 @@ class Cut3r(nn.Module):
         summary = tokens.features.float().mean(dim=1, keepdim=True)
         remembered = self.memory.read(state.memory, summary)
         pose_query = torch.where(state.is_new[:, None, None], self.decoder.pose_token, remembered)
-        statistics = LogitStatistics(rule.needs) if rule.needs else None
+        statistics = rule.statistics()
         decoded = self.decoder(tokens, pose_query, state.tokens, statistics)
         prediction = self.heads(decoded, outputs)
 

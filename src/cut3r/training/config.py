@@ -25,7 +25,7 @@ class Start(Enum):
     """First weights of a network that learns from nothing."""
 
     published = "published"
-    own_place = "own_place"  # `cut3r.model.initialize.start_at_own_place`: the state begins by copying the first view
+    own_place = "own_place"  # `cut3r.training.own_place.start_at_own_place`: the state begins by copying the first view
 
 
 @dataclass

@@ -10,7 +10,6 @@ import torch
 from accelerate import Accelerator
 
 from cut3r.data.taught import Taught
-from cut3r.model.initialize import start_at_own_place
 from cut3r.model.network import Cut3r
 from cut3r.training.checkpoint import latest_state
 from cut3r.training.config import Start, TrainConfig
@@ -19,6 +18,7 @@ from cut3r.training.feed import DataFeed
 from cut3r.training.guidance import Guidance, require_state_grid
 from cut3r.training.loss_config import LossConfig
 from cut3r.training.losses import ReconstructionLoss, ValidationLoss
+from cut3r.training.own_place import start_at_own_place
 from cut3r.training.parallel import Sharding, start_processes
 from cut3r.training.reporters import require_wandb
 from cut3r.training.trainer import Lesson, Trainer

@@ -12,8 +12,9 @@ from cut3r.model.encoder import ViewInput
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
 from cut3r.model.state import StreamState, blend
-from cut3r.model.statistics import LogitStatistics, Statistic, explicit_logits
-from cut3r.model.update import FILT3R, OVERWRITE, RULES, TTT3R, UpdateRule
+from cut3r.model.update import OVERWRITE, UpdateRule
+from cut3r.rules.gates import FILT3R, RULES, TTT3R
+from cut3r.rules.statistics import LogitStatistics, Statistic, explicit_logits
 from tests.conftest import make_tiny
 from tests.model.test_golden import golden_model
 
