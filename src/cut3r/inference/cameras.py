@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Shaped
 
 from cut3r.inference.chunk_points import ChunkPlace, placed_poses
-from cut3r.inference.result import FrameResult
+from cut3r.inference.view import View
 
 CAMERA = np.dtype(
     [
@@ -51,23 +51,23 @@ class Cameras:
         return len(self.world_from_cam)
 
 
-def camera_record(result: FrameResult, before: Shaped[np.ndarray, "v"]) -> Shaped[np.ndarray, ""]:
+def camera_record(view: View, before: Shaped[np.ndarray, "v"]) -> Shaped[np.ndarray, ""]:
     """Describe a frame's camera as a record of CAMERA.
 
     Args:
         before: The record of the frame before, if there is one. Matrices that are not finite are taken from it, or are
             the identity, so that no file gets a nan; `finite` tells them apart.
     """
-    pixel_map, frame = result.pixel_map, result.frame
+    pixel_map = view.pixel_map
     record = np.empty((), CAMERA)
     for name in MATRICES:
-        matrix = getattr(result, name).numpy()
+        matrix = getattr(view, name).numpy()
         if not np.isfinite(matrix).all():
             matrix = before[name][-1] if len(before) else np.eye(len(matrix))
         record[name] = matrix
     record["image_size"], record["original_size"] = pixel_map.image_size, pixel_map.original_size
-    record["time_s"] = frame.time_s if frame.time_s is not None and math.isfinite(frame.time_s) else np.nan
-    record["index"], record["chunk"], record["finite"] = frame.index, result.chunk, result.camera_is_finite
+    record["time_s"] = view.time_s if view.time_s is not None and math.isfinite(view.time_s) else np.nan
+    record["index"], record["chunk"], record["finite"] = view.index, view.chunk, view.camera_is_finite
     return record
 
 

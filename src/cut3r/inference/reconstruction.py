@@ -14,9 +14,10 @@ from cut3r.geometry.registration import Similarity
 from cut3r.inference.bounded_points import POINT
 from cut3r.inference.cameras import CAMERA, Cameras, camera_record, cameras_of
 from cut3r.inference.chunk_points import ChunkPlace, ChunkPoints, as_cloud, is_similarity
-from cut3r.inference.result import EDGES, FrameResult
+from cut3r.inference.result import FrameResult
 from cut3r.inference.scene_state import SceneState, pack, unpack
 from cut3r.inference.sink import Sink
+from cut3r.inference.view import EDGES, View
 from cut3r.io.glb import write_glb
 from cut3r.io.ply import write_ply
 from cut3r.io.point_cloud import PointCloud
@@ -39,7 +40,7 @@ class Reconstruction(Sink):
         confidence: Points at or below are left out. Confidences are >= 1.
         stride: Take every n-th row and column of each frame.
         edges: Leave out the flying pixels at steps of depth of at least this share of the depth, see
-            `FrameResult.on_surfaces`. None: keep them.
+            `View.on_surfaces`. None: keep them.
     """
 
     def __init__(
@@ -65,13 +66,14 @@ class Reconstruction(Sink):
         self._cameras = bytearray()  # records of CAMERA: grows in place, without a copy per frame
         self._names: list[str] = []
 
-    def add(self, result: FrameResult) -> None:
+    def add(self, result: FrameResult | View) -> None:
         """Take in one frame: its camera, and its valid, finite and confident points that lie on surfaces."""
+        view = result if isinstance(result, View) else result.view
         every = (slice(None, None, self.stride), slice(None, None, self.stride))
-        confidence, colors = result.confidence[every].numpy().reshape(-1), result.image[every].reshape(-1, 3)
-        chosen = result.on_surfaces(self.edges)[every].numpy().reshape(-1) & (confidence > self.confidence)
-        indices = np.flatnonzero(chosen & np.isfinite(confidence) & result.camera_is_finite)
-        points = result.points_chunk[every].numpy().reshape(-1, 3).take(indices, axis=0)
+        confidence, colors = view.confidence[every].numpy().reshape(-1), view.image[every].reshape(-1, 3)
+        chosen = view.on_surfaces(self.edges)[every].numpy().reshape(-1) & (confidence > self.confidence)
+        indices = np.flatnonzero(chosen & np.isfinite(confidence) & view.camera_is_finite)
+        points = view.points_chunk[every].numpy().reshape(-1, 3).take(indices, axis=0)
         if not np.isfinite(points.sum()):  # seldom; and it may only be the sum that is too large
             finite = np.isfinite(points).all(axis=-1)
             indices, points = indices[finite], points[finite]
@@ -80,22 +82,22 @@ class Reconstruction(Sink):
         def gather(some: Int64[np.ndarray, "some"]) -> Shaped[np.ndarray, "some"]:
             records = np.empty(len(some), POINT)
             records["point"], records["confidence"] = points.take(some, axis=0), trusted.take(some)
-            records["color"], records["frame"] = colors.take(indices.take(some), axis=0), result.number
+            records["color"], records["frame"] = colors.take(indices.take(some), axis=0), view.number
             return records
 
-        self._note_chunk(result)
+        self._note_chunk(view)
         self._kept.add_points(points, trusted, gather)
         before = np.frombuffer(self._cameras[-CAMERA.itemsize :], CAMERA)
-        self._cameras += camera_record(result, before).tobytes()
-        self._names.append(result.frame.name)
+        self._cameras += camera_record(view, before).tobytes()
+        self._names.append(view.name)
 
-    def _note_chunk(self, result: FrameResult) -> None:
+    def _note_chunk(self, view: View) -> None:
         """Begin a chunk, or follow it: the latest result says where it stands."""
-        if not self._places or self._places[-1].number != result.chunk:
-            self._places.append(ChunkPlace(result.chunk, result.number, np.eye(4)))
+        if not self._places or self._places[-1].number != view.chunk:
+            self._places.append(ChunkPlace(view.chunk, view.number, np.eye(4)))
             self._kept.begin_chunk()
-        if result.world_from_chunk is not None:
-            self._places[-1].world_from_chunk = result.world_from_chunk.matrix().double().numpy()
+        if view.world_from_chunk is not None:
+            self._places[-1].world_from_chunk = view.world_from_chunk.matrix().double().numpy()
 
     @property
     def chunks(self) -> dict[int, Similarity]:

@@ -2,21 +2,19 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from cut3r.geometry.points import depth_edges
 from cut3r.geometry.poses import invert, rotation_angle, transform
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.preprocess import PixelMap
+from cut3r.inference.view import EDGES, View, without_edges
 from cut3r.io.frames import Frame
 from cut3r.model.prediction import Prediction
-
-EDGES = 0.03  # a step of this share of the depth from one pixel to the next, in an image of ...
-EDGES_SIDE = 512  # ... this longer side; in a smaller one a pixel covers more, and steps are larger in proportion
 
 
 class PointSource(Enum):
@@ -52,54 +50,61 @@ class FrameResult:
     source: PointSource = PointSource.self
     world_from_chunk: Similarity | None = None
 
+    @cached_property
+    def view(self) -> View:
+        """The frame as a plain value; the properties below are those of it."""
+        in_world = self.source is PointSource.world
+        return View(
+            self.frame.name,
+            self.number,
+            self.image,
+            self.intrinsics,
+            self.pixel_map,
+            _first(self.prediction.world_from_cam, "pose"),
+            _first(self.prediction.points_cam, "points_cam"),
+            self.confidence,
+            self.valid,
+            self.chunk,
+            self.world_from_chunk,
+            _first(self.prediction.points_world, "points_world") if in_world else None,
+            self.frame.index,
+            self.frame.time_s,
+            self.frame.source,
+        )
+
     @property
     def chunk_from_cam(self) -> Float[Tensor, "4 4"]:
         """Camera to the frame of the chunk's first camera, as the network says it."""
-        return _first(self.prediction.world_from_cam, "pose")
+        return self.view.chunk_from_cam
 
     @property
     def world_from_cam(self) -> Float[Tensor, "4 4"]:
         """Camera to the world, metres."""
-        place = self.world_from_chunk
-        return self.chunk_from_cam if place is None else place.place(self.chunk_from_cam)
-
-    @property
-    def points_cam(self) -> Float[Tensor, "h w 3"]:
-        """Points in the camera's frame, metres."""
-        points = _first(self.prediction.points_cam, "points_cam")
-        return points if self.world_from_chunk is None else points * float(self.world_from_chunk.scale)
+        return self.view.world_from_cam
 
     @property
     def depth(self) -> Float[Tensor, "h w"]:
         """Metres along the optical axis; not positive where the network failed, so use it with `valid`."""
-        return self.points_cam[..., 2]
+        return self.view.depth
 
     @property
     def camera_is_finite(self) -> bool:
         """Whether pose and intrinsics consist of numbers; a camera that a network lost has nan or infinity in them."""
-        return bool(self.world_from_cam.isfinite().all() and self.intrinsics.isfinite().all())
+        return self.view.camera_is_finite
 
     def on_surfaces(self, edges: float | None = EDGES) -> Bool[Tensor, "h w"]:
-        """The valid pixels without "flying" ones, which hang between a near and a far surface: see `depth_edges`.
-
-        Args:
-            edges: The smallest step of depth that counts, as a share of the depth, from pixel to pixel of an image
-                whose longer side is 512. None takes all valid pixels.
-        """
-        return _on_surfaces(self.valid, self.depth, edges)
+        """The valid pixels without flying ones, as `View.on_surfaces`."""
+        return self.view.on_surfaces(edges)
 
     @property
     def points_chunk(self) -> Float[Tensor, "h w 3"]:
         """Points in the frame of the chunk's first camera, from the chosen `source`, as the network says them."""
-        if self.source is PointSource.world:
-            return _first(self.prediction.points_world, "points_world")
-        return transform(self.chunk_from_cam, _first(self.prediction.points_cam, "points_cam"))
+        return self.view.points_chunk
 
     @property
     def points_world(self) -> Float[Tensor, "h w 3"]:
         """Points in the world, metres, from the chosen `source`."""
-        place, points = self.world_from_chunk, self.points_chunk
-        return points if place is None else place.apply(points.double()).to(points.dtype)
+        return self.view.points_world
 
     @property
     def confidence(self) -> Float[Tensor, "h w"]:
@@ -111,7 +116,7 @@ class FrameResult:
     @property
     def intrinsics_original(self) -> Float[Tensor, "3 3"]:
         """Intrinsics in pixels of the original image, after its EXIF rotation."""
-        return self.pixel_map.intrinsics_to_original(self.intrinsics)
+        return self.view.intrinsics_original
 
     @property
     def colors(self) -> Float[Tensor, "h w 3"]:
@@ -140,7 +145,7 @@ class QueryResult:
     def on_surfaces(self, edges: float | None = EDGES) -> Bool[Tensor, "h w"]:
         """Pixels with finite points in front of the camera, without flying ones, as in `FrameResult`."""
         valid = self._points_cam.isfinite().all(dim=-1) & (self.depth > 0)
-        return _on_surfaces(valid, self.depth, edges)
+        return without_edges(valid, self.depth, edges)
 
     @property
     def points_world(self) -> Float[Tensor, "h w 3"]:
@@ -171,10 +176,6 @@ class QueryResult:
     def _points_cam(self) -> Float[Tensor, "h w 3"]:
         assert self.prediction.points_cam is not None
         return self.prediction.points_cam[0]
-
-
-def _on_surfaces(valid: Bool[Tensor, "h w"], depth: Float[Tensor, "h w"], edges: float | None) -> Bool[Tensor, "h w"]:
-    return valid if edges is None else valid & ~depth_edges(depth, edges * EDGES_SIDE / max(depth.shape))
 
 
 def _first(value: Tensor | None, output: str) -> Tensor:

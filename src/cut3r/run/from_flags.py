@@ -9,8 +9,9 @@ import torch
 from cut3r.inference.frame_folder import FrameFolder
 from cut3r.inference.preprocess import FitConfig, FitMode
 from cut3r.inference.reconstruction import Reconstruction, check_suffix
-from cut3r.inference.result import EDGES, PointSource
+from cut3r.inference.result import PointSource
 from cut3r.inference.session import Session, trained_size
+from cut3r.inference.view import EDGES
 from cut3r.io.frames import FrameOptions, SortOrder
 from cut3r.model.network import Cut3r
 from cut3r.run.flags import DTYPES, SOME

@@ -14,6 +14,7 @@ import viser
 
 from cut3r.inference.result import FrameResult
 from cut3r.inference.sink import Sink
+from cut3r.inference.view import View
 from cut3r.viewer.address import check_host, page_url, url_for_others
 from cut3r.viewer.config import ViewerConfig
 from cut3r.viewer.look import Look
@@ -86,7 +87,7 @@ class Viewer(Sink):
         """What the page said at the last redraw."""
         return self._status
 
-    def add(self, result: FrameResult) -> None:
+    def add(self, result: FrameResult | View) -> None:
         """Show a frame. Takes a few milliseconds whatever the page does, and keeps nothing of the result alive.
 
         A frame whose camera is not finite has no place in the scene: it is only counted.
@@ -99,7 +100,7 @@ class Viewer(Sink):
         self._arrivals.append(time.monotonic())
         self._wake.set()
 
-    def _view(self, result: FrameResult) -> ShownView:
+    def _view(self, result: FrameResult | View) -> ShownView:
         return view_from_frame(
             result,
             self._seen,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cut3r.inference.result import EDGES
+from cut3r.inference.view import EDGES
 
 
 @dataclass

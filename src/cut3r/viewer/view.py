@@ -13,7 +13,8 @@ from torch import Tensor
 
 from cut3r.geometry.cameras import fov_from_focal, pinhole
 from cut3r.geometry.poses import invert, transform
-from cut3r.inference.result import EDGES, FrameResult, QueryResult
+from cut3r.inference.result import FrameResult, QueryResult
+from cut3r.inference.view import EDGES, View
 from cut3r.io.images import resize
 
 QUERY_COLOR = (64, 179, 230)  # of a query's frustum, and of its points when no colours were predicted
@@ -54,7 +55,7 @@ class ShownView:
 
 
 def view_from_frame(
-    result: FrameResult, position: int, *, max_points: int, thumbnail_side: int, edges: float | None = EDGES
+    result: FrameResult | View, position: int, *, max_points: int, thumbnail_side: int, edges: float | None = EDGES
 ) -> ShownView:
     """Take the bounded part of a frame's result that is shown; nothing of the result is kept alive.
 
