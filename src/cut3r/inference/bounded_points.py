@@ -78,8 +78,7 @@ class VoxelGrid:
         self.out_of_range += len(points) - int(in_range.sum())
         best = _best_per_voxel(voxels, confidence, in_range)
         for kept in (self._points, self._newer):
-            here = kept.improve(voxels.take(best), confidence.take(best), lambda some, of=best: gather(of.take(some)))
-            best = best[~here]
+            best = kept.improve(best, voxels, confidence, gather)
         self._newer.insert(voxels.take(best), gather(best))
         if len(self._newer) * NEWER_SHARE > len(self._points):
             self._join()
@@ -137,16 +136,21 @@ class _SortedPoints:
         return len(self.voxels)
 
     def improve(
-        self, voxels: Int64[np.ndarray, "p"], confidence: Float32[np.ndarray, "p"], gather: Gather
-    ) -> Bool[np.ndarray, "p"]:
-        """Replace points by more confident ones of the same voxels, and tell which of the voxels are here."""
+        self,
+        candidates: Int64[np.ndarray, "some"],
+        voxels: Int64[np.ndarray, "p"],
+        confidence: Float32[np.ndarray, "p"],
+        gather: Gather,
+    ) -> Int64[np.ndarray, "rest"]:
+        """Replace points by more confident candidates (indices) for the same voxels; gives those for other voxels."""
         if len(self) == 0:
-            return np.zeros(len(voxels), bool)
-        places = np.minimum(np.searchsorted(self.voxels, voxels), len(self) - 1)
-        here = self.voxels.take(places) == voxels
-        better = np.flatnonzero(here & (confidence > self.records["confidence"][places]))
-        self.records[places[better]] = gather(better)
-        return here
+            return candidates
+        numbers = voxels.take(candidates)
+        places = np.minimum(np.searchsorted(self.voxels, numbers), len(self) - 1)
+        here = self.voxels.take(places) == numbers
+        better = np.flatnonzero(here & (confidence.take(candidates) > self.records["confidence"][places]))
+        self.records[places.take(better)] = gather(candidates.take(better))
+        return candidates[~here]
 
     def insert(self, voxels: Int64[np.ndarray, "p"], records: Shaped[np.ndarray, "p"]) -> None:
         """Insert points of voxels that are not here, in the order of their voxels."""

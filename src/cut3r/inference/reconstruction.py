@@ -1,6 +1,7 @@
 """Everything that a stream has shown so far, on the host: a bounded point cloud, and every camera."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ class Reconstruction(Sink):
     Points are placed as each result says (`FrameResult.points_world`: by default camera points moved by the pose). All
     results must share one world: after `Session.reset`, start a new reconstruction. A frame whose camera is not finite
     keeps its place among the cameras, but gives no points, and the files of cameras do without it.
+
+    It can be looked at while another thread adds results.
 
     Args:
         voxel_size: Edge length in metres; doubles whenever more than `max_points` voxels are occupied. None: sample
@@ -60,6 +63,7 @@ class Reconstruction(Sink):
         self._kept: VoxelGrid | Reservoir = (
             Reservoir(max_points) if voxel_size is None else VoxelGrid(voxel_size, max_points)
         )
+        self._lock = threading.RLock()  # held while results are added, and while the points or cameras are copied
         self._cameras = bytearray()  # records of CAMERA: grows in place, without a copy per frame
         self._names: list[str] = []
 
@@ -70,7 +74,9 @@ class Reconstruction(Sink):
         chosen = result.on_surfaces(self.edges)[every].numpy().reshape(-1) & (confidence > self.confidence)
         indices = np.flatnonzero(chosen & np.isfinite(confidence) & result.camera_is_finite)
         points = result.points_world[every].numpy().reshape(-1, 3).take(indices, axis=0)
-        if not np.isfinite(points.sum()):  # seldom; and it may only be the sum that is too large
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = points.sum()
+        if not np.isfinite(total):  # seldom; and it may only be the sum that is too large
             finite = np.isfinite(points).all(axis=-1)
             indices, points = indices[finite], points[finite]
         trusted = confidence.take(indices)
@@ -81,14 +87,16 @@ class Reconstruction(Sink):
             records["color"], records["frame"] = colors.take(indices.take(some), axis=0), result.number
             return records
 
-        self._kept.add_points(points, trusted, gather)
-        before = np.frombuffer(self._cameras[-CAMERA.itemsize :], CAMERA)
-        self._cameras += camera_record(result, before).tobytes()
-        self._names.append(result.frame.name)
+        with self._lock:
+            self._kept.add_points(points, trusted, gather)
+            before = np.frombuffer(self._cameras[-CAMERA.itemsize :], CAMERA)
+            self._cameras += camera_record(result, before).tobytes()
+            self._names.append(result.frame.name)
 
     def __len__(self) -> int:
         """Count the points."""
-        return len(self._kept.records)
+        with self._lock:
+            return len(self._kept.records)
 
     @property
     def voxel_size(self) -> float | None:
@@ -102,28 +110,30 @@ class Reconstruction(Sink):
     @property
     def points(self) -> Float32[np.ndarray, "p 3"]:
         """World frame, metres."""
-        return self._kept.records["point"].copy()
+        return self._copy("point")
 
     @property
     def colors(self) -> UInt8[np.ndarray, "p 3"]:
-        return self._kept.records["color"].copy()
+        return self._copy("color")
 
     @property
     def confidences(self) -> Float32[np.ndarray, "p"]:
-        return self._kept.records["confidence"].copy()
+        return self._copy("confidence")
 
     @property
     def frame_numbers(self) -> Int32[np.ndarray, "p"]:
         """The frame of the stream that each point comes from, counted from 0."""
-        return self._kept.records["frame"].copy()
+        return self._copy("frame")
 
     @property
     def cameras(self) -> Cameras:
-        return cameras_of(self._camera_records(), tuple(self._names))
+        with self._lock:
+            return cameras_of(self._camera_records(), tuple(self._names))
 
     def cloud(self) -> PointCloud:
         """Copy the points out, ready for the writers."""
-        return PointCloud(self.points, self.colors, self.confidences, self.frame_numbers)
+        with self._lock:
+            return PointCloud(self.points, self.colors, self.confidences, self.frame_numbers)
 
     def summary(self) -> str:
         """Say in one line how many points there are, what bounds them, and how many cameras were lost."""
@@ -144,9 +154,10 @@ class Reconstruction(Sink):
 
     def state_arrays(self) -> dict[str, Shaped[np.ndarray, "..."]]:
         """Give everything as plain arrays, for `from_state_arrays`; `numpy.savez` takes them without pickling."""
-        return pack(
-            SceneState(self._kept, self._camera_records(), self._names, self.confidence, self.stride, self.edges)
-        )
+        with self._lock:
+            return pack(
+                SceneState(self._kept, self._camera_records(), self._names, self.confidence, self.stride, self.edges)
+            )
 
     @classmethod
     def from_state_arrays(cls, arrays: dict[str, Shaped[np.ndarray, "..."]]) -> "Reconstruction":
@@ -159,6 +170,10 @@ class Reconstruction(Sink):
         scene = cls(confidence=state.confidence, stride=state.stride, edges=state.edges)
         scene._kept, scene._cameras, scene._names = state.kept, bytearray(state.cameras.tobytes()), state.names
         return scene
+
+    def _copy(self, field: str) -> Shaped[np.ndarray, "p ..."]:
+        with self._lock:
+            return self._kept.records[field].copy()
 
     def _camera_records(self) -> Shaped[np.ndarray, "v"]:
         return np.frombuffer(bytes(self._cameras), CAMERA)
