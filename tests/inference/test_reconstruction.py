@@ -228,6 +228,14 @@ def test_no_file_holds_a_number_that_is_not_finite(tmp_path):
     np.testing.assert_array_equal(restored.cameras.world_from_cam, scene.cameras.world_from_cam)
 
 
+def test_points_of_both_infinities_are_left_out():
+    result = make_result(0, source=PointSource.world)
+    result.prediction.points_world[0, 0, :2] = torch.tensor([[torch.inf] * 3, [-torch.inf] * 3])
+    scene = Reconstruction(confidence=0.0, voxel_size=None)
+    scene.add(result)
+    assert len(scene) == 6 * 8 - 2
+
+
 def test_a_confidence_that_overflowed_is_no_point():
     result = make_result(0)
     assert result.prediction.conf_cam is not None

@@ -121,3 +121,17 @@ def test_a_sink_needs_only_add():
     counter = Counter()
     run({"counter": counter}, 1)
     assert counter.count == 1
+
+
+def test_a_scene_can_be_looked_at_while_it_grows():
+    scene = Reconstruction(voxel_size=0.01, max_points=500)
+    with Sinks({"scene": scene}) as sinks:
+        for number in range(60):
+            sinks.add(make_result(number))
+            cloud = scene.cloud()
+            assert len(cloud.points) == len(cloud.frame) <= 500
+            assert len(scene) <= 500
+    one_by_one = Reconstruction(voxel_size=0.01, max_points=500)
+    for number in range(60):
+        one_by_one.add(make_result(number))
+    assert scene.points.tobytes() == one_by_one.points.tobytes()

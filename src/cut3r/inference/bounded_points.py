@@ -6,7 +6,6 @@ Both take and keep records of `POINT`. The number of kept records never exceeds 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped
@@ -83,8 +82,7 @@ class VoxelGrid:
         self.out_of_range += len(points) - int(in_range.sum())
         best = _best_per_voxel(voxels, confidence, in_range)
         for kept in (self._points, self._newer):
-            here = kept.improve(voxels.take(best), confidence.take(best), partial(_gather_of, gather, best))
-            best = best[~here]
+            best = kept.improve(best, voxels, confidence, gather)
         self._newer.insert(voxels.take(best), gather(best))
         if len(self._newer) * NEWER_SHARE > len(self._points):
             self._join()
@@ -143,27 +141,27 @@ class _SortedPoints:
         return len(self.voxels)
 
     def improve(
-        self, voxels: Int64[np.ndarray, "p"], confidence: Float32[np.ndarray, "p"], gather: Gather
-    ) -> Bool[np.ndarray, "p"]:
-        """Replace points by more confident ones of the same voxels, and tell which of the voxels are here."""
+        self,
+        candidates: Int64[np.ndarray, "some"],
+        voxels: Int64[np.ndarray, "p"],
+        confidence: Float32[np.ndarray, "p"],
+        gather: Gather,
+    ) -> Int64[np.ndarray, "rest"]:
+        """Replace points by more confident candidates (indices) for the same voxels; gives those for other voxels."""
         if len(self) == 0:
-            return np.zeros(len(voxels), bool)
-        places = np.minimum(np.searchsorted(self.voxels, voxels), len(self) - 1)
-        here = self.voxels.take(places) == voxels
-        better = np.flatnonzero(here & (confidence > self.records["confidence"][places]))
-        self.records[places[better]] = gather(better)
-        return here
+            return candidates
+        numbers = voxels.take(candidates)
+        places = np.minimum(np.searchsorted(self.voxels, numbers), len(self) - 1)
+        here = self.voxels.take(places) == numbers
+        better = np.flatnonzero(here & (confidence.take(candidates) > self.records["confidence"][places]))
+        self.records[places.take(better)] = gather(candidates.take(better))
+        return candidates[~here]
 
     def insert(self, voxels: Int64[np.ndarray, "p"], records: Shaped[np.ndarray, "p"]) -> None:
         """Insert points of voxels that are not here, in the order of their voxels."""
         places = np.searchsorted(self.voxels, voxels)
         self.records = np.insert(self.records.view(OPAQUE), places, records.view(OPAQUE)).view(POINT)
         self.voxels = np.insert(self.voxels, places, voxels)
-
-
-def _gather_of(gather: Gather, these: Int64[np.ndarray, "p"], some: Int64[np.ndarray, "some"]) -> np.ndarray:
-    """Records of some of these points."""
-    return gather(these.take(some))
 
 
 def _no_points() -> _SortedPoints:

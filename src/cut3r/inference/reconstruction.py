@@ -1,6 +1,7 @@
 """Everything that a stream has shown so far, on the host: a bounded point cloud, and every camera."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ class Reconstruction(Sink):
     Where a chunk stands can change later (`move`); chunks are merged when points are asked for. A frame whose camera is
     not finite keeps its place among the cameras, but gives no points, and the files of cameras do without it.
 
+    It can be looked at while another thread adds results.
+
     Args:
         voxel_size: Edge length in metres; doubles whenever more than `max_points` voxels are occupied. None: sample
             uniformly instead.
@@ -63,6 +66,7 @@ class Reconstruction(Sink):
         self.edges = edges
         self._kept = ChunkPoints(voxel_size, max_points)
         self._places: list[ChunkPlace] = []
+        self._lock = threading.RLock()  # held while results are added, and while the points or cameras are copied
         self._cameras = bytearray()  # records of CAMERA: grows in place, without a copy per frame
         self._names: list[str] = []
 
@@ -74,7 +78,9 @@ class Reconstruction(Sink):
         chosen = view.on_surfaces(self.edges)[every].numpy().reshape(-1) & (confidence > self.confidence)
         indices = np.flatnonzero(chosen & np.isfinite(confidence) & view.camera_is_finite)
         points = view.points_chunk[every].numpy().reshape(-1, 3).take(indices, axis=0)
-        if not np.isfinite(points.sum()):  # seldom; and it may only be the sum that is too large
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = points.sum()
+        if not np.isfinite(total):  # seldom; and it may only be the sum that is too large
             finite = np.isfinite(points).all(axis=-1)
             indices, points = indices[finite], points[finite]
         trusted = confidence.take(indices)
@@ -85,11 +91,12 @@ class Reconstruction(Sink):
             records["color"], records["frame"] = colors.take(indices.take(some), axis=0), view.number
             return records
 
-        self._note_chunk(view)
-        self._kept.add_points(points, trusted, gather)
-        before = np.frombuffer(self._cameras[-CAMERA.itemsize :], CAMERA)
-        self._cameras += camera_record(view, before).tobytes()
-        self._names.append(view.name)
+        with self._lock:
+            self._note_chunk(view)
+            self._kept.add_points(points, trusted, gather)
+            before = np.frombuffer(self._cameras[-CAMERA.itemsize :], CAMERA)
+            self._cameras += camera_record(view, before).tobytes()
+            self._names.append(view.name)
 
     def _note_chunk(self, view: View) -> None:
         """Begin a chunk, or follow it: the latest result says where it stands."""
@@ -119,11 +126,13 @@ class Reconstruction(Sink):
             raise ValueError(
                 f"world_from_chunk of chunk {chunk} is no rotation, positive scale and translation: {matrix}"
             )
-        found[0].world_from_chunk = matrix
+        with self._lock:
+            found[0].world_from_chunk = matrix
 
     def __len__(self) -> int:
         """Count the points, before chunks that overlap are merged."""
-        return len(self._kept)
+        with self._lock:
+            return len(self._kept)
 
     @property
     def voxel_size(self) -> float | None:
@@ -154,11 +163,13 @@ class Reconstruction(Sink):
 
     @property
     def cameras(self) -> Cameras:
-        return cameras_of(self._camera_records(), tuple(self._names), self._places)
+        with self._lock:
+            return cameras_of(self._camera_records(), tuple(self._names), self._places)
 
     def cloud(self) -> PointCloud:
         """Copy the points out, ready for the writers."""
-        return as_cloud(self._kept.placed(self._places))
+        with self._lock:
+            return as_cloud(self._kept.placed(self._places))
 
     def summary(self) -> str:
         """Say in one line how many points there are, what bounds them, and how many cameras were lost."""
@@ -179,17 +190,10 @@ class Reconstruction(Sink):
 
     def state_arrays(self) -> dict[str, Shaped[np.ndarray, "..."]]:
         """Give everything as plain arrays, for `from_state_arrays`; `numpy.savez` takes them without pickling."""
-        return pack(
-            SceneState(
-                self._kept,
-                self._places,
-                self._camera_records(),
-                self._names,
-                self.confidence,
-                self.stride,
-                self.edges,
-            )
-        )
+        with self._lock:
+            cameras = self._camera_records()
+            settings = (self.confidence, self.stride, self.edges)
+            return pack(SceneState(self._kept, self._places, cameras, self._names, *settings))
 
     @classmethod
     def from_state_arrays(cls, arrays: dict[str, Shaped[np.ndarray, "..."]]) -> "Reconstruction":

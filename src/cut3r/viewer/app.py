@@ -150,6 +150,7 @@ class Viewer(Sink):
 
     def _redraw(self, shown: ShownView | None) -> ShownView | None:
         """Bring the page up to date; gives the current frame, to be passed in the next time."""
+        seen, lost = self._seen, self._lost  # before the frames, so that the page never claims more than it shows
         frames, stride = self._store.snapshot()
         self._panel.set_frame_count(len(frames))
         look = self._panel.look()
@@ -160,7 +161,7 @@ class Viewer(Sink):
         queries = self._desk.views()
         points = self._scene.draw(frames, queries, look, finished=self._finished)
         self._panel.show_image(None if current is None else current.thumbnail)
-        self._status = Status(self._seen, stride, points, len(queries), self._fps(), self._finished, self._lost)
+        self._status = Status(seen, stride, points, len(queries), self._fps(), self._finished, lost)
         self._panel.show_status(self._status)
         self._navigator.follow(current if self._panel.following else None)
         return current
