@@ -19,8 +19,12 @@ _HOME = {
     "PointSource": "cut3r.inference.result",
     "Reconstruction": "cut3r.inference.reconstruction",
     "Session": "cut3r.inference.session",
+    "Similarity": "cut3r.geometry.registration",
+    "Sink": "cut3r.inference.sink",
+    "Sinks": "cut3r.inference.sink",
     "SortOrder": "cut3r.io.selection",
     "TTT3R": "cut3r.rules.gates",
+    "View": "cut3r.inference.view",
     "Write": "cut3r.inference.policy",
     "load": "cut3r.weights.checkpoint",
     "open_frames": "cut3r.io.frames",
@@ -36,8 +40,12 @@ __all__ = [
     "PointSource",
     "Reconstruction",
     "Session",
+    "Similarity",
+    "Sink",
+    "Sinks",
     "SortOrder",
     "TTT3R",
+    "View",
     "Write",
     "__version__",
     "load",
@@ -45,6 +53,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from cut3r.geometry.registration import Similarity as Similarity
     from cut3r.inference.policy import Write as Write
     from cut3r.inference.preprocess import FitConfig as FitConfig
     from cut3r.inference.preprocess import FitMode as FitMode
@@ -52,6 +61,9 @@ if TYPE_CHECKING:
     from cut3r.inference.result import FrameResult as FrameResult
     from cut3r.inference.result import PointSource as PointSource
     from cut3r.inference.session import Session as Session
+    from cut3r.inference.sink import Sink as Sink
+    from cut3r.inference.sink import Sinks as Sinks
+    from cut3r.inference.view import View as View
     from cut3r.io.frame import Frame as Frame
     from cut3r.io.frames import open_frames as open_frames
     from cut3r.io.selection import FrameOptions as FrameOptions
