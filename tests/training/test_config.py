@@ -367,7 +367,7 @@ def stages(*curriculum):
         (lambda: CurriculumStage(1, masks=[1.0, 0.5, 0.0]), r"masks \[1\.0, 0\.5, 0\.0\]"),
         (lambda: stages(CurriculumStage(3, num_views=5)), r"num_views 5 .* above data\.num_views 4"),
         (lambda: stages(CurriculumStage(3), CurriculumStage(3)), r"until \[3, 3\] must rise"),
-        (lambda: stages(CurriculumStage(3, motion=0.5)), r"motion .* data\.samples\.synthetic"),
+        (lambda: stages(CurriculumStage(3, motion=0.5)), r"motion.* data\.samples\.synthetic"),
         (
             lambda: TrainConfig(data=stages(CurriculumStage(3, size=[224, 230]))),
             r"\[224, 230\] is not a multiple.*\[224, 224\].*data\.curriculum",

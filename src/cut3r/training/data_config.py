@@ -88,7 +88,7 @@ class CurriculumStage:
     the recipe says.
 
     `size` is the (h, w) of all its batches. `motion` multiplies speed and turning of the walks through synthetic rooms,
-    and `max_interval` is theirs.
+    and `max_interval`, `frames` and `scenes` are theirs.
     """
 
     until: int
@@ -96,11 +96,13 @@ class CurriculumStage:
     batch_size: int | None = None
     motion: float | None = None
     max_interval: int | None = None
+    frames: int | None = None
+    scenes: int | None = None
     size: list[int] | None = None
     masks: list[float] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("until", "num_views", "batch_size", "max_interval"):
+        for name in ("until", "num_views", "batch_size", "max_interval", "frames", "scenes"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ValueError(f"{name} {value} of a stage of data.curriculum must be at least 1")
         if self.motion is not None and not self.motion > 0:
@@ -112,7 +114,12 @@ class CurriculumStage:
     def settings(self, recipe: "DataConfig") -> "DataConfig":
         """Give the settings of this stage alone."""
         motion, walk = self.motion or 1.0, recipe.synthetic.walk
-        walk = replace(walk, speed_m=motion * walk.speed_m, turn_deg=motion * walk.turn_deg)
+        walk = replace(
+            walk,
+            speed_m=motion * walk.speed_m,
+            turn_deg=motion * walk.turn_deg,
+            frames=self.frames or walk.frames,
+        )
         return replace(
             recipe,
             curriculum=[],
@@ -121,7 +128,10 @@ class CurriculumStage:
             masks=self.masks or recipe.masks,
             loader=replace(recipe.loader, batch_size=self.batch_size or recipe.loader.batch_size),
             synthetic=replace(
-                recipe.synthetic, walk=walk, max_interval=self.max_interval or recipe.synthetic.max_interval
+                recipe.synthetic,
+                walk=walk,
+                max_interval=self.max_interval or recipe.synthetic.max_interval,
+                scenes=self.scenes or recipe.synthetic.scenes,
             ),
         )
 
@@ -182,10 +192,11 @@ class DataConfig:
                 f"num_views {stage.num_views} of a stage of data.curriculum is above data.num_views {self.num_views}; "
                 "raise data.num_views to the largest number of views"
             )
-        if (stage.motion or stage.max_interval) and not self.samples.get(SYNTHETIC):
+        of_walks = (stage.motion, stage.max_interval, stage.frames, stage.scenes)
+        if any(of_walks) and not self.samples.get(SYNTHETIC):
             raise ValueError(
-                "motion and max_interval in data.curriculum change walks through synthetic rooms only, and there are "
-                f"none: leave them out, or set data.samples.{SYNTHETIC}"
+                "motion, max_interval, frames and scenes in data.curriculum change walks through synthetic rooms only, "
+                f"and there are none: leave them out, or set data.samples.{SYNTHETIC}"
             )
 
     def stages(self) -> list["DataConfig"]:
