@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ logger = logging.getLogger("train")
 
 CONFIGS = Path(__file__).parent / "configs"
 WRONG_SETTINGS = 2
+ECHO_S = 3.0  # a launcher passes signals on at once; a person waits longer before the second Ctrl-C
 
 
 class WrongSettingsError(Exception):
@@ -108,12 +110,20 @@ def main() -> None:
 
 
 def _end_politely(trainer: "Trainer") -> None:
-    """On SIGTERM (Slurm sends it before it takes a machine away) and Ctrl-C: finish the step, save, end."""
+    """On SIGTERM (Slurm sends it before it takes a machine away) and Ctrl-C: finish the step, save, end.
+
+    The second Ctrl-C is obeyed at once. But launchers pass on what their processes have got already, so one that
+    follows closely is the same wish; and after SIGTERM whoever is in a hurry sends SIGKILL.
+    """
+    first: list[float] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        logger.warning("%s: ending after this step", signal.Signals(number).name)
-        trainer.stop_requested = True
-        signal.signal(number, signal.SIG_DFL)  # the second time at once
+        if not first:
+            logger.warning("%s: ending after this step", signal.Signals(number).name)
+            trainer.stop_requested = True
+            first.append(time.monotonic())
+        elif number == signal.SIGINT and time.monotonic() - first[0] > ECHO_S:
+            raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)

@@ -1,9 +1,11 @@
 """train.py: recipes from the command line, refusals that name the remedy, and a training that learns."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -125,3 +127,29 @@ def test_a_folder_of_any_name_is_written_to(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (folder / "checkpoints/final.safetensors").is_file()
     assert (folder / ".hydra/config.yaml").is_file()
+
+
+@pytest.fixture
+def wish(monkeypatch):
+    """What a trainer is told, with the handlers of a training; afterwards those of before."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    trainer = SimpleNamespace(stop_requested=False)
+    train._end_politely(trainer)
+    yield trainer
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("echo", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_what_a_launcher_passes_on_does_not_keep_a_training_from_saving(wish, echo):
+    """torchrun sends its processes once more what the system, Slurm or Ctrl-C have sent to all of them."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), echo)
+    assert wish.stop_requested
+
+
+def test_a_second_ctrl_c_is_obeyed_at_once(wish, monkeypatch):
+    os.kill(os.getpid(), signal.SIGINT)
+    monkeypatch.setattr(train, "ECHO_S", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)

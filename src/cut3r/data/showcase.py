@@ -25,7 +25,7 @@ from cut3r.io.images import write_image
 GALLERY_SEED, GALLERY_TILE, GALLERY_ROWS, GALLERY_COLUMNS = 2024, (168, 224), 4, 6
 GALLERY_WALK = 15  # the two lowest rows show this one
 FAR_M = 6.0  # the darkest depth of the gallery
-CLIP_SEED, CLIP_INDEX, CLIP_FPS = 2024, 0, 15
+CLIP_SEED, CLIP_INDEX, CLIP_FPS = 2024, 5, 15
 CLIP = WalkConfig(size=(288, 384), frames=90, fov_deg=(66.0, 66.0), speed_m=0.05, turn_deg=3.0, shake=0.6)
 CLIP_DEPTH_SIZE = (96, 128)
 
