@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # imported when needed: --help answers at once
 logger = logging.getLogger("demo")
 
 FAILED, WRONG_ARGUMENTS, NO_INPUT, INTERRUPTED = 1, 2, 3, 130
-TINY = "the bundled tiny network: rough depth of synthetic rooms, cameras that hardly move (real footage: 512-dpt)"
+TINY = "the bundled tiny network: rough depth of synthetic rooms, cameras that lose their way (real footage: 512-dpt)"
 BUNDLED_CLIP = Path(__file__).parent / "assets" / "example.mp4"
 CHATTY = ("websockets", "viser")  # loggers that tell of each connection
 

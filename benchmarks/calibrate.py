@@ -2,8 +2,8 @@
 
 A network is sure of what it has trained on, and less right about what it sees for the first time. On walks that no
 training has seen, this finds the factor on (confidence - 1) with which the loss `error c - alpha log c` is least, for
-each of the two point heads, and writes a network whose last layers say so. Then 1.5, which the demo shows things above,
-keeps what is right to about 13 %, whatever the network.
+each of the two point heads, and writes a network whose last layers say so: a threshold of 1.5 then keeps what is right
+to about alpha / 1.5 of the distance, whatever the network.
 
     python benchmarks/calibrate.py runs/tiny/checkpoints/final.safetensors assets/tiny.safetensors --dtype float16
 """
@@ -32,7 +32,7 @@ from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
 from cut3r.weights.checkpoint import save
 
-ALPHA = 0.2  # `LossConfig.alpha`
+ALPHA = 0.6  # `loss.alpha` of the recipe tiny
 CALIBRATION_SEED = HELD_OUT_SEED + 1  # not the walks that networks are judged by
 FACTORS = torch.logspace(-3, 2, 251)
 PIXELS = 2_000  # of a view
@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("network", help="a checkpoint with linear heads")
     parser.add_argument("out", type=Path, help="a .safetensors")
     parser.add_argument("--walks", type=int, default=60, help="(default: %(default)s)")
+    parser.add_argument("--alpha", type=float, default=ALPHA, help="of the loss that it learned (default: %(default)s)")
     parser.add_argument("--views", type=int, default=8, help="of each (default: %(default)s)")
     parser.add_argument("--dtype", default="float32", choices=("float32", "float16"), help="(default: %(default)s)")
     args = parser.parse_args()
@@ -51,9 +52,11 @@ def main() -> None:
     rows = []
     for head in pixels:
         error, confidence = pixels[head]
-        factor = best_factor(error, confidence)
+        factor = best_factor(error, confidence, args.alpha)
         scale_confidence(model, head, factor)
-        rows += [{"head": head, "factor": factor} | row for row in bins(error, 1 + factor * (confidence - 1))]
+        rows += [
+            {"head": head, "factor": factor} | row for row in bins(error, 1 + factor * (confidence - 1), args.alpha)
+        ]
     print(table(rows))
     save(model, args.out, dtype=getattr(torch, args.dtype), confidence=1.5)
 
@@ -98,12 +101,12 @@ def new_walks(model: Cut3r, walks: int, views: int) -> Iterator[list[View]]:
     return (rooms[walk * per_walk] for walk in range(walks))
 
 
-def best_factor(error: Float[Tensor, "n"], confidence: Float[Tensor, "n"]) -> float:
+def best_factor(error: Float[Tensor, "n"], confidence: Float[Tensor, "n"], alpha: float = ALPHA) -> float:
     """The factor on (confidence - 1) with which the loss is least."""
     losses = []
     for factor in FACTORS.tolist():
         scaled = 1 + factor * (confidence - 1)
-        losses.append(float((error * scaled - ALPHA * scaled.log()).mean()))
+        losses.append(float((error * scaled - alpha * scaled.log()).mean()))
     return float(FACTORS[losses.index(min(losses))])
 
 
@@ -121,14 +124,14 @@ def scale_confidence(model: Cut3r, head: str, factor: float) -> None:
         bias[3 * pixels : 4 * pixels] += math.log(factor)
 
 
-def bins(error: Float[Tensor, "n"], confidence: Float[Tensor, "n"]) -> list[dict[str, float]]:
+def bins(error: Float[Tensor, "n"], confidence: Float[Tensor, "n"], alpha: float = ALPHA) -> list[dict[str, float]]:
     """How large errors are where the confidence is so large, beside what it promises."""
     edges = [1.0, 1.25, 1.5, 2.0, 3.0, 5.0, math.inf]
     rows = []
     for low, high in pairwise(edges):
         here = (confidence > low) & (confidence <= high)
         if here.any():
-            promised = float(ALPHA / confidence[here].mean())
+            promised = float(alpha / confidence[here].mean())
             rows.append(
                 {
                     "above": low,

@@ -79,9 +79,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--save-frames", choices=("none", "some", "all"), default="all", help=frames)
     save = "scene.ply, scene.glb, traj.tum, ...; repeat"
     group.add_argument("--save", type=Path, action="append", default=[], metavar="FILE", help=save)
-    threshold = (
-        "show and save points above this confidence (default: 1.5; with the tiny network, which is never sure, 0)"
-    )
+    threshold = "show and save points above this confidence (default: what the network's file says, else 1.5)"
     group.add_argument("--vis_threshold", type=float, help=threshold)
     edges = "keep flying pixels: points that hang between a near and a far surface"
     group.add_argument("--keep-edges", action="store_true", help=edges)

@@ -123,9 +123,7 @@ def confidence_threshold(path_or_name: str | Path) -> float | None:
             told = (file.metadata() or {}).get("confidence")
     except SafetensorError as error:
         raise ValueError(f"{path} is a truncated or damaged safetensors file ({error}); copy it again") from error
-    if told is None:
-        return zoo.confidence_of_file(path)
-    return _threshold(told, f"the confidence in {path}")
+    return None if told is None else _threshold(told, f"the confidence in {path}")
 
 
 def _threshold(value: float | str, name: str) -> float:

@@ -57,18 +57,12 @@ OFFICIAL = {
     ),
 }
 BUNDLED = {"tiny": Path(__file__).parents[3] / "assets" / "tiny.safetensors"}
-CONFIDENCE = {"tiny": 0.0}  # thresholds of bundled networks whose files do not say it: tiny is never sure
 NAMES = (*OFFICIAL, *BUNDLED)
 
 
 def name_of_file(file: str) -> str | None:
     """Return the name under which the zoo knows an official file; None for other files."""
     return next((name for name, official in OFFICIAL.items() if official.file == file), None)
-
-
-def confidence_of_file(path: Path) -> float | None:
-    """Return the confidence threshold that suits a bundled file; None for other files."""
-    return next((CONFIDENCE[name] for name in CONFIDENCE if BUNDLED[name].resolve() == path.resolve()), None)
 
 
 def cache_folder() -> Path:
