@@ -29,6 +29,7 @@ ERRORS = {
     "translation_m": "camera, metres",
     "rotation_deg": "camera, degrees",
 }
+MOTION = {"r2_yaw_3": "yaw", "r2_forward_3": "forward", "r2_sideways_3": "sideways"}  # R2, 3 views apart
 
 
 def main() -> None:
@@ -68,9 +69,17 @@ def draw(lines: Sequence[Line], path: Path, targets: dict[str, float] | None = N
     train, scores = [line for line in lines if line["kind"] == "train"], held_out(lines)
     if not train or not scores:
         raise ValueError(f"the log has {len(train)} lines of training and {len(scores)} of validation; expected both")
-    figure, (first, *others) = plt.subplots(1, 1 + len(ERRORS), figsize=(12, 2.8), layout="constrained")
+    judged = [line for line in scores if all(name in line for name in MOTION)]
+    count = 1 + len(ERRORS) + bool(judged)
+    figure, (first, *others) = plt.subplots(1, count, figsize=(3 * count, 2.8), layout="constrained")
     first.plot([times[id(line)] for line in train], [line["loss"] for line in train], color="tab:gray")
     first.set(title="training loss", xlabel="minutes")
+    if judged:
+        motion = others.pop()
+        for name, title in MOTION.items():
+            motion.plot([times[id(line)] for line in judged], [line[name] for line in judged], ".-", label=title)
+        motion.set(title="motion, R2 (no motion: 0)", xlabel="minutes", ylim=(-0.2, 1))
+        motion.legend(fontsize="x-small")
     for axes, (name, title) in zip(others, ERRORS.items(), strict=True):
         axes.plot([times[id(line)] for line in scores], [line[name] for line in scores], ".-")
         axes.set(title=title, xlabel="minutes", ylim=(0, None))
