@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +21,9 @@ from cut3r.speed.machine import SLEEPY_THREADS
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from rich.console import Console
 
-    from cut3r.inference.session import Session
     from cut3r.run.run import Outcome, Run
     from cut3r.viewer.app import Viewer
+    from cut3r.viewer.query import Query
 
 logger = logging.getLogger("demo")
 
@@ -33,24 +34,28 @@ CHATTY = ("websockets", "viser")  # loggers that tell of each connection
 
 
 def main(arguments: list[str] | None = None) -> int:
-    args = parse_args(arguments, description=__doc__)
+    return guarded(run, parse_args(arguments, description=__doc__))
+
+
+def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace, program: str = "demo.py") -> int:
+    """Do what the flags say, and turn what a user can do wrong into one sentence and an exit code."""
     os.environ.update(SLEEPY_THREADS | os.environ)  # torch is not loaded yet
     from cut3r.speed.device import device_failure
 
     try:
-        return run(args)
+        return work(args)
     except KeyboardInterrupt:
         return INTERRUPTED
     except FileNotFoundError as error:
-        return _sorry(error, NO_INPUT)
+        return sorry(error, NO_INPUT, program)
     except ValueError as error:
-        return _sorry(error, WRONG_ARGUMENTS)
+        return sorry(error, WRONG_ARGUMENTS, program)
     except OSError as error:
-        return _sorry(error, FAILED)
+        return sorry(error, FAILED, program)
     except (RuntimeError, MemoryError) as error:
         if (reason := device_failure(error)) is None:
             raise
-        return _sorry(reason, FAILED)
+        return sorry(reason, FAILED, program)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from cut3r.speed.device import check_device
     from cut3r.viewer.address import check_host
 
-    console = _start_logging()
+    console = start_logging()
     from_flags.check_flags(args, BUNDLED_CLIP)
     if not args.no_viewer:
         check_host(args.host)
@@ -78,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         session = from_flags.make_session(args, model)
         footage.fit = session.fit
         writer = from_flags.make_writer(args, session, footage, output, version=cut3r.__version__)
-        viewer = None if args.no_viewer else _open_viewer(args, session, stack)
+        viewer = None if args.no_viewer else open_viewer(args, session.query, stack)
         watching = Sinks({"the viewer": viewer} if viewer else {})
         watching.begin(session.frames_seen)
         stack.callback(watching.finish)
@@ -89,20 +94,20 @@ def run(args: argparse.Namespace) -> int:
 def _exit_code(this: "Run", outcome: "Outcome", viewer: "Viewer | None") -> int:
     """Tell how the run ended, after the page has been closed."""
     if outcome.frames == 0:
-        return _sorry(f"{this.footage.stream.description} gave no frame", NO_INPUT)
+        return sorry(f"{this.footage.stream.description} gave no frame", NO_INPUT)
     if viewer and not outcome.killed:
         logger.info("explore it at %s and end with Ctrl-C%s", viewer.url, ", once more" if outcome.stopped else "")
         viewer.wait()
     if outcome.failures:
-        return _sorry(f"{'; '.join(outcome.failures)}: {this.writer.way_to_save()}", FAILED)
+        return sorry(f"{'; '.join(outcome.failures)}: {this.writer.way_to_save()}", FAILED)
     if outcome.not_shown:
-        return _sorry(f"{outcome.not_shown[0]}; all files were written", FAILED)
+        return sorry(f"{outcome.not_shown[0]}; all files were written", FAILED)
     if outcome.stopped:
         logger.info("%d frames are finished; %s", outcome.frames, this.writer.way_on())
     return INTERRUPTED if outcome.stopped else 0
 
 
-def _start_logging() -> "Console":
+def start_logging() -> "Console":
     from rich.console import Console
     from rich.logging import RichHandler
 
@@ -116,14 +121,14 @@ def _start_logging() -> "Console":
     return console
 
 
-def _open_viewer(args: argparse.Namespace, session: "Session", stack: ExitStack) -> "Viewer":
+def open_viewer(args: argparse.Namespace, query: "Query | None", stack: ExitStack) -> "Viewer":
     from cut3r.run.from_flags import edges_of
     from cut3r.viewer.app import Viewer
     from cut3r.viewer.config import ViewerConfig
 
     options = ViewerConfig(confidence=args.vis_threshold, edges=edges_of(args))
     with redirect_stdout(io.StringIO()):  # viser prints a box with the same address
-        viewer = Viewer(args.port, host=args.host, options=options, query=session.query)
+        viewer = Viewer(args.port, host=args.host, options=options, query=query)
     stack.callback(_close, viewer)
     logger.info("watch it grow at %s", viewer.url)
     return viewer
@@ -134,8 +139,8 @@ def _close(viewer: "Viewer") -> None:
         viewer.close()
 
 
-def _sorry(error: object, code: int) -> int:
-    print(f"demo.py: {error}", file=sys.stderr)
+def sorry(error: object, code: int, program: str = "demo.py") -> int:
+    print(f"{program}: {error}", file=sys.stderr)
     return code
 
 

@@ -21,7 +21,7 @@ from cut3r.run.output_folder import THE_INPUT, OutputFolder
 from cut3r.run.resume import ResumePoint
 from cut3r.run.writer import RunWriter
 from cut3r.speed.packed import pack
-from cut3r.speed.precision import apply_precision, compile_blocks
+from cut3r.speed.precision import compile_blocks
 from cut3r.weights import checkpoint
 from cut3r.weights.zoo import BUNDLED
 
@@ -97,7 +97,7 @@ def go_on(args: argparse.Namespace, footage: Footage, output: OutputFolder) -> N
 
 def load_model(args: argparse.Namespace, device: torch.device) -> Cut3r:
     precision = "fp32" if args.dtype == "auto" and args.original else args.dtype
-    model = checkpoint.load(args.model_path or "tiny", device=device, dtype=apply_precision(precision))
+    model = checkpoint.load(args.model_path or "tiny", device=device, dtype=applyprecision_of(precision))
     if args.compile:
         compile_blocks(model)
     else:
@@ -122,8 +122,8 @@ def make_writer(
     args: argparse.Namespace, session: Session, footage: Footage, output: OutputFolder, *, version: str
 ) -> RunWriter:
     """Bring the session to where it goes on, and make what keeps its results."""
-    settings = settings_of(args, footage) | {"dtype": _precision(args, session.model)}
-    folder = _frame_folder(args, output)
+    settings = settings_of(args, footage) | {"dtype": precision_of(args, session.model)}
+    folder = frame_folder(args, output)
     scene = Reconstruction(
         voxel_size=args.voxel_size, max_points=args.max_points, confidence=args.vis_threshold, edges=edges_of(args)
     )
@@ -149,7 +149,7 @@ def edges_of(args: argparse.Namespace) -> float | None:
     return None if args.keep_edges or args.original else EDGES
 
 
-def _frame_folder(args: argparse.Namespace, output: OutputFolder) -> FrameFolder | None:
+def frame_folder(args: argparse.Namespace, output: OutputFolder) -> FrameFolder | None:
     if args.save_frames == "none":
         return None
     return FrameFolder(output.folder, every=SOME if args.save_frames == "some" else 1, parity=args.original)
@@ -170,7 +170,7 @@ def _earlier(
     return scene
 
 
-def _precision(args: argparse.Namespace, model: Cut3r) -> str:
+def precision_of(args: argparse.Namespace, model: Cut3r) -> str:
     """What --dtype has become."""
     if args.dtype == "tf32":
         return "tf32"
