@@ -97,7 +97,7 @@ def go_on(args: argparse.Namespace, footage: Footage, output: OutputFolder) -> N
 
 def load_model(args: argparse.Namespace, device: torch.device) -> Cut3r:
     precision = "fp32" if args.dtype == "auto" and args.original else args.dtype
-    model = checkpoint.load(args.model_path or "tiny", device=device, dtype=applyprecision_of(precision))
+    model = checkpoint.load(args.model_path or "tiny", device=device, dtype=apply_precision(precision))
     if args.compile:
         compile_blocks(model)
     else:
