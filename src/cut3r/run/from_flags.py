@@ -21,7 +21,7 @@ from cut3r.run.output_folder import THE_INPUT, OutputFolder
 from cut3r.run.resume import ResumePoint
 from cut3r.run.writer import RunWriter
 from cut3r.speed.packed import pack
-from cut3r.speed.precision import compile_blocks
+from cut3r.speed.precision import apply_precision, compile_blocks
 from cut3r.weights import checkpoint
 from cut3r.weights.zoo import BUNDLED
 
