@@ -73,6 +73,7 @@ class _Run:
         patch = model.config.patch_size
         self._grid = (images.shape[1] // patch, images.shape[2] // patch)
         self._features: list[Tensor] = []
+        self._dtype = torch.float32
 
     def look(self, numbers: Tensor) -> StreamState:
         """See frames alone: gives the states of streams that begin with them."""
@@ -106,7 +107,7 @@ class _Run:
             images=self.images,
             points_self=torch.stack([points for points, _ in self.alone]),
             conf_self=torch.stack([conf for _, conf in self.alone]),
-            ends=torch.tensor(pairs).reshape(-1, 2),
+            ends=torch.tensor(pairs, dtype=torch.long).reshape(-1, 2),
             points_pair=points,
             conf_pair=conf,
         )
@@ -115,9 +116,11 @@ class _Run:
         """Of frames that may not be encoded yet."""
         while len(self._features) <= max(numbers):
             block = self.images[len(self._features) : len(self._features) + ANCHORS].to(self.model.device)
-            self._features.extend(self.model.encode(ViewInput(image=normalize(block))).features.half().cpu())
-        features = torch.stack([self._features[number] for number in numbers])
-        return Tokens(features.to(self.model.device, torch.float32), self._grid)
+            features = self.model.encode(ViewInput(image=normalize(block))).features
+            self._dtype = features.dtype
+            self._features.extend(features.half().cpu())
+        wanted = torch.stack([self._features[number] for number in numbers])
+        return Tokens(wanted.to(self.model.device, self._dtype), self._grid)
 
     def _advance(self, steps: int) -> None:
         self._done += steps
