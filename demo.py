@@ -9,7 +9,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.io.frames import Frame, FrameOptions, FrameStream
     from cut3r.model.network import Cut3r
     from cut3r.viewer.app import Viewer
+    from cut3r.viewer.query import Query
 
 logger = logging.getLogger("demo")
 
@@ -48,24 +49,28 @@ NOT_SETTINGS = {"dtype", "seq_path", "output_dir", "overwrite", "save", "resume"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    args = parse_args(arguments, description=__doc__)
+    return guarded(run, parse_args(arguments, description=__doc__))
+
+
+def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace, program: str = "demo.py") -> int:
+    """Do what the flags say, and turn what a user can do wrong into one sentence and an exit code."""
     os.environ.update(SLEEPY_THREADS | os.environ)  # torch is not loaded yet
     from cut3r.speed.device import device_failure
 
     try:
-        return run(args)
+        return work(args)
     except KeyboardInterrupt:
         return INTERRUPTED
     except FileNotFoundError as error:
-        return _sorry(error, NO_INPUT)
+        return sorry(error, NO_INPUT, program)
     except ValueError as error:
-        return _sorry(error, WRONG_ARGUMENTS)
+        return sorry(error, WRONG_ARGUMENTS, program)
     except OSError as error:
-        return _sorry(error, FAILED)
+        return sorry(error, FAILED, program)
     except (RuntimeError, MemoryError) as error:
         if (reason := device_failure(error)) is None:
             raise
-        return _sorry(reason, FAILED)
+        return sorry(reason, FAILED, program)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -74,23 +79,23 @@ def run(args: argparse.Namespace) -> int:
     from cut3r.inference.sink import Sinks
     from cut3r.speed.device import check_device
 
-    console = _start_logging()
-    _check_flags(args)
+    console = start_logging()
+    check_flags(args)
     with ExitStack() as stack:  # what would fail only after minutes or hours is refused before the network is loaded
-        footage = stack.enter_context(Footage(args.seq_path, _options(args)))
-        output = _check_output(args, footage)
+        footage = stack.enter_context(Footage(args.seq_path, frame_options(args)))
+        output = check_output(args, footage)
         device = check_device(args.device)
         stack.enter_context(output)
         if args.resume:
-            output.check_input(_settings(args, footage))
+            output.check_input(run_settings(args, footage))
             args.dtype = _dtype_to_go_on(args, output)
         with console.status("loading the network"):
-            model = _load_model(args, device)
+            model = load_model(args, device)
         logger.info("%s on %s with %s", footage.stream.description, model.device, args.model_path or TINY)
-        session = _session(args, model)
+        session = make_session(args, model)
         footage.fit = session.fit
         writer = _writer(args, session, footage, output)
-        viewer = None if args.no_viewer else _open_viewer(args, session, stack)
+        viewer = None if args.no_viewer else open_viewer(args, session.query, stack)
         watching = Sinks({"the viewer": viewer} if viewer else {})
         watching.begin(session.frames_seen)
         stack.callback(watching.finish)
@@ -128,7 +133,7 @@ def _reconstruct(
             writer.give_up()
             raise
     if writer.count == 0:
-        return _sorry(f"{footage.stream.description} gave no frame", NO_INPUT)
+        return sorry(f"{footage.stream.description} gave no frame", NO_INPUT)
     interrupted = stop.asked and not footage.stream.live  # a webcam has no other end
     failures = writer.finish(RunState.stopped if interrupted else RunState.finished)
     not_shown = watching.finish()
@@ -139,15 +144,15 @@ def _reconstruct(
         logger.info("explore it at %s and end with Ctrl-C%s", viewer.url, ", once more" if stop.asked else "")
         viewer.wait()
     if failures:
-        return _sorry(f"{'; '.join(failures)}: {writer.way_to_save()}", FAILED)
+        return sorry(f"{'; '.join(failures)}: {writer.way_to_save()}", FAILED)
     if not_shown:
-        return _sorry(f"{not_shown[0]}; all files were written", FAILED)
+        return sorry(f"{not_shown[0]}; all files were written", FAILED)
     if interrupted:
         logger.info("%d frames are finished; %s", writer.count, writer.way_on())
     return INTERRUPTED if interrupted else 0
 
 
-def _options(args: argparse.Namespace) -> "FrameOptions":
+def frame_options(args: argparse.Namespace) -> "FrameOptions":
     from cut3r.io.frames import FrameOptions, SortOrder
 
     return FrameOptions(
@@ -162,7 +167,7 @@ def _options(args: argparse.Namespace) -> "FrameOptions":
     )
 
 
-def _start_logging() -> "Console":
+def start_logging() -> "Console":
     from rich.console import Console
     from rich.logging import RichHandler
 
@@ -176,7 +181,7 @@ def _start_logging() -> "Console":
     return console
 
 
-def _check_flags(args: argparse.Namespace) -> None:
+def check_flags(args: argparse.Namespace) -> None:
     """Refuse what is wrong whatever the input, and fill in what has no value yet."""
     from cut3r.inference.reconstruction import check_suffix
     from cut3r.viewer.address import check_host
@@ -212,7 +217,7 @@ def _usual_threshold(model_path: str | None) -> float:
     return 1.5 if own is None else own
 
 
-def _check_output(args: argparse.Namespace, footage: "Footage") -> "OutputFolder":
+def check_output(args: argparse.Namespace, footage: "Footage") -> "OutputFolder":
     """Refuse a run that would touch its own input or somebody else's files, or that could not write in the end."""
     from cut3r.inference.output_check import check_inputs, check_output, check_targets
     from cut3r.inference.output_folder import OutputFolder
@@ -234,7 +239,7 @@ def _dtype_to_go_on(args: argparse.Namespace, output: "OutputFolder") -> str:
     return stored if args.dtype == "auto" and stored in DTYPES else args.dtype
 
 
-def _load_model(args: argparse.Namespace, device: "torch.device") -> "Cut3r":
+def load_model(args: argparse.Namespace, device: "torch.device") -> "Cut3r":
 
     from cut3r.speed.packed import pack
     from cut3r.speed.precision import apply_precision, compile_blocks
@@ -251,7 +256,7 @@ def _load_model(args: argparse.Namespace, device: "torch.device") -> "Cut3r":
     return model
 
 
-def _session(args: argparse.Namespace, model: "Cut3r") -> "Session":
+def make_session(args: argparse.Namespace, model: "Cut3r") -> "Session":
     from cut3r.inference.preprocess import FitConfig, FitMode
     from cut3r.inference.result import PointSource
     from cut3r.inference.session import Session, trained_size
@@ -272,10 +277,10 @@ def _writer(args: argparse.Namespace, session: "Session", footage: "Footage", ou
     from cut3r.inference.resume import ResumePoint
     from cut3r.inference.run_writer import RunWriter
 
-    settings = _settings(args, footage) | {"dtype": _precision(args, session.model)}
-    folder = _frame_folder(args, output)
+    settings = run_settings(args, footage) | {"dtype": precision_of(args, session.model)}
+    folder = frame_folder(args, output)
     scene = Reconstruction(
-        voxel_size=args.voxel_size, max_points=args.max_points, confidence=args.vis_threshold, edges=_edges(args)
+        voxel_size=args.voxel_size, max_points=args.max_points, confidence=args.vis_threshold, edges=edges_of(args)
     )
     resume = None if not footage.can_be_read_again else ResumePoint(output.resume_path, settings)
     if args.resume and resume is not None and (earlier := _earlier(args, session, output, resume)) is not None:
@@ -294,7 +299,7 @@ def _writer(args: argparse.Namespace, session: "Session", footage: "Footage", ou
     )
 
 
-def _frame_folder(args: argparse.Namespace, output: "OutputFolder") -> "FrameFolder | None":
+def frame_folder(args: argparse.Namespace, output: "OutputFolder") -> "FrameFolder | None":
     from cut3r.inference.frame_folder import FrameFolder
 
     if args.save_frames == "none":
@@ -302,7 +307,7 @@ def _frame_folder(args: argparse.Namespace, output: "OutputFolder") -> "FrameFol
     return FrameFolder(output.folder, every=SOME if args.save_frames == "some" else 1, parity=args.original)
 
 
-def _edges(args: argparse.Namespace) -> float | None:
+def edges_of(args: argparse.Namespace) -> float | None:
     """The step of depth at which flying pixels are left out; None keeps them, as the original does."""
     from cut3r.inference.result import EDGES
 
@@ -345,7 +350,7 @@ def _results(
     )
 
 
-def _settings(args: argparse.Namespace, footage: "Footage") -> dict[str, str]:
+def run_settings(args: argparse.Namespace, footage: "Footage") -> dict[str, str]:
     """Everything but the precision that changes the results; a run that goes on must repeat it. No passwords."""
     from cut3r.inference.output_folder import THE_INPUT
 
@@ -354,20 +359,20 @@ def _settings(args: argparse.Namespace, footage: "Footage") -> dict[str, str]:
     return settings | {"seq_path": source, THE_INPUT: footage.contents}
 
 
-def _precision(args: argparse.Namespace, model: "Cut3r") -> str:
+def precision_of(args: argparse.Namespace, model: "Cut3r") -> str:
     """What --dtype has become."""
     if args.dtype == "tf32":
         return "tf32"
     return {"torch.float32": "fp32", "torch.bfloat16": "bf16"}[str(model.dtype)]
 
 
-def _open_viewer(args: argparse.Namespace, session: "Session", stack: ExitStack) -> "Viewer":
+def open_viewer(args: argparse.Namespace, query: "Query | None", stack: ExitStack) -> "Viewer":
     from cut3r.viewer.app import Viewer
     from cut3r.viewer.config import ViewerConfig
 
-    options = ViewerConfig(confidence=args.vis_threshold, edges=_edges(args))
+    options = ViewerConfig(confidence=args.vis_threshold, edges=edges_of(args))
     with redirect_stdout(io.StringIO()):  # viser prints a box with the same address
-        viewer = Viewer(args.port, host=args.host, options=options, query=session.query)
+        viewer = Viewer(args.port, host=args.host, options=options, query=query)
     stack.callback(_close, viewer)
     logger.info("watch it grow at %s", viewer.url)
     return viewer
@@ -395,8 +400,8 @@ def _report(
         logger.info("wrote %s", path)
 
 
-def _sorry(error: object, code: int) -> int:
-    print(f"demo.py: {error}", file=sys.stderr)
+def sorry(error: object, code: int, program: str = "demo.py") -> int:
+    print(f"{program}: {error}", file=sys.stderr)
     return code
 
 

@@ -22,7 +22,14 @@ class Walk:
     """
 
     def __init__(
-        self, frames: int, *, noise: float = 0.0, turn: float = 0.0, outliers: float = 0.0, points: int = 64, seed: int = 0
+        self,
+        frames: int,
+        *,
+        noise: float = 0.0,
+        turn: float = 0.0,
+        outliers: float = 0.0,
+        points: int = 64,
+        seed: int = 0,
     ) -> None:
         self.generator = torch.Generator().manual_seed(seed)
         self.noise, self.turn, self.outliers = noise, turn, outliers

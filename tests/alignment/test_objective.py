@@ -6,7 +6,6 @@ import torch
 from cut3r.alignment.objective import Objective, Unknowns
 from cut3r.geometry.lie import rotation_from_vector
 from cut3r.geometry.registration import Similarity
-
 from tests.alignment.golden_cases import CASES, Case
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cut3r.alignment.graphs import both_ways, pairs_of, window
-from cut3r.alignment.pose_graph import GraphConfig, _Problem, _moved, along_tree, solve_pose_graph
+from cut3r.alignment.pose_graph import GraphConfig, _moved, _Problem, along_tree, solve_pose_graph
 from cut3r.geometry.poses import rotation_angle
 from cut3r.geometry.registration import Similarity
 from tests.alignment.planted import Walk, poses

@@ -81,5 +81,5 @@ def test_masked_pixels_lose_their_weight_wherever_the_frame_is_seen(tiny_linear)
 
 @pytest.mark.parametrize("stars", [[(0, 3)], [(0, 1, 2), (0, 2)]], ids=["unknown frame", "twice"])
 def test_stars_that_make_no_sense_are_refused(tiny_linear, stars):
-    with pytest.raises(ValueError, match="frame 3|two stars"):
+    with pytest.raises(ValueError, match=r"frame 3|two stars"):
         predict(tiny_linear, pictures(3), stars)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cut3r.geometry.cameras import pinhole, project, unproject
+from cut3r.geometry.cameras import project, unproject
 from cut3r.geometry.poses import invert, transform
 
 BLOCK = 16  # frames that one frame's points are compared with at once

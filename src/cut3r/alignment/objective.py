@@ -123,9 +123,7 @@ class _Side:
 
 def _encode(poses: Float[Tensor, "k 4 4"]) -> Float[Tensor, "k 7"]:
     translation = poses[:, :3, 3]
-    return torch.cat(
-        (quaternion_from_matrix(poses[:, :3, :3]), translation.sign() * translation.abs().log1p()), dim=-1
-    )
+    return torch.cat((quaternion_from_matrix(poses[:, :3, :3]), translation.sign() * translation.abs().log1p()), dim=-1)
 
 
 def _decode(numbers: Float[Tensor, "k 7"]) -> Float[Tensor, "k 4 4"]:

@@ -106,10 +106,7 @@ class Predictions:
 
     def in_chunks(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Ends, points and confidences of some pairs at a time."""
-        for ends, points, conf in zip(
-            self.ends.split(size), self.points_pair.split(size), self.conf_pair.split(size), strict=True
-        ):
-            yield ends, points, conf
+        yield from zip(self.ends.split(size), self.points_pair.split(size), self.conf_pair.split(size), strict=True)
 
 
 def compact(

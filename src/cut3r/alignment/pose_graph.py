@@ -91,7 +91,9 @@ def solve_pose_graph(
         raise ValueError(f"cameras of frames {sorted(known)} are known, but there are frames 0 to {frames - 1} only")
     groups = components(frames, links.pairs())
     if len(groups) > 1:
-        logger.warning("no pair connects these groups of frames, so each has a world of its own: %s", name_groups(groups))
+        logger.warning(
+            "no pair connects these groups of frames, so each has a world of its own: %s", name_groups(groups)
+        )
     start = start or along_tree(frames, links, groups, with_scale=config.with_scale)
     start = _towards_known(start, groups, known, with_scale=config.with_scale)
     free = _free(frames, groups, known, with_scale=config.with_scale)
@@ -214,7 +216,9 @@ class _Problem:
         damped = matrix + coo_matrix(
             (damping * diagonal + 1e-12 * diagonal.max() + 1e-300, (np.arange(len(diagonal)),) * 2)
         )
-        factors = splu(damped.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        factors = splu(
+            damped.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+        )
         step = np.zeros(len(self._free))
         step[self._free] = factors.solve(-vector)
         return torch.from_numpy(step).reshape(-1, 7)
@@ -235,7 +239,7 @@ def _errors(links: Links, place: Similarity) -> tuple[Float[Tensor, "e p 3"], Fl
 
 
 def _moments(points: Float[Tensor, "e p 3"], weights: Float[Tensor, "e p"]) -> Float[Tensor, "e 7 7"]:
-    """Sum of w B^T B with B = [-[y]x, I, y], which says how a point moves with a turn, a shift and a change of scale."""
+    """Sum of w B^T B with B = [-[y]x, I, y], how a point moves with a turn, a shift and a scale."""
     weighted = weights[..., None] * points
     total, first, second = weights.sum(dim=1), weighted.sum(dim=1), weighted.mT @ points
     trace = second.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
@@ -271,9 +275,7 @@ def _moved(place: Similarity, step: Float[Tensor, "n 7"]) -> Similarity:
     )
 
 
-def _free(
-    frames: int, groups: list[list[int]], known: dict[int, Tensor], *, with_scale: bool
-) -> Bool[Tensor, "n 7"]:
+def _free(frames: int, groups: list[list[int]], known: dict[int, Tensor], *, with_scale: bool) -> Bool[Tensor, "n 7"]:
     """Which unknowns may change: not the cameras that are known, and of each group enough that it cannot float."""
     free = torch.ones(frames, 7, dtype=torch.bool)
     free[:, 6] = with_scale

@@ -1,7 +1,6 @@
 """Run a network over stars: each frame is encoded once, and many stars go through the decoder as one batch."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Shaped, UInt8
@@ -22,7 +21,7 @@ ANCHORS = 16  # stars of so many anchors are one batch: twice as many streams
 OnProgress = Callable[[int, int], None]  # steps of the network done, and of all
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict(
     model: Cut3r,
     images: UInt8[Tensor, "n h w 3"],

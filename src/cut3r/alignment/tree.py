@@ -13,6 +13,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import minimum_spanning_tree
 from torch import Tensor
 
+from cut3r.alignment.focals import plausible, usual
 from cut3r.alignment.graphs import components, name_groups
 from cut3r.alignment.objective import WORLD_SCALE, Scene
 from cut3r.alignment.pairs import Pairs
@@ -42,6 +43,7 @@ def first_scene(pairs: Pairs) -> Scene:
     placed, poses = _place(pairs)
     focals = _focals(pairs)
     _resect_missing(pairs, placed, poses, focals)
+    focals = focals.nan_to_num(usual(focals, pairs.size))
     first = placed[pairs.ends[:, 0]]
     world_from_pair = _register(pairs.points_first, first, pairs.conf_first)
     by = WORLD_SCALE / world_from_pair.scale.log().mean().exp()
@@ -96,14 +98,14 @@ def _focals(pairs: Pairs) -> Float[Tensor, "n"]:
     focals = torch.full((pairs.frames,), torch.nan)
     for edge in score.argsort().tolist():  # the best one comes last, and stays
         focals[pairs.ends[edge, 0]] = estimate_focal(pairs.points_first[edge], principal_point=(w / 2, h / 2))
-    return focals
+    return plausible(focals, pairs.size)
 
 
 def _resect_missing(
     pairs: Pairs, placed: Float[Tensor, "n h w 3"], poses: dict[int, Tensor], focals: Float[Tensor, "n"]
 ) -> None:
     """Fill in cameras, and focal lengths that are not known."""
-    usual = float(focals.nanmedian())
+    guess = usual(focals, pairs.size)
     for k in range(pairs.frames):
         if k in poses:
             continue
@@ -115,7 +117,7 @@ def _resect_missing(
             continue
         edge = int((pairs.ends[:, 1] == k).nonzero()[0])
         neighbour = poses[int(pairs.ends[edge, 0])]
-        poses[k], focals[k] = _resect(pairs.conf_second[edge], placed[k], neighbour, usual)
+        poses[k], focals[k] = _resect(pairs.conf_second[edge], placed[k], neighbour, guess)
 
 
 def _resect(
