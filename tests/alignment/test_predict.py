@@ -74,9 +74,9 @@ def test_masked_pixels_lose_their_weight_wherever_the_frame_is_seen(tiny_linear)
     mask = torch.zeros(3, 48, 64, dtype=torch.bool)
     mask[1, :10] = True
     kept = said.without(mask)
-    assert (kept.conf_self[1, :10] == 1).all() and torch.equal(kept.conf_self[0], said.conf_self[0])
+    assert (kept.conf_self[1, :10] == 0).all() and torch.equal(kept.conf_self[0], said.conf_self[0])
     seen = said.ends[:, 1] == 1
-    assert (kept.conf_pair[seen, :10] == 1).all() and torch.equal(kept.conf_pair[~seen], said.conf_pair[~seen])
+    assert (kept.conf_pair[seen, :10] == 0).all() and torch.equal(kept.conf_pair[~seen], said.conf_pair[~seen])
 
 
 @pytest.mark.parametrize("stars", [[(0, 3)], [(0, 1, 2), (0, 2)]], ids=["unknown frame", "twice"])

@@ -15,7 +15,7 @@ from cut3r.alignment.cleaning import CleaningConfig, clean
 from cut3r.alignment.focals import plausible, usual
 from cut3r.alignment.links import links_of
 from cut3r.alignment.original import MOST_FRAMES, OriginalConfig, align_original, largest_confidence
-from cut3r.alignment.pairs import Predictions
+from cut3r.alignment.pairs import Predictions, weights_of
 from cut3r.alignment.pose_graph import GraphConfig, solve_pose_graph
 from cut3r.alignment.predict import predict
 from cut3r.alignment.taken import Taken
@@ -167,8 +167,8 @@ def _by_graph(taken: Taken, predictions: Predictions, config: AlignConfig, on_pr
         _intrinsics(taken, predictions, shared=config.shared_focal),
         predictions.points_self,
         place.scale.float(),
-        predictions.conf_self,
-        torch.ones_like(taken.counts),
+        predictions.conf_self.clamp_min(1),
+        predictions.conf_self > 0,
         report,
     )
 
@@ -176,10 +176,10 @@ def _by_graph(taken: Taken, predictions: Predictions, config: AlignConfig, on_pr
 def _by_original(
     taken: Taken, predictions: Predictions, config: AlignConfig, on_progress: OnProgress | None
 ) -> Alignment:
-    pairs = predictions.pairs()
+    pairs = predictions.pairs(least=0.0) if config.parity else predictions.pairs()
     tell = partial(on_progress, "the original's optimiser") if on_progress else None
     aligned = align_original(pairs, OriginalConfig(config.steps, metric=not config.parity), on_progress=tell)
-    scene, conf = aligned.scene, largest_confidence(pairs)
+    scene, conf = aligned.scene, largest_confidence(predictions.pairs(least=0.0))
     cleaning = CleaningConfig.as_original() if config.parity else CleaningConfig()
     kept = clean(scene.depth, conf, scene.world_from_cam, scene.intrinsics, cleaning) > 0
     report = {
@@ -209,7 +209,7 @@ def _intrinsics(taken: Taken, predictions: Predictions, *, shared: bool) -> Floa
     """What is known, else the focal length of the frame's own points."""
     focals = torch.stack(
         [
-            estimate_focal(points.float(), weights=conf.float() - 1)
+            estimate_focal(points.float(), weights=weights_of(conf).float())
             for points, conf in zip(predictions.points_self, predictions.conf_self, strict=True)
         ]
     )

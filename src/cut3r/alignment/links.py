@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cut3r.alignment.pairs import Predictions
+from cut3r.alignment.pairs import Predictions, weights_of
 from cut3r.geometry.registration import Similarity, register_robust
 
 POINTS = 128  # per pair are enough (spec/global_alignment.md 6.2)
@@ -46,7 +46,7 @@ class Links:
 def links_of(predictions: Predictions, *, points: int = POINTS, seed: int = 0) -> tuple[Links, list[tuple[int, int]]]:
     """Draw points of each pair, the same for the same seed.
 
-    The weight is the geometric mean of the two logarithms of confidence.
+    The weight is the geometric mean of those of the two views.
 
     Returns:
         The links, and the pairs that have none, because fewer than three of their points have weight.
@@ -59,7 +59,7 @@ def links_of(predictions: Predictions, *, points: int = POINTS, seed: int = 0) -
         second = ends[:, 1]
         conf_self = predictions.conf_self.flatten(1)[second[:, None], drawn]
         conf_pair = pair_conf.flatten(1).gather(1, drawn)
-        weights = (conf_self.double().log() * conf_pair.double().log()).sqrt()
+        weights = (weights_of(conf_self) * weights_of(conf_pair)).sqrt()
         first = weights.gt(0).to(torch.uint8).sort(dim=1, descending=True, stable=True).indices[:, :points]
         at, weights = drawn.gather(1, first), weights.gather(1, first)
         rows = torch.arange(e)[:, None]

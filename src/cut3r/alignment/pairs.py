@@ -1,7 +1,7 @@
 """What a network said of frames and of pairs of frames: compactly on the host, or as the plain tensors of an objective.
 
 A pair (i, j) is two pictures in one frame, the camera of i: what the network saw of i alone, and then of j.
-Confidences are >= 1; their logarithm is the weight of a point, so that a confidence of 1 says "do not use this".
+Confidences are >= 1; their logarithm is the weight of a point.
 """
 
 from collections.abc import Iterator
@@ -11,10 +11,14 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+LEAST = 1e-3  # weight of a point that the network is not sure of at all: one that is never sure weighs all alike
+
 
 @dataclass(frozen=True)
 class Pairs:
     """The points of each pair, metres in the camera of its first frame, for whom memory is plenty.
+
+    A confidence of 1 says "do not use this point".
 
     Raises:
         ValueError: Frames that are not numbered 0, 1, ... without a gap, or a confidence below 1.
@@ -62,7 +66,7 @@ class Predictions:
     """The same with each frame's own points once, in half precision (11 bits: a relative error of at most 0.05 %).
 
     `points_self`: each frame alone, in its own camera. `points_pair`: of the second frame of each pair, in the camera
-    of the first. A point that is not finite is 0 and has confidence 1. 8 bytes per pixel of a frame or a pair.
+    of the first. Points that are not finite or excluded have confidence 0. 8 bytes per pixel of a frame or a pair.
     """
 
     images: UInt8[Tensor, "n h w 3"]
@@ -81,27 +85,25 @@ class Predictions:
         """(h, w) in pixels."""
         return (self.images.shape[1], self.images.shape[2])
 
-    def pairs(self) -> Pairs:
+    def pairs(self, *, least: float = LEAST) -> Pairs:
         """Everything in single precision, with the first frame's points again for each pair.
+
+        Args:
+            least: Added to each weight. Parity: 0.
 
         Raises:
             ValueError: A frame is in no pair.
         """
         first = self.ends[:, 0]
-        return Pairs(
-            self.ends,
-            self.points_self[first].float(),
-            self.conf_self[first].float(),
-            self.points_pair.float(),
-            self.conf_pair.float(),
-        )
+        conf_self, conf_pair = (weights_of(conf, least).exp().float() for conf in (self.conf_self, self.conf_pair))
+        return Pairs(self.ends, self.points_self[first].float(), conf_self[first], self.points_pair.float(), conf_pair)
 
     def without(self, excluded: Bool[Tensor, "n h w"]) -> "Predictions":
-        """Exclude pixels (masks of frames): their confidence becomes 1."""
+        """Exclude pixels (masks of frames): their confidence becomes 0."""
         return replace(
             self,
-            conf_self=self.conf_self.masked_fill(excluded, 1.0),
-            conf_pair=self.conf_pair.masked_fill(excluded[self.ends[:, 1]], 1.0),
+            conf_self=self.conf_self.masked_fill(excluded, 0.0),
+            conf_pair=self.conf_pair.masked_fill(excluded[self.ends[:, 1]], 0.0),
         )
 
     def in_chunks(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -115,4 +117,9 @@ def compact(
     """Bring points and confidences to the host in half precision."""
     points, conf = points.half(), conf.clamp(1, torch.finfo(torch.half).max).half()
     usable = points.isfinite().all(dim=-1) & conf.isfinite()
-    return points.where(usable[..., None], 0.0).cpu(), conf.where(usable, 1.0).cpu()
+    return points.where(usable[..., None], 0.0).cpu(), conf.where(usable, 0.0).cpu()
+
+
+def weights_of(conf: Float[Tensor, "*batch"], least: float = LEAST) -> Float[Tensor, "*batch"]:
+    """The weights of points in double precision; 0 where they are excluded."""
+    return (conf.double().clamp_min(1).log() + least).where(conf > 0, 0.0)
