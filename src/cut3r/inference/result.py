@@ -83,6 +83,11 @@ class FrameResult:
         return self.view.world_from_cam
 
     @property
+    def points_cam(self) -> Float[Tensor, "h w 3"]:
+        """Points in the camera's frame, metres."""
+        return self.view.points_cam
+
+    @property
     def depth(self) -> Float[Tensor, "h w"]:
         """Metres along the optical axis; not positive where the network failed, so use it with `valid`."""
         return self.view.depth

@@ -2,19 +2,31 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 SOME = 10  # --save-frames some: one of so many frames
 DTYPES = ("auto", "fp32", "tf32", "bf16")
 
 
-def parse_args(arguments: list[str] | None = None, *, description: str | None = None) -> argparse.Namespace:
-    """Read the flags; each may be written with dashes or underscores, and the source without its flag."""
+def parse_args(
+    arguments: list[str] | None = None,
+    *,
+    description: str | None = None,
+    extend: Callable[[argparse.ArgumentParser], None] | None = None,
+) -> argparse.Namespace:
+    """Read the flags; each may be written with dashes or underscores, and the source without its flag.
+
+    Args:
+        extend: Adds flags of another program that takes the same ones.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     _add_input(parser)
     _add_selection(parser.add_argument_group("which frames"))
     _add_method(parser.add_argument_group("how"))
     _add_output(parser.add_argument_group("what comes out"))
+    if extend is not None:
+        extend(parser)
     args = parser.parse_args(_as_declared(parser, sys.argv[1:] if arguments is None else arguments))
     if args.source is not None and args.seq_path is not None:
         parser.error(f"there are two sources, {args.source} and --seq_path {args.seq_path}; name one")

@@ -1,0 +1,221 @@
+"""Frames in, one consistent scene out: predictions of many short streams, brought into one world."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from cut3r.alignment import graphs
+from cut3r.alignment.cleaning import CleaningConfig, clean
+from cut3r.alignment.focals import plausible, usual
+from cut3r.alignment.links import links_of
+from cut3r.alignment.original import MOST_FRAMES, OriginalConfig, align_original, largest_confidence
+from cut3r.alignment.pairs import Predictions, weights_of
+from cut3r.alignment.pose_graph import GraphConfig, solve_pose_graph
+from cut3r.alignment.predict import predict
+from cut3r.alignment.taken import Taken
+from cut3r.geometry.cameras import pinhole, unproject
+from cut3r.geometry.focal import estimate_focal
+from cut3r.geometry.poses import pose_from_parts
+from cut3r.inference.result import FrameResult
+from cut3r.model.network import Cut3r
+from cut3r.model.prediction import Prediction
+
+OnProgress = Callable[[str, int, int], None]  # the stage, and how much of it is done
+
+
+class Method(Enum):
+    """How predictions become one world."""
+
+    graph = "graph"  # a sparse pose graph: linear in frames
+    original = "original"  # the original's optimiser: for a few dozen frames
+
+
+class Graph(Enum):
+    """Which frames are seen together."""
+
+    auto = "auto"  # all up to 30 frames, then a window; in parity mode the original's
+    all = "all"
+    window = "window"
+    first = "first"  # each with the first one only
+    original = "original"
+
+
+@dataclass
+class AlignConfig:
+    """How `align` works."""
+
+    method: Method = Method.graph
+    graph: Graph = Graph.auto
+    width: int = graphs.WINDOW  # of the window
+    with_scale: bool = True  # each frame's depth has its own scale
+    shared_focal: bool = False  # one camera without zoom
+    parity: bool = False  # with `original`: its pairs, its unit, its cleaning
+    seed: int = 0  # of the points drawn
+    steps: int = 300  # of the original's optimiser
+
+    def stars(self, n: int) -> list[graphs.Star]:
+        """The streams to run over n frames."""
+        kind = self.graph
+        if kind is Graph.auto:
+            kind = Graph.original if self.parity else Graph.all if n <= graphs.SMALL else Graph.window
+        match kind:
+            case Graph.all:
+                return graphs.complete(n)
+            case Graph.window:
+                return graphs.window(n, self.width)
+            case Graph.first:
+                return graphs.one_reference(n)
+        return graphs.original(n)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """One world: cameras, points of each frame, and `report`, which a JSON file can hold.
+
+    `points_cam` times `scales` are the points in metres in their cameras; `kept` excludes points that cleaning took.
+    """
+
+    taken: Taken
+    world_from_cam: Float[Tensor, "n 4 4"]
+    intrinsics: Float[Tensor, "n 3 3"]
+    points_cam: Float[Tensor, "n h w 3"]
+    scales: Float[Tensor, "n"]
+    confidence: Float[Tensor, "n h w"]
+    kept: Bool[Tensor, "n h w"]
+    report: dict[str, Any]
+
+    def results(self) -> Iterator[FrameResult]:
+        """The frames one by one, as a session gives them: for the same sinks."""
+        for number, frame in enumerate(self.taken.frames):
+            points = self.points_cam[number].float() * self.scales[number]
+            prediction = Prediction(
+                points_cam=points[None],
+                conf_cam=self.confidence[number].float()[None],
+                world_from_cam=self.world_from_cam[number][None],
+            )
+            valid = (points[..., 2] > 0) & points.isfinite().all(dim=-1)
+            yield FrameResult(
+                frame,
+                number,
+                self.taken.images[number].numpy(),
+                prediction,
+                self.intrinsics[number],
+                self.taken.pixel_maps[number],
+                valid & self.taken.counts[number] & self.kept[number],
+            )
+
+
+def align(
+    model: Cut3r, taken: Taken, config: AlignConfig | None = None, *, on_progress: OnProgress | None = None
+) -> Alignment:
+    """Predict pairs of frames and bring them into one world: the first frame's camera, or that of known cameras.
+
+    What is known of a frame stays as it is: its intrinsics, its pose.
+
+    Raises:
+        ValueError: `original` with more frames than fit, or with known cameras.
+    """
+    config = config or AlignConfig()
+    original = config.method is Method.original and len(taken) > 1
+    if original:
+        _check_original(taken)
+    stars = config.stars(len(taken))
+    tell = partial(on_progress, "predicting pairs") if on_progress else None
+    predictions = predict(model, taken.images, stars, on_progress=tell).without(~taken.counts)
+    done = _by_original if original else _by_graph
+    return done(taken, predictions, config, on_progress)
+
+
+def _check_original(taken: Taken) -> None:
+    if len(taken) > MOST_FRAMES:
+        raise ValueError(
+            f"the original's optimiser holds all pairs of pixels at once, too many for {len(taken)} frames; "
+            f"choose at most {MOST_FRAMES} of them, or align by graph"
+        )
+    if taken.intrinsics or taken.world_from_cam:
+        raise ValueError("the original's optimiser cannot keep known cameras; align by graph, or leave them out")
+
+
+def _by_graph(taken: Taken, predictions: Predictions, config: AlignConfig, on_progress: OnProgress | None) -> Alignment:
+    links, without = links_of(predictions, seed=config.seed)
+    tell = on_progress or (lambda *_: None)
+    tell("pose graph", 0, 1)
+    solved = solve_pose_graph(
+        len(taken), links, GraphConfig(with_scale=config.with_scale), known=taken.world_from_cam or None
+    )
+    tell("pose graph", 1, 1)
+    place = solved.world_from_frame
+    rows = zip(links.pairs(), solved.residuals.tolist(), solved.kept.tolist(), strict=True)
+    report = {
+        **_head(config, taken, predictions),
+        "loss_before": solved.loss_before,
+        "loss_after": solved.loss_after,
+        "pairs": [{"first": i, "second": j, "residual_m": error, "kept": kept} for (i, j), error, kept in rows],
+        "pairs_without_weight": [list(pair) for pair in without],
+        "groups": solved.groups,
+        "scales": place.scale.tolist(),
+    }
+    return Alignment(
+        taken,
+        pose_from_parts(place.rotation, place.translation).float(),
+        _intrinsics(taken, predictions, shared=config.shared_focal),
+        predictions.points_self,
+        place.scale.float(),
+        predictions.conf_self.clamp_min(1),
+        predictions.conf_self > 0,
+        report,
+    )
+
+
+def _by_original(
+    taken: Taken, predictions: Predictions, config: AlignConfig, on_progress: OnProgress | None
+) -> Alignment:
+    pairs = predictions.pairs(least=0.0) if config.parity else predictions.pairs()
+    tell = partial(on_progress, "the original's optimiser") if on_progress else None
+    aligned = align_original(pairs, OriginalConfig(config.steps, metric=not config.parity), on_progress=tell)
+    scene, conf = aligned.scene, largest_confidence(predictions.pairs(least=0.0))
+    cleaning = CleaningConfig.as_original() if config.parity else CleaningConfig()
+    kept = clean(scene.depth, conf, scene.world_from_cam, scene.intrinsics, cleaning) > 0
+    report = {
+        **_head(config, taken, predictions),
+        "loss_before": aligned.losses[0],
+        "loss_after": aligned.losses[-1],
+        "pairs": [{"first": i, "second": j} for i, j in pairs.ends.tolist()],
+        "points_cleaned": int((~kept).sum()),
+    }
+    return Alignment(
+        taken,
+        scene.world_from_cam,
+        scene.intrinsics,
+        unproject(scene.depth, scene.intrinsics),
+        torch.ones(len(taken)),
+        conf,
+        kept,
+        report,
+    )
+
+
+def _head(config: AlignConfig, taken: Taken, predictions: Predictions) -> dict[str, Any]:
+    return {"align": config.method.value, "frames": len(taken), "size": list(predictions.size)}
+
+
+def _intrinsics(taken: Taken, predictions: Predictions, *, shared: bool) -> Float[Tensor, "n 3 3"]:
+    """What is known, else the focal length of the frame's own points."""
+    focals = torch.stack(
+        [
+            estimate_focal(points.float(), weights=weights_of(conf).float())
+            for points, conf in zip(predictions.points_self, predictions.conf_self, strict=True)
+        ]
+    )
+    focals = plausible(focals, predictions.size)
+    middle = usual(focals, predictions.size)
+    intrinsics = pinhole(predictions.size, torch.full_like(focals, middle) if shared else focals.nan_to_num(middle))
+    for number, known in taken.intrinsics.items():
+        intrinsics[number] = known
+    return intrinsics

@@ -1,0 +1,103 @@
+"""From frames to results, with a tiny random network: what is asked for is what comes."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from cut3r.alignment.align import AlignConfig, Graph, Method, align
+from cut3r.alignment.taken import take
+from cut3r.geometry.cameras import pinhole
+from cut3r.inference.preprocess import FitConfig
+from cut3r.inference.reconstruction import Reconstruction
+from cut3r.io.frame import Frame
+
+FIT = FitConfig(size=64)
+
+
+def frames(n: int, **known):
+    pictures = np.random.default_rng(0).integers(0, 256, (n, 96, 128, 3), dtype=np.uint8)
+    return [Frame(rgb, k, k / 30, f"clip#{k}", **known) for k, rgb in enumerate(pictures)]
+
+
+@pytest.mark.parametrize("method", Method)
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_every_frame_gets_a_result_in_one_world(tiny_linear, method, n):
+    aligned = align(tiny_linear, take(frames(n), FIT), AlignConfig(method, steps=10))
+    results = list(aligned.results())
+    assert [result.number for result in results] == list(range(n))
+    torch.testing.assert_close(results[0].world_from_cam, torch.eye(4), atol=1e-4, rtol=0)
+    scene = Reconstruction(confidence=0.0, edges=None)
+    for result in results:
+        assert result.camera_is_finite and result.points_world.shape == (48, 64, 3)
+        scene.add(result)
+    assert len(scene) > 0 and len(scene.cameras) == n
+    assert json.loads(json.dumps(aligned.report))["loss_after"] <= aligned.report["loss_before"] < float("inf")
+
+
+def test_points_of_the_results_are_scaled_as_the_graph_says(tiny_linear):
+    aligned = align(tiny_linear, take(frames(4), FIT))
+    result = list(aligned.results())[2]
+    torch.testing.assert_close(result.points_cam, aligned.points_cam[2].float() * aligned.scales[2])
+
+
+def test_known_intrinsics_reproduce_themselves(tiny_linear):
+    known = pinhole((96, 128), 150.0, (60.0, 50.0)).numpy()
+    for result in align(tiny_linear, take(frames(3, intrinsics=known), FIT)).results():
+        torch.testing.assert_close(result.intrinsics_original, torch.from_numpy(known))
+
+
+def test_known_poses_stay(tiny_linear):
+    camera = np.eye(4)
+    camera[:3, 3] = (1, 2, 3)
+    some = frames(3)
+    some[1] = frames(2, world_from_cam=camera)[1]
+    result = list(align(tiny_linear, take(some, FIT)).results())[1]
+    torch.testing.assert_close(result.world_from_cam.double(), torch.from_numpy(camera), atol=1e-6, rtol=0)
+
+
+def test_masked_pixels_are_not_valid(tiny_linear):
+    mask = np.ones((96, 128), dtype=bool)
+    mask[:48] = False
+    for result in align(tiny_linear, take(frames(2, mask=mask), FIT)).results():
+        assert not result.valid[:24].any() and result.valid[24:].any()
+
+
+def test_one_focal_length_for_all(tiny_linear):
+    focals = align(tiny_linear, take(frames(4), FIT), AlignConfig(shared_focal=True)).intrinsics[:, 0, 0]
+    assert len(focals.unique()) == 1
+
+
+@pytest.mark.parametrize(
+    ("config", "n", "count"),
+    [
+        (AlignConfig(), 5, 20),
+        (AlignConfig(), 40, 2 * (39 + 38 + 37)),
+        (AlignConfig(graph=Graph.window, width=1), 5, 8),
+        (AlignConfig(graph=Graph.first), 5, 4),
+        (AlignConfig(Method.original, parity=True), 5, 10),
+    ],
+    ids=["few: all", "many: window", "window", "first", "parity"],
+)
+def test_the_graph_that_is_asked_for(config, n, count):
+    assert sum(len(star) - 1 for star in config.stars(n)) == count
+
+
+def test_frames_of_two_shapes_are_refused():
+    tall = Frame(np.zeros((128, 96, 3), np.uint8), 1, None, "tall.png")
+    with pytest.raises(ValueError, match=r"tall\.png becomes 48x64 .* one shape"):
+        take([frames(1)[0], tall], FIT)
+
+
+def test_no_frames_are_refused():
+    with pytest.raises(ValueError, match="at least one"):
+        take([], FIT)
+
+
+def test_the_originals_optimiser_refuses_too_many_frames_and_known_cameras(tiny_linear):
+    config = AlignConfig(Method.original)
+    with pytest.raises(ValueError, match="at most 60"):
+        align(tiny_linear, take(frames(61), FIT), config)
+    with pytest.raises(ValueError, match="known cameras"):
+        align(tiny_linear, take(frames(2, intrinsics=np.eye(3)), FIT), config)
