@@ -43,8 +43,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how frames are aligned")
     align = "poses of one stream as they are, a sparse pose graph, or the original's optimiser (default: %(default)s)"
     group.add_argument("--align", choices=("none", "graph", "original"), default="graph", help=align)
-    pairs = "which frames are seen together (default: all up to 30 frames, then a window)"
-    group.add_argument("--pairs", choices=("auto", "all", "window", "first", "original"), default="auto", help=pairs)
+    pairs = "which frames are seen together (default: all up to 30 frames, then a window; wide: and some far apart)"
+    group.add_argument(
+        "--pairs", choices=("auto", "all", "window", "wide", "first", "original"), default="auto", help=pairs
+    )
     window = "neighbours on each side in a window (default: %(default)s)"
     group.add_argument("--window", type=int, default=3, metavar="N", help=window)
     rigid = "believe the network's metres: frames get no scale of their own"

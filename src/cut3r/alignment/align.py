@@ -42,6 +42,7 @@ class Graph(Enum):
     auto = "auto"  # all up to 30 frames, then a window; in parity mode the original's
     all = "all"
     window = "window"
+    wide = "wide"  # a window, and frames at distances 4, 8, 16, ...
     first = "first"  # each with the first one only
     original = "original"
 
@@ -69,6 +70,8 @@ class AlignConfig:
                 return graphs.complete(n)
             case Graph.window:
                 return graphs.window(n, self.width)
+            case Graph.wide:
+                return graphs.window(n, self.width, powers=True)
             case Graph.first:
                 return graphs.one_reference(n)
         return graphs.original(n)
