@@ -39,7 +39,7 @@ class Method(Enum):
 class Graph(Enum):
     """Which frames are seen together."""
 
-    auto = "auto"  # all up to 30 frames, then a window; in parity mode the original's
+    auto = "auto"  # all up to 30 frames, then wide; in parity mode the original's
     all = "all"
     window = "window"
     wide = "wide"  # a window, and frames at distances 4, 8, 16, ...
@@ -64,7 +64,7 @@ class AlignConfig:
         """The streams to run over n frames."""
         kind = self.graph
         if kind is Graph.auto:
-            kind = Graph.original if self.parity else Graph.all if n <= graphs.SMALL else Graph.window
+            kind = Graph.original if self.parity else Graph.all if n <= graphs.SMALL else Graph.wide
         match kind:
             case Graph.all:
                 return graphs.complete(n)
