@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--walks", type=int, default=60, help="(default: %(default)s)")
     parser.add_argument("--alpha", type=float, default=ALPHA, help="of the loss that it learned (default: %(default)s)")
     parser.add_argument("--views", type=int, default=8, help="of each (default: %(default)s)")
+    parser.add_argument("--threshold", type=float, default=1.5, help="that the file names (default: %(default)s)")
     parser.add_argument("--dtype", default="float32", choices=("float32", "float16"), help="(default: %(default)s)")
     args = parser.parse_args()
     model = cut3r.load(args.network)
@@ -58,7 +59,7 @@ def main() -> None:
             {"head": head, "factor": factor} | row for row in bins(error, 1 + factor * (confidence - 1), args.alpha)
         ]
     print(table(rows))
-    save(model, args.out, dtype=getattr(torch, args.dtype), confidence=1.5)
+    save(model, args.out, dtype=getattr(torch, args.dtype), confidence=args.threshold)
 
 
 @torch.inference_mode()

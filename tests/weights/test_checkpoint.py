@@ -273,7 +273,7 @@ def test_the_header_tells_the_confidence_that_suits_the_network(official, tmp_pa
     assert confidence_threshold(path) is None
     assert confidence_threshold(official) is None
     assert confidence_threshold("512-dpt") is None  # without a download
-    assert confidence_threshold("tiny") == confidence_threshold(zoo.BUNDLED["tiny"]) == 0.0
+    assert confidence_threshold("tiny") == confidence_threshold(zoo.BUNDLED["tiny"]) == 1.0
 
 
 @pytest.mark.parametrize("told", ["-1", "nan", "inf", "x", ""])
