@@ -14,7 +14,7 @@ from cut3r.geometry.poses import invert, transform
 
 @pytest.fixture(scope="module")
 def sample():
-    rooms = SyntheticRooms(scenes=1, walk=WalkConfig(frames=6, moving=0), sizes=[(48, 64)], num_views=6)
+    rooms = SyntheticRooms(scenes=1, walk=WalkConfig(frames=6, moving=0), sizes=[(48, 64)], num_views=6, seed=2)
     views = rooms[0]
     return views[0], views[4]
 

@@ -67,7 +67,7 @@ def test_views_do_not_influence_each_other():
 
 
 def test_only_moving_objects_change_with_time():
-    still, moving = (plan_walk(14, 3, WalkConfig(size=SIZE, frames=2, moving=n)) for n in (0, 8))
+    still, moving = (plan_walk(14, 6, WalkConfig(size=SIZE, frames=2, moving=n)) for n in (0, 8))  # 6: in sight
     assert (moving.room.solids.swing != 0).any()
     for plan, changes in ((still, False), (moving, True)):
         pose, intrinsics = plan.world_from_cam[:1].expand(20, 4, 4), plan.intrinsics[:1].expand(20, 3, 3)

@@ -42,11 +42,11 @@ def test_the_plus_of_hydra_itself_is_left_alone():
 
 
 def test_without_recipe_all_are_named(monkeypatch, capsys):
-    assert "dpt_512_vary_4_64, linear_224_fixed_16" in refusal(monkeypatch, capsys)
+    assert "dpt_512_vary_4_64, finetune_24gb, linear_224_fixed_16" in refusal(monkeypatch, capsys)
 
 
 def test_an_unknown_recipe_is_refused_with_all_there_are(monkeypatch, capsys):
-    assert "there is no recipe 'smok'; there are dpt_512_vary_4_64" in refusal(monkeypatch, capsys, "+smok")
+    assert "there is no recipe 'smok'; there are distill, dpt_512_vary_4_64" in refusal(monkeypatch, capsys, "+smok")
 
 
 def test_a_wrong_name_is_refused_with_the_nearest(monkeypatch, capsys):
