@@ -24,7 +24,7 @@ from cut3r.geometry.registration import Similarity
 from cut3r.inference.engine import Encoded, Engine
 from cut3r.inference.pipeline import Launched, Pipeline, Prepared, Result
 from cut3r.inference.policy import Policy, Write
-from cut3r.inference.preprocess import FitConfig, fit
+from cut3r.inference.preprocess import SQUARE_SIZE, FitConfig, fit
 from cut3r.inference.result import FrameResult, PointSource, QueryResult
 from cut3r.inference.snapshot import Snapshot, pack, read_session_file, unpack
 from cut3r.io.frames import Frame
@@ -394,6 +394,6 @@ def trained_size(model: Cut3r) -> int:
 
 
 def default_size(model: Cut3r) -> tuple[int, int]:
-    """The (h, w) of a 4:3 frame; square for the 224 network, which saw nothing else."""
+    """The (h, w) of a 4:3 frame; square for the network of that size only."""
     side, patch = trained_size(model), model.config.patch_size
-    return (side, side) if side == 224 else (side * 3 // 4 // patch * patch, side)
+    return (side, side) if side == SQUARE_SIZE else (side * 3 // 4 // patch * patch, side)
