@@ -22,7 +22,7 @@ from report import add_out_flag, environment, finish, table
 from timing import time_ms
 from torch import Tensor
 
-from cut3r.model.rope import Angles, grid_angles, rope_2d, rotate_pair_plain
+from cut3r.model.rope import Angles, curope, grid_angles, rotate
 
 Turn = Callable[[Tensor, Tensor, Angles, Angles], tuple[Tensor, Tensor]]
 
@@ -60,7 +60,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--threads", type=int, help="of a CPU (default: as torch chooses)")
     add_out_flag(parser)
     args = parser.parse_args(arguments)
-    on_cpu, has_kernel = args.device.type == "cpu", rope_2d is not None and args.device.type == "cuda"
+    on_cpu, has_kernel = args.device.type == "cpu", curope.rope_2d is not None and args.device.type == "cuda"
     if "kernel" in (args.path or ()) and not has_kernel:
         parser.error("--path kernel needs --device cuda and the built kernel; see docs/curope.md")
     args.path = args.path or [path for path in PATHS if path != "kernel" or has_kernel]
@@ -102,7 +102,7 @@ def measure(name: str, dtype: str, direction: str, path: str, args: argparse.Nam
     timing = time_ms(run, repeats=args.repeats, warmup=args.warmup, device=args.device)
     ms = timing.median / args.calls
     moved = 2 * 2 * q.numel() * q.element_size() * (1 if direction == "forward" else 2)  # q and k, in and out
-    pairs = zip(once(turn, q, k, angles), once(rotate_pair_plain, q, k, angles), strict=True)
+    pairs = zip(once(turn, q, k, angles), once(plain, q, k, angles), strict=True)
     return {
         "stream": name,
         "dtype": dtype,
@@ -118,11 +118,16 @@ def measure(name: str, dtype: str, direction: str, path: str, args: argparse.Nam
     }
 
 
+def plain(q: Tensor, k: Tensor, q_angles: Angles, k_angles: Angles) -> tuple[Tensor, Tensor]:
+    """The definition."""
+    return rotate(q, q_angles), rotate(k, k_angles)
+
+
 def make_turn(path: str) -> Turn:
     if path == "compiled":
         torch.compiler.reset()  # else the ninth variant of a function is not compiled any more
-        return torch.compile(rotate_pair_plain, dynamic=False)
-    turn = rope_2d if path == "kernel" else rotate_pair_plain
+        return torch.compile(plain, dynamic=False)
+    turn = curope.rope_2d if path == "kernel" else plain
     assert turn is not None
     return turn
 

@@ -12,7 +12,7 @@ import torch
 
 from cut3r.inference import replay
 from cut3r.inference.replay import MOST_RECORDINGS, RECORD_AT_USE, WARMUP, CudaRecorder, Recordings
-from cut3r.model import concurrent
+from cut3r.speed import concurrent
 
 
 class Gpu:

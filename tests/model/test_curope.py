@@ -11,8 +11,7 @@ import torch
 from einops import rearrange
 
 from croco import curope
-from cut3r.model import rope
-from cut3r.model.rope import rope_angles, rotate_pair, rotate_pair_plain
+from cut3r.model.rope import rope_angles, rotate, rotate_pair
 
 ROOT = Path(__file__).parents[2]
 GPU = torch.device("cuda")
@@ -42,7 +41,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from croco import curope
-from cut3r.model.rope import rope_angles, rotate_pair, rotate_pair_plain
+from cut3r.model.rope import rope_angles, rotate, rotate_pair
+
+def rotate_pair_plain(q, k, q_angles, k_angles):
+    return rotate(q, q_angles), rotate(k, k_angles)
 
 assert curope.problem is None
 
@@ -83,6 +85,11 @@ def test_it_builds_and_tells_its_shapes_without_a_gpu(tmp_path):
     run("-c", WITHOUT_A_GPU, cwd=tmp_path, env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT / 'src'}"})
 
 
+def rotate_pair_plain(q, k, q_angles, k_angles):
+    """The definition, to which the kernel is compared."""
+    return rotate(q, q_angles), rotate(k, k_angles)
+
+
 def run(*arguments: str, cwd: Path, env: dict[str, str]) -> None:
     done = subprocess.run([sys.executable, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -101,7 +108,7 @@ def test_a_library_that_does_not_load_is_a_problem_and_no_error(tmp_path):
 
 
 def test_tensors_on_a_cpu_take_the_plain_path(monkeypatch):
-    monkeypatch.setattr(rope, "rope_2d", lambda *_: pytest.fail("the kernel was asked to turn tensors on a CPU"))
+    monkeypatch.setattr(curope, "rope_2d", lambda *_: pytest.fail("the kernel was asked to turn tensors on a CPU"))
     q, k, q_angles, k_angles = pair("apart", 16, torch.float32, torch.device("cpu"))
     assert_same(rotate_pair(q, k, q_angles, k_angles), rotate_pair_plain(q, k, q_angles, k_angles))
 

@@ -5,7 +5,7 @@ import torch
 
 from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig, StatePositions
 from cut3r.model.network import Cut3r
-from cut3r.model.rope import grid_angles, rotate_pair_plain, state_angles
+from cut3r.model.rope import grid_angles, rotate_pair, state_angles
 from cut3r.training.own_place import start_at_own_place
 
 
@@ -23,7 +23,7 @@ def test_the_state_looks_at_its_own_place_of_the_image():
     q, k = (layer(x).unflatten(-1, (2, 16)).transpose(1, 2) for layer, x in ((cross.q, state), (cross.k, image)))
     device = torch.device("cpu")
     angles = state_angles(16, "grid", 16, 100.0, device), grid_angles((2, 3), 16, 100.0, device, pose_token=True)
-    q, k = rotate_pair_plain(q, k, *angles)
+    q, k = rotate_pair(q, k, *angles)
     looks_at = (q @ k.mT).argmax(-1)[0]  # heads, state tokens; 4 columns
     assert looks_at[:, [0, 1, 2, 4, 5, 6]].tolist() == [[1, 2, 3, 4, 5, 6]] * 2
 

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+KERNEL_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 Angles = tuple[Tensor, Tensor]  # cos and sin, each [b or 1, 1, n, c], float32; equal for the two channels of a pair
 Rope2d = Callable[[Tensor, Tensor, Angles, Angles], tuple[Tensor, Tensor]]
 
@@ -58,6 +59,11 @@ def _backward(ctx: Any, q_gradient: Tensor, k_gradient: Tensor) -> tuple[Tensor 
     """A rotation is undone by the opposite rotation, and so is its gradient; the angles are constants."""
     turned = torch.ops.curope.rope_2d(q_gradient, k_gradient, *ctx.saved_tensors, not ctx.inverse)
     return (*turned, None, None, None, None, None)
+
+
+def kernel_for(q: Float[Tensor, "b heads n c"]) -> Rope2d | None:
+    """The kernel, if it is built and can turn such queries and their keys: on a GPU, in a type that it knows."""
+    return rope_2d if q.is_cuda and q.dtype in KERNEL_TYPES else None
 
 
 problem = _load()

@@ -26,9 +26,14 @@ def transform(
 
 def rotate(a_from_b: Float[Tensor, "*batch 4 4"], vectors_b: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]:
     """Turn directions from frame b to frame a: `transform` without the translation."""
-    # Sums of products instead of a matrix product: full precision under autocast and TF32.
-    x, y, z = (spread(a_from_b[..., :3, i], vectors_b) * vectors_b[..., i, None] for i in range(3))
-    return x + y + z
+    # Sums of products instead of a matrix product: full precision under autocast and TF32. Each coordinate of all
+    # vectors lies in a plane of its own, which a CPU adds up several times faster than rows of three.
+    x, y, z = vectors_b.movedim(-1, 0).contiguous()
+    rows = []
+    for i in range(3):
+        a, b, c = spread(a_from_b[..., i, :3], vectors_b).unbind(dim=-1)
+        rows.append(x * a + y * b + z * c)
+    return torch.stack(rows).movedim(0, -1).contiguous()
 
 
 def spread(vectors: Float[Tensor, "*batch d"], points: Float[Tensor, "*points c"]) -> Float[Tensor, "*spread d"]:

@@ -19,6 +19,7 @@ OPAQUE = np.dtype((np.void, POINT.itemsize))  # NumPy moves records several time
 AXIS_BITS = 21  # three of them fit into an int64: 2,097,152 voxels per axis, +-10.4 km at 1 cm
 HALF_AXIS = 1 << (AXIS_BITS - 1)
 NEWER_SHARE = 4  # the points that wait for joining the others are at most one of so many
+WORTH = 0.7  # so few of the points must be left by a look at neighbouring pixels that it saves time
 OCTANTS = 8  # however large the voxels, the eight around the origin stay apart
 
 
@@ -180,8 +181,10 @@ def _best_per_voxel(
 ) -> Int64[np.ndarray, "kept"]:
     """Indices of the most confident eligible point of each voxel, in the order of the voxels; of equals, the first."""
     best = np.flatnonzero(eligible)
-    best = best[_best_of_runs(voxels.take(best), confidence.take(best))]  # pixels beside each other: fewer to sort
     numbers = voxels.take(best)
+    if len(numbers) and np.count_nonzero(_differ(numbers)) < WORTH * len(numbers):
+        first = _best_of_runs(numbers, confidence.take(best))  # pixels beside each other: fewer to sort
+        best, numbers = best.take(first), numbers.take(first)
     order = np.argsort(numbers, kind="stable")
     best = best.take(order)
     return best[_best_of_runs(numbers.take(order), confidence.take(best))]
@@ -192,6 +195,8 @@ def _best_of_runs(voxels: Int64[np.ndarray, "p"], confidence: Float32[np.ndarray
     if len(voxels) == 0:
         return np.empty(0, np.int64)
     starts = np.flatnonzero(_differ(voxels))
+    if len(starts) == len(voxels):
+        return starts
     highest = np.repeat(np.maximum.reduceat(confidence, starts), np.diff(starts, append=len(voxels)))
     places = np.flatnonzero(confidence == highest)
     return places[_differ(voxels.take(places))]

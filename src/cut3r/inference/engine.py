@@ -20,6 +20,7 @@ from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.state import StreamState
 from cut3r.model.update import OVERWRITE, UpdateRule
+from cut3r.speed.concurrent import concurrently
 
 NAMES = tuple(field.name for field in fields(Prediction))
 
@@ -83,6 +84,8 @@ class Engine:
         self.on_gpu = model.device.type == "cuda"
         self.asynchronous = self.on_gpu if asynchronous is None else asynchronous
         graphs = self.on_gpu if graphs is None else graphs
+        if graphs:
+            model.decoder.both = concurrently
         with self.on_device():
             self._encoders = _recordings(model.device, record) if graphs else Recordings(None)
             self._steps = _recordings(model.device, record) if graphs else Recordings(None)

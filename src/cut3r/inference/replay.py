@@ -17,8 +17,8 @@ from collections.abc import Callable, Hashable, Iterator
 import torch
 from torch import Tensor
 
-from cut3r.model.concurrent import second_stream
 from cut3r.model.rope import keep_tables
+from cut3r.speed.concurrent import second_stream
 
 Tensors = tuple[Tensor, ...]
 # Makes a recording of a function without arguments, of which it gives the replay and the outputs.

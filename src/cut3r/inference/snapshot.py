@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cut3r.files.limits import shown
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.chunk_points import is_similarity
-from cut3r.model.config import shown
 from cut3r.model.network import Cut3r
 from cut3r.model.state import StreamState
 from cut3r.model.update import OVERWRITE, UpdateRule

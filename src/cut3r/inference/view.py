@@ -1,16 +1,16 @@
 """A picture with its camera and its points: what a session's results, an alignment and other sources have in common."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from cut3r.geometry.cameras import unproject
 from cut3r.geometry.points import depth_edges
-from cut3r.geometry.poses import transform
+from cut3r.geometry.poses import invert, transform
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.preprocess import PixelMap
 
@@ -47,6 +47,7 @@ class View:
     index: int = 0
     time_s: float | None = None
     source: Path | None = None
+    _surfaces: dict[float | None, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def from_depth(
@@ -116,14 +117,27 @@ class View:
         """Intrinsics in pixels of the original image, after its EXIF rotation."""
         return self.pixel_map.intrinsics_to_original(self.intrinsics)
 
+    def points_seen(self, pixels: Int[Tensor, "p"]) -> Float[Tensor, "p 3"]:
+        """Some of the world's points (flat indices of pixels) in the camera's frame, metres.
+
+        They are those of `points_cam`, unless the network says separately where they are in the world.
+        """
+        if self.points_of_chunk is None:
+            return self.points_cam.reshape(-1, 3)[pixels]
+        return transform(invert(self.world_from_cam), self.points_world.reshape(-1, 3)[pixels])
+
     def on_surfaces(self, edges: float | None = EDGES) -> Bool[Tensor, "h w"]:
         """The valid pixels without "flying" ones, which hang between a near and a far surface: see `depth_edges`.
+
+        What one sink has asked for is not computed again for the next.
 
         Args:
             edges: The smallest step of depth that counts, as a share of the depth, from pixel to pixel of an image
                 whose longer side is 512. None takes all valid pixels.
         """
-        return without_edges(self.valid, self.depth, edges)
+        if edges not in self._surfaces:
+            self._surfaces[edges] = without_edges(self.valid, self.depth, edges)
+        return self._surfaces[edges]
 
 
 def without_edges(valid: Bool[Tensor, "h w"], depth: Float[Tensor, "h w"], edges: float | None) -> Bool[Tensor, "h w"]:

@@ -4,9 +4,10 @@ A configuration may come from a file that nobody vouches for, so each class chec
 several times what anybody trains today; their purpose is that no file can ask for a network that never gets built.
 """
 
-import reprlib
 from dataclasses import dataclass, field
 from enum import Enum
+
+from cut3r.files.limits import check_numbers, shown, whole_numbers
 
 WIDEST, DEEPEST, MOST_HEADS, MOST_TOKENS, LARGEST_SIDE = 16_384, 256, 256, 65_536, 16_384
 
@@ -40,8 +41,8 @@ class EncoderConfig:
     ray_heads: int = 16
 
     def __post_init__(self) -> None:
-        _check_numbers("encoder", self, width=WIDEST, depth=DEEPEST, heads=MOST_HEADS)
-        _check_numbers("encoder", self, ray_depth=DEEPEST, ray_heads=MOST_HEADS)
+        check_numbers("encoder", self, width=WIDEST, depth=DEEPEST, heads=MOST_HEADS)
+        check_numbers("encoder", self, ray_depth=DEEPEST, ray_heads=MOST_HEADS)
         _check_heads("encoder", self.width, self.heads)
         _check_heads("ray encoder", self.width, self.ray_heads)
 
@@ -54,7 +55,7 @@ class DecoderConfig:
     state_heads: int = 16
 
     def __post_init__(self) -> None:
-        _check_numbers("decoder", self, width=WIDEST, depth=DEEPEST, heads=MOST_HEADS, state_heads=MOST_HEADS)
+        check_numbers("decoder", self, width=WIDEST, depth=DEEPEST, heads=MOST_HEADS, state_heads=MOST_HEADS)
         _check_heads("decoder", self.width, self.heads)
         _check_heads("state decoder", self.width, self.state_heads)
 
@@ -67,7 +68,7 @@ class StateConfig:
     memory_depth: int = 2  # blocks for reading, and as many for writing
 
     def __post_init__(self) -> None:
-        _check_numbers("state", self, tokens=MOST_TOKENS, memory_slots=MOST_TOKENS, memory_depth=DEEPEST)
+        check_numbers("state", self, tokens=MOST_TOKENS, memory_slots=MOST_TOKENS, memory_depth=DEEPEST)
 
 
 @dataclass
@@ -93,10 +94,10 @@ class ModelConfig:
     ray_direction: RayDirection = RayDirection.point_at_unit_depth
 
     def __post_init__(self) -> None:
-        _check_numbers("network", self, patch_size=128, mlp_ratio=64, dpt_features=WIDEST, head_blocks=DEEPEST)
-        height, width = _whole_numbers("image_size", self.image_size, 2, LARGEST_SIDE)  # a list when it is from a file
+        check_numbers("network", self, patch_size=128, mlp_ratio=64, dpt_features=WIDEST, head_blocks=DEEPEST)
+        height, width = whole_numbers("image_size", self.image_size, 2, LARGEST_SIDE)  # a list when it is from a file
         self.image_size = (height, width)
-        a, b, c, d = _whole_numbers("dpt_stages", self.dpt_stages, 4, WIDEST)
+        a, b, c, d = whole_numbers("dpt_stages", self.dpt_stages, 4, WIDEST)
         self.dpt_stages = (a, b, c, d)
         number = isinstance(self.rope_base, int | float) and not isinstance(self.rope_base, bool)
         if not (number and 1 <= self.rope_base <= 1e12):
@@ -134,26 +135,3 @@ def _check_heads(name: str, width: int, heads: int) -> None:
             f"{name}: head dimension {width // heads} (width {width} / {heads} heads) must be a multiple of 4, "
             "half of it rotates with y and half with x, in pairs"
         )
-
-
-def _check_numbers(part: str, config: object, **most: int) -> None:
-    """Refuse a field that is no whole number from 1 to its limit."""
-    for name, limit in most.items():
-        _whole_numbers(f"{part}: {name}", (getattr(config, name),), 1, limit)
-
-
-def _whole_numbers(name: str, values: object, count: int, most: int) -> tuple[int, ...]:
-    numbers = tuple(values) if isinstance(values, list | tuple) else ()
-    fine = [isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= most for n in numbers]
-    if len(fine) != count or not all(fine):
-        value = numbers[0] if count == len(numbers) == 1 else values
-        expected = "a whole number" if count == 1 else f"{count} whole numbers"
-        raise ValueError(f"{name} is {shown(value)}; expected is {expected} from 1 to {most:,}")
-    return numbers
-
-
-def shown(value: object) -> str:
-    """A value from a file, short enough for a message."""
-    if isinstance(value, int) and value.bit_length() > 64:
-        return f"a number of {value.bit_length()} bits"  # Python refuses to print numbers of many thousand digits
-    return reprlib.repr(value)

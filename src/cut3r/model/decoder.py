@@ -4,6 +4,7 @@ The image stream carries the pose token in front of the patch tokens. In each la
 output of the layer before, so their order does not matter.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cut3r.model.blocks import CrossBlock, LayerNorm, Linear, QueriesAndKeys
-from cut3r.model.concurrent import concurrently
 from cut3r.model.config import ModelConfig
 from cut3r.model.encoder import Tokens
 from cut3r.model.rope import grid_angles, state_angles
@@ -32,7 +32,13 @@ class Decoded:
     grid: tuple[int, int]
 
 
+def one_after_the_other(first: Callable[[], Tensor], second: Callable[[], Tensor]) -> tuple[Tensor, Tensor]:
+    return first(), second()
+
+
 class Decoder(nn.Module):
+    both = staticmethod(one_after_the_other)  # `cut3r.speed` has a way to do both at the same time
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         decoder, width = config.decoder, config.decoder.width
@@ -67,11 +73,12 @@ class Decoder(nn.Module):
         image = torch.cat((pose_query, self.embed(tokens.features).float()), dim=1)  # [b, 1 + n, d]
         depth = len(self.image_blocks)
         kept = {depth // 2: image, depth * 3 // 4: image}
-        image_angles = [self._image_angles(tokens, dim) for dim in (self.image_head_dim, self.state_head_dim)]
-        state_side = [self._state_angles(state, dim) for dim in (self.image_head_dim, self.state_head_dim)]
+        dims, device = (self.image_head_dim, self.state_head_dim), image.device
+        image_angles = [grid_angles(tokens.grid, dim, self.base, device, pose_token=True) for dim in dims]
+        state_side = [state_angles(state.shape[1], self.state_layout, dim, self.base, device) for dim in dims]
         layers = zip(self.image_blocks, self.state_blocks, strict=True)
         for layer, (image_block, state_block) in enumerate(layers, start=1):
-            image, state = concurrently(
+            image, state = self.both(
                 partial(image_block, image, state, image_angles[0], state_side[0]),
                 partial(state_block, state, image, state_side[1], image_angles[1], statistics),
             )
@@ -80,9 +87,3 @@ class Decoder(nn.Module):
         image, candidate = self.norm(image), self.norm_state(state)
         early, late = (kept[layer][:, 1:] for layer in (depth // 2, depth * 3 // 4))
         return Decoded(image[:, :1], (tokens.features, early, late, image[:, 1:]), candidate, tokens.grid)
-
-    def _image_angles(self, tokens: Tokens, head_dim: int) -> tuple[Tensor, Tensor]:
-        return grid_angles(tokens.grid, head_dim, self.base, tokens.features.device, pose_token=True)
-
-    def _state_angles(self, state: Tensor, head_dim: int) -> tuple[Tensor, Tensor] | None:
-        return state_angles(state.shape[1], self.state_layout, head_dim, self.base, state.device)

@@ -5,7 +5,6 @@ Source: Vision Transformers for Dense Prediction (arXiv 2103.13413), in the shap
 
 from typing import cast
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
@@ -13,8 +12,6 @@ from torch import Tensor, nn
 
 from cut3r.model.blocks import Conv2d, ConvTranspose2d
 from cut3r.model.config import ModelConfig
-
-ROWS_TOGETHER = 32  # 8 MB in float32 at 512 pixels
 
 
 class DptHead(nn.Module):
@@ -61,14 +58,7 @@ class DptHead(nn.Module):
         fused = self.fusions[3](maps[3], None)[..., : grid[0], : grid[1]]  # an odd grid came back one too large
         for level in (2, 1, 0):
             fused = self.fusions[level](fused, maps[level])
-        return rearrange(_by_rows(self.last, self.output[:-1](fused)), "b c h w -> b h w c").float()
-
-
-def _by_rows(layer: Conv2d, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-    """Apply a 1x1 convolution; on a CPU that must convert its input, some rows at a time, which stay in the cache."""
-    if x.device.type != "cpu" or x.dtype is layer.weight.dtype:
-        return layer(x)
-    return torch.cat([layer(rows) for rows in x.split(ROWS_TOGETHER, dim=2)], dim=2)
+        return rearrange(self.output(fused), "b c h w -> b h w c").float()
 
 
 class Fusion(nn.Module):

@@ -149,15 +149,11 @@ class ViewEncoder(nn.Module):
             )
         grid = (h // self.patch_size, w // self.patch_size)
         rays = None if view.ray_map is None else rearrange(view.ray_map, "b h w c -> b c h w")
-        if combine == "batch":
-            features = _encode_where(self.image, view.image, view.image_mask(), self.no_image, grid)
-            if rays_in_batch:
-                features = features + _encode_where(self.rays, rays, view.ray_mask(), self.no_rays, grid)
-        else:
-            nothing = torch.zeros_like(self.no_image)
-            features = _encode_where(self.image, view.image, view.image_mask(), nothing, grid)
-            if rays is not None:
-                features = features + _encode_where(self.rays, rays, view.ray_mask(), nothing, grid)
+        nothing, batch = torch.zeros_like(self.no_image), combine == "batch"
+        no_image, no_rays = (self.no_image, self.no_rays) if batch else (nothing, nothing)
+        features = _encode_where(self.image, view.image, view.image_mask(), no_image, grid)
+        if rays_in_batch if batch else rays is not None:
+            features = features + _encode_where(self.rays, rays, view.ray_mask(), no_rays, grid)
         return Tokens(features, grid)
 
 

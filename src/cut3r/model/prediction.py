@@ -1,7 +1,6 @@
 """Which heads to run, and what comes out of them."""
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -51,8 +50,5 @@ class Prediction:
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Prediction":
         """Copy every tensor to a device; `dtype` changes the precision too."""
-        moved: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            moved[field.name] = None if value is None else value.to(device=device, dtype=dtype or value.dtype)
-        return Prediction(**moved)
+        values = [getattr(self, field.name) for field in fields(self)]
+        return Prediction(*(v if v is None else v.to(device=device, dtype=dtype or v.dtype) for v in values))

@@ -20,10 +20,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from croco.curope import rope_2d
+from croco import curope
 
 Angles = tuple[Tensor, Tensor]  # cos and sin, each [b or 1, 1, n, head_dim], float32
-KERNEL_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 _keeping = threading.local()
 
@@ -53,22 +52,10 @@ def rotate_pair(
     k_angles: Angles | None,
 ) -> tuple[Float[Tensor, "b heads n c"], Float[Tensor, "b heads m c"]]:
     """Turn queries and keys, each by its own angles. A side without angles stays as it is."""
-    if rope_2d is not None and q.is_cuda and q.dtype in KERNEL_TYPES and q_angles is not None and k_angles is not None:
-        return rope_2d(q, k, q_angles, k_angles)
-    return rotate_pair_plain(q, k, q_angles, k_angles)
-
-
-def rotate_pair_plain(
-    q: Float[Tensor, "b heads n c"],
-    k: Float[Tensor, "b heads m c"],
-    q_angles: Angles | None,
-    k_angles: Angles | None,
-) -> tuple[Float[Tensor, "b heads n c"], Float[Tensor, "b heads m c"]]:
-    """Do what `rotate_pair` does, on any device and in any type: the definition to which the kernel is compared."""
-    return (
-        q if q_angles is None else rotate(q, q_angles),
-        k if k_angles is None else rotate(k, k_angles),
-    )
+    kernel = curope.kernel_for(q)
+    if kernel is not None and q_angles is not None and k_angles is not None:
+        return kernel(q, k, q_angles, k_angles)
+    return q if q_angles is None else rotate(q, q_angles), k if k_angles is None else rotate(k, k_angles)
 
 
 def grid_angles(

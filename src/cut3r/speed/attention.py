@@ -13,23 +13,28 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from cut3r.model.blocks import CrossAttention, SelfAttention, attend
+from cut3r.model.blocks import Conv2d, CrossAttention, SelfAttention, attend
+from cut3r.model.dpt import DptHead
 from cut3r.model.rope import Angles
 from cut3r.speed.processor import multiplies_bfloat16
 
 FEWEST_SCORES = 1 << 16  # of a head; for smaller ones the twin's steps cost more than they save
 HEADS_TOGETHER = 8
+ROWS_TOGETHER = 32  # of a dense map: 8 MB in float32 at 512 pixels
 ONE_KEY_IN = 3  # shows how large the scores of a query are
 
 _scratch = threading.local()  # a new buffer for each layer would cost as much time as the softmax
 
 
 def use_twins(model: nn.Module) -> None:
-    """Let the attention layers of a network take the twin where it pays. They stay the same objects, with the same
-    weights, and do as before where gradients are wanted, in a compiled network and on a GPU."""
+    """Let the attention layers of a network take the twin where it pays, and the last layers of dense heads some rows
+    at a time. They stay the same objects, with the same weights, and do as before where gradients are wanted, in a
+    compiled network and on a GPU."""
     for module in model.modules():
         if type(module) in TWINS:
             module.__class__ = TWINS[type(module)]
+        if isinstance(module, DptHead):
+            module.last.__class__ = LayerByRows
 
 
 def attend_where_it_pays(
@@ -43,6 +48,16 @@ def attend_where_it_pays(
     if q_angles is None or k_angles is None or not _suits_the_twin(q, k):
         return attend(q, k, v, q_angles, k_angles)
     return attend_on_cpu(q, k, v, q_angles, k_angles)
+
+
+class LayerByRows(Conv2d):
+    """A 1x1 convolution; where it must convert its input on a CPU, some rows at a time, which stay in the cache."""
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        in_the_way = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        if x.device.type != "cpu" or x.dtype is self.weight.dtype or in_the_way:
+            return super().forward(x)
+        return torch.cat([super(LayerByRows, self).forward(rows) for rows in x.split(ROWS_TOGETHER, dim=2)], dim=2)
 
 
 class FastSelfAttention(SelfAttention):

@@ -24,7 +24,7 @@ from cut3r.data.view import View
 from cut3r.model.config import ModelConfig, StatePositions
 from cut3r.model.decoder import Decoded, Decoder
 from cut3r.model.network import Cut3r
-from cut3r.model.rope import Angles, grid_angles, rotate_pair_plain, state_angles
+from cut3r.model.rope import Angles, grid_angles, rotate_pair, state_angles
 from cut3r.training.correspondence import Correspondence, correspond, soft_labels
 from cut3r.training.loss_config import GuidanceConfig
 
@@ -249,5 +249,5 @@ def _scores(
 ) -> Float[Tensor, "b k n m"]:
     """Attention scores of the guided heads, in float32."""
     q, k = (rearrange(x.float(), "b n (h c) -> b h n c", h=heads)[:, :HEADS] for x in (q, k))
-    q, k = rotate_pair_plain(q, k, q_angles, k_angles)
+    q, k = rotate_pair(q, k, q_angles, k_angles)
     return q @ k.mT * q.shape[-1] ** -0.5

@@ -12,7 +12,6 @@ from jaxtyping import Bool, Float, Float16, Int, UInt8
 from torch import Tensor
 
 from cut3r.geometry.cameras import fov_from_focal, pinhole
-from cut3r.geometry.poses import invert, transform
 from cut3r.inference.result import FrameResult, QueryResult
 from cut3r.inference.view import EDGES, View
 from cut3r.io.images import resize
@@ -63,18 +62,18 @@ def view_from_frame(
         edges: Which flying pixels are left out, see `FrameResult.on_surfaces`.
     """
     assert result.camera_is_finite, "a camera that is not finite has no place in the scene"
-    chosen = choose(result.on_surfaces(edges), max_points, seed=position)
-    points_world = result.points_world.reshape(-1, 3)[chosen]
+    view = result if isinstance(result, View) else result.view
+    chosen = choose(view.on_surfaces(edges), max_points, seed=position)
     return _view(
         position,
-        world_from_cam=result.world_from_cam,
-        points_cam=transform(invert(result.world_from_cam), points_world),
-        colors=result.image.reshape(-1, 3)[chosen.numpy()],
-        confidence=result.confidence.flatten()[chosen],
-        intrinsics=result.intrinsics,
-        size=(result.image.shape[0], result.image.shape[1]),
-        thumbnail=shrink_image(result.image, thumbnail_side),
-        chunk=result.chunk,
+        world_from_cam=view.world_from_cam,
+        points_cam=view.points_seen(chosen),
+        colors=view.image.reshape(-1, 3)[chosen.numpy()],
+        confidence=view.confidence.flatten()[chosen],
+        intrinsics=view.intrinsics,
+        size=(view.image.shape[0], view.image.shape[1]),
+        thumbnail=shrink_image(view.image, thumbnail_side),
+        chunk=view.chunk,
     )
 
 
@@ -130,9 +129,9 @@ def _view(
 
 def choose(valid: Bool[Tensor, "h w"], max_points: int, *, seed: int) -> Int[Tensor, "p"]:
     """Draw at most `max_points` of the valid pixels (flat indices), each once, in random order."""
-    candidates = valid.flatten().nonzero().squeeze(-1)
+    candidates = np.flatnonzero(valid.numpy())
     drawn = np.random.default_rng(seed).choice(len(candidates), min(max_points, len(candidates)), replace=False)
-    return candidates[torch.from_numpy(drawn)]
+    return torch.from_numpy(candidates[drawn])
 
 
 def select(view: ShownView, *, confidence: float, percentile: float, max_points: int) -> Int[np.ndarray, "p"]:
@@ -154,7 +153,8 @@ def shrink_image(image: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarr
     scale = min(1.0, side / max(h, w))
     if scale == 1.0:
         return image.copy()
-    return resize(image, (max(1, round(h * scale)), max(1, round(w * scale))))
+    thin = max(1, int(2 / (3 * scale)))  # 1.5 pixels or more for each that stays: enough for a small picture, and fast
+    return resize(np.ascontiguousarray(image[::thin, ::thin]), (max(1, round(h * scale)), max(1, round(w * scale))))
 
 
 def stream_camera(frames: list[ShownView]) -> tuple[Float[Tensor, "3 3"], tuple[int, int]]:
