@@ -14,40 +14,34 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cut3r.alignment.camera_step import Cameras, Held, depth_along, step_cameras
-from cut3r.alignment.samples import Samples
+from cut3r.alignment.dense_scene import DenseScene, Gauge, in_front, mask_of, rows_of
+from cut3r.alignment.focals import nearest_plausible
+from cut3r.alignment.samples import PIXELS, Samples
 from cut3r.geometry.cameras import camera_rays
-from cut3r.geometry.poses import invert, pose_from_parts, transform
+from cut3r.geometry.poses import invert, transform
 from cut3r.geometry.registration import Similarity, register
 
 CLOSE = 1e-3  # of the usual depth: a distance below counts as its square
-NEAREST = 1e-3  # of a frame's median depth: no point is nearer
+SMALLEST = 1e-6  # scale of a pair
 
 
 @dataclass
 class DenseConfig:
-    """How `refine` works."""
+    """How cameras and depth are refined."""
 
     sweeps: int = 15
+    pixels: int = PIXELS  # of each frame that take part, about
     with_scale: bool = True  # pairs have scales of their own; otherwise what the network says is metric
     shared_focal: bool = False
     world_scale: float = 1.0  # geometric mean of the pairs' scales. Parity: 0.5
     chunk: int = 32  # pairs at a time
 
     def __post_init__(self) -> None:
-        if self.sweeps < 0 or self.chunk < 1 or not self.world_scale > 0:
+        if self.sweeps < 0 or self.pixels < 1 or self.chunk < 1 or not self.world_scale > 0:
             raise ValueError(
-                f"{self.sweeps} sweeps over chunks of {self.chunk} pairs in a world of scale {self.world_scale} make no "
-                "sense; expected are 0 sweeps or more, at least 1 pair, and a positive scale"
+                f"{self.sweeps} sweeps over {self.pixels} pixels and chunks of {self.chunk} pairs, in a world of scale "
+                f"{self.world_scale}, make no sense; expected are 0 sweeps or more, and positive numbers otherwise"
             )
-
-
-@dataclass(frozen=True)
-class DenseScene:
-    """Cameras (intrinsics of the full pictures), depth at the samples' pixels, and what brings pairs into the world."""
-
-    cameras: Cameras
-    depth: Float[Tensor, "n p"]
-    world_from_pair: Similarity
 
 
 @dataclass(frozen=True)
@@ -60,16 +54,6 @@ class Refined:
     scene: DenseScene
     losses: list[float]
     residuals: Float[Tensor, "e"]
-
-
-def first_dense_scene(
-    samples: Samples, world_from_frame: Similarity, intrinsics: Float[Tensor, "n 3 3"]
-) -> DenseScene:
-    """Where the pose graph ends: each frame as it sees itself, each pair as its first frame."""
-    first = samples.ends[:, 0]
-    pose = pose_from_parts(world_from_frame.rotation, world_from_frame.translation)
-    depth = samples.points_self[..., 2].float() * world_from_frame.scale.float()[:, None]
-    return DenseScene(Cameras(pose.double(), intrinsics.double()), _in_front(depth), _rows(world_from_frame, first))
 
 
 def refine(
@@ -93,7 +77,7 @@ def refine(
     """
     config = config or DenseConfig()
     groups = groups or [list(range(samples.frames))]
-    held = Held(_mask(samples.frames, known_poses), _mask(samples.frames, known_focals), config.shared_focal)
+    held = Held(mask_of(samples.frames, known_poses), mask_of(samples.frames, known_focals), config.shared_focal)
     run = _Sweeps(samples, config, held, groups, start)
     scene = best = run.at_scale(start)
     losses: list[float] = []
@@ -120,7 +104,7 @@ class _Sweeps:
         self.samples, self.config, self.held = samples, config, held
         self._close = CLOSE * float(start.depth.median())
         self._chunks = torch.arange(len(samples)).split(config.chunk) if len(samples) else ()
-        self._gauges = [_gauge(samples, group, held, start.cameras) for group in groups]
+        self._gauges = [Gauge.of(group, samples, held.poses, start.cameras) for group in groups]
 
     def sweep(self, scene: DenseScene) -> tuple[DenseScene, float]:
         """Give the next scene, and the loss of this one."""
@@ -138,6 +122,7 @@ class _Sweeps:
             fit = register(
                 points.flatten(1, 2), target.flatten(1, 2), pull.flatten(1), with_scale=self.config.with_scale
             )
+            fit = _where_it_is_one(fit, rows_of(scene.world_from_pair, rows))
             seen = fit.apply(points) * pull[..., None]
             weight.index_add_(0, ends.flatten(), pull.flatten(0, 1))
             mean.index_add_(0, ends.flatten(), seen.flatten(0, 1))
@@ -146,7 +131,7 @@ class _Sweeps:
         cameras = self._step(scene.cameras, targets, weight)
         depth = depth_along(self._rays(cameras), transform(invert(cameras.world_from_cam).float(), targets))
         pairs = _joined(fits) if fits else scene.world_from_pair
-        return DenseScene(cameras, _in_front(depth), pairs), self._mean(loss)
+        return DenseScene(cameras, in_front(depth), pairs), self._mean(loss)
 
     def measure(self, scene: DenseScene) -> tuple[float, Float[Tensor, "e"]]:
         """Give the loss, and the median distance per pair."""
@@ -161,24 +146,15 @@ class _Sweeps:
 
     def at_scale(self, scene: DenseScene) -> DenseScene:
         """Give the groups whose scale is free the one that is wanted."""
-        if not self.config.with_scale:
-            return scene
-        for gauge in self._gauges:
-            if gauge.scale_is_free and len(gauge.pairs):
-                by = self.config.world_scale / scene.world_from_pair.scale[gauge.pairs].log().mean().exp()
-                center = torch.zeros(3).double()
-                if gauge.known is not None:
-                    center = scene.cameras.world_from_cam[gauge.known, :3, 3]
-                moved = _moved(scene, gauge, Similarity(torch.eye(3).double(), (1 - by) * center, by))
-                scene = replace(moved, cameras=self._kept(moved.cameras, scene.cameras))
-        return scene
+        scaled = scene
+        for gauge in self._gauges if self.config.with_scale else ():
+            scaled = gauge.scaled(scaled, self.config.world_scale)
+        return replace(scaled, cameras=self._kept(scaled.cameras, scene.cameras))
 
     def at_origin(self, scene: DenseScene) -> DenseScene:
         """Put the first camera of each group that has no known one at the origin of the world."""
         for gauge in self._gauges:
-            if gauge.known is None:
-                back = invert(scene.cameras.world_from_cam[gauge.frames[0]])
-                scene = _moved(scene, gauge, Similarity(back[:3, :3], back[:3, 3], torch.ones(()).double()))
+            scene = gauge.at_origin(scene)
         return scene
 
     def _step(self, cameras: Cameras, targets: Float[Tensor, "n p 3"], weight: Float[Tensor, "n p"]) -> Cameras:
@@ -186,7 +162,9 @@ class _Sweeps:
         small = Cameras(cameras.world_from_cam, grid.intrinsics(cameras.intrinsics))
         moved = step_cameras(small, grid.size, targets, weight, self.held)
         intrinsics = cameras.intrinsics.clone()
-        intrinsics[:, :2, :2] *= (moved.intrinsics[:, 0, 0] / small.intrinsics[:, 0, 0])[:, None, None]
+        focals = cameras.intrinsics[:, 0, 0]
+        zoomed = nearest_plausible(focals * moved.intrinsics[:, 0, 0] / small.intrinsics[:, 0, 0], grid.full)
+        intrinsics[:, :2, :2] *= (zoomed / focals)[:, None, None]
         return self._kept(Cameras(moved.world_from_cam, intrinsics), cameras)
 
     def _kept(self, cameras: Cameras, before: Cameras) -> Cameras:
@@ -207,7 +185,7 @@ class _Sweeps:
     def _distances(
         self, scene: DenseScene, rows: Tensor, points: Float[Tensor, "c 2 p 3"], target: Float[Tensor, "c 2 p 3"]
     ) -> Float[Tensor, "c 2 p"]:
-        place = _rows(scene.world_from_pair, rows).matrix().float()
+        place = rows_of(scene.world_from_pair, rows).matrix().float()
         return (target - transform(place, points)).norm(dim=-1)
 
     def _mean(self, total: float) -> float:
@@ -215,47 +193,14 @@ class _Sweeps:
         return total / max(self.samples.weights_pair.numel(), 1)
 
 
-@dataclass(frozen=True)
-class _Gauge:
-    """A group of frames and its pairs; `known` is one of its frames whose camera is held, if there is one."""
-
-    frames: list[int]
-    pairs: Tensor
-    known: int | None
-    scale_is_free: bool
-
-
-def _gauge(samples: Samples, group: Sequence[int], held: Held, cameras: Cameras) -> _Gauge:
-    here = _mask(samples.frames, group)
-    known = [k for k in group if held.poses[k]]
-    places = cameras.world_from_cam[known, :3, 3]
-    free = not known or float((places - places[0]).norm(dim=-1).max()) == 0
-    return _Gauge(list(group), here[samples.ends[:, 0]].nonzero()[:, 0], known[0] if known else None, free)
-
-
-def _moved(scene: DenseScene, gauge: _Gauge, by: Similarity) -> DenseScene:
-    """Move a group, and what it is large."""
-    pose, depth = scene.cameras.world_from_cam.clone(), scene.depth.clone()
-    pose[gauge.frames] = by.place(pose[gauge.frames])
-    depth[gauge.frames] *= float(by.scale)
-    matrix = scene.world_from_pair.matrix()
-    matrix[gauge.pairs] = by.matrix() @ matrix[gauge.pairs]
-    return DenseScene(replace(scene.cameras, world_from_cam=pose), depth, Similarity.from_matrix(matrix))
-
-
-def _in_front(depth: Float[Tensor, "n p"]) -> Float[Tensor, "n p"]:
-    nearest = NEAREST * depth.median(dim=1, keepdim=True).values.abs().clamp_min(1e-6)
-    return torch.maximum(depth, nearest)
-
-
-def _mask(n: int, numbers: Sequence[int]) -> Tensor:
-    mask = torch.zeros(n, dtype=torch.bool)
-    mask[list(numbers)] = True
-    return mask
-
-
-def _rows(fits: Similarity, rows: Tensor) -> Similarity:
-    return Similarity(fits.rotation[rows], fits.translation[rows], fits.scale[rows])
+def _where_it_is_one(fit: Similarity, before: Similarity) -> Similarity:
+    """Points that all coincide, or whose targets do, fix no similarity: such a pair stays where it was."""
+    good = fit.scale.isfinite() & (fit.scale > SMALLEST)
+    return Similarity(
+        fit.rotation.where(good[:, None, None], before.rotation.float()),
+        fit.translation.where(good[:, None], before.translation.float()),
+        fit.scale.where(good, before.scale.float()),
+    )
 
 
 def _joined(fits: Sequence[Similarity]) -> Similarity:

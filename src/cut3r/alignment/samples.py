@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cut3r.alignment.pairs import Predictions, weights_of
+from cut3r.alignment.pairs import LEAST, Predictions, weights_of
 from cut3r.geometry.cameras import crop_intrinsics, resize_intrinsics
 
 PIXELS = 3000  # per picture, about
@@ -63,24 +63,21 @@ class Samples:
     weights_pair: Float[Tensor, "e p"]
 
     @classmethod
-    def of(
-        cls, predictions: Predictions, grid: Grid, *, kept: Bool[Tensor, "e"] | None = None, **least: float
-    ) -> "Samples":
+    def of(cls, predictions: Predictions, grid: Grid, pairs: Int[Tensor, "e"], *, least: float = LEAST) -> "Samples":
         """Take them from predictions.
 
         Args:
-            kept: The pairs to use; all by default.
-            least: Added to each weight as in `weights_of`.
+            pairs: The rows of the predictions to use.
+            least: Added to each weight. Parity: 0.
         """
-        rows = torch.arange(len(predictions.ends)) if kept is None else kept.nonzero()[:, 0]
-        points_pair, conf_pair = grid.take(predictions.points_pair)[rows], grid.take(predictions.conf_pair)[rows]
+        points_pair, conf_pair = grid.take(predictions.points_pair)[pairs], grid.take(predictions.conf_pair)[pairs]
         return cls(
             grid,
-            predictions.ends[rows],
+            predictions.ends[pairs],
             grid.take(predictions.points_self).flatten(1, 2),
-            weights_of(grid.take(predictions.conf_self).flatten(1), **least).float(),
+            weights_of(grid.take(predictions.conf_self).flatten(1), least).float(),
             points_pair.flatten(1, 2),
-            weights_of(conf_pair.flatten(1), **least).float(),
+            weights_of(conf_pair.flatten(1), least).float(),
         )
 
     @property
