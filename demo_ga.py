@@ -41,8 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how frames are aligned")
-    align = "poses of one stream as they are, a sparse pose graph, or the original's optimiser (default: %(default)s)"
-    group.add_argument("--align", choices=("none", "graph", "original"), default="graph", help=align)
+    align = "one stream as it is, a pose graph, that and dense refinement, or the original's (default: %(default)s)"
+    group.add_argument("--align", choices=("none", "graph", "full", "original"), default="full", help=align)
     pairs = "which frames are seen together (default: all up to 30 frames, then wide: neighbours, and some far apart)"
     group.add_argument(
         "--pairs", choices=("auto", "all", "window", "wide", "first", "original"), default="auto", help=pairs

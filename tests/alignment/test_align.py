@@ -37,7 +37,7 @@ def test_every_frame_gets_a_result_in_one_world(tiny_linear, method, n):
 
 
 def test_points_of_the_results_are_scaled_as_the_graph_says(tiny_linear):
-    aligned = align(tiny_linear, take(frames(4), FIT))
+    aligned = align(tiny_linear, take(frames(4), FIT), AlignConfig(Method.graph))
     result = list(aligned.results())[2]
     torch.testing.assert_close(result.points_cam, aligned.points_cam[2].float() * aligned.scales[2])
 

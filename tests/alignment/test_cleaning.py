@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cut3r.alignment.cleaning import CleaningConfig, clean, nearest_in_time
+from cut3r.alignment.cleaning import CleaningConfig, clean, partners
 from cut3r.geometry.cameras import pinhole
 from tests.alignment.golden_cases import CASES, Case
 
@@ -47,7 +47,12 @@ def test_a_sure_point_stays():
 
 def test_only_neighbours_are_asked():
     assert (clean(*wall(4), neighbours=torch.full((4, 1), -1)) > 0).all()
-    assert nearest_in_time(4, 1).tolist() == [[-1, 1], [0, 2], [1, 3], [2, -1]]
+
+
+def test_partners_are_the_frames_that_share_a_pair():
+    ends = torch.tensor(((0, 1), (1, 0), (1, 2), (3, 1)))
+    assert partners(5, ends).tolist() == [[1, -1, -1], [0, 2, 3], [1, -1, -1], [1, -1, -1], [-1, -1, -1]]
+    assert partners(2, ends[:0]).tolist() == [[-1], [-1]]
 
 
 def test_cleaning_that_makes_no_sense_is_refused():

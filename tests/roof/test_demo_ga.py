@@ -15,7 +15,7 @@ def run_demo_ga(*arguments: object) -> int:
     return demo_ga.main([*map(str, arguments), "--no-viewer", "--device", "cpu"])
 
 
-@pytest.mark.parametrize("align", ["none", "graph", pytest.param("original", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("align", ["none", "graph", "full", pytest.param("original", marks=pytest.mark.slow)])
 def test_one_command_gives_files_that_open(weights, photos, align, tmp_path):
     out = tmp_path / "out"
     saves = [out / "scene.ply", out / "scene.glb", out / "traj.tum"]
@@ -37,6 +37,7 @@ def test_the_report_says_how_well_it_went(weights, photos, tmp_path):
     report = json.loads((out / "alignment.json").read_text())
     assert report["frames"] == 4 and report["groups"] == [[0, 1, 2, 3]]
     assert report["loss_after"] <= report["loss_before"]
+    assert report["align"] == "full" and len(report["focals_px"]) == 4 and report["points_cleaned"] >= 0
     assert len(report["pairs"]) == 10 and {"first", "second", "residual_m", "kept"} == set(report["pairs"][0])
 
 

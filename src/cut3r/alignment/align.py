@@ -1,30 +1,33 @@
 """Frames in, one consistent scene out: predictions of many short streams, brought into one world."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from cut3r.alignment import graphs
 from cut3r.alignment.cleaning import CleaningConfig, clean
+from cut3r.alignment.dense import DenseConfig
 from cut3r.alignment.focals import plausible, usual
+from cut3r.alignment.full import Full, refine_fully
 from cut3r.alignment.links import links_of
 from cut3r.alignment.original import MOST_FRAMES, OriginalConfig, align_original, largest_confidence
 from cut3r.alignment.pairs import Predictions, weights_of
 from cut3r.alignment.pose_graph import GraphConfig, solve_pose_graph
 from cut3r.alignment.predict import predict
+from cut3r.alignment.result import Alignment
+from cut3r.alignment.samples import PIXELS
 from cut3r.alignment.taken import Taken
 from cut3r.geometry.cameras import pinhole, unproject
 from cut3r.geometry.focal import estimate_focal
 from cut3r.geometry.poses import pose_from_parts
-from cut3r.inference.result import FrameResult
+from cut3r.geometry.registration import Similarity
 from cut3r.model.network import Cut3r
-from cut3r.model.prediction import Prediction
 
 OnProgress = Callable[[str, int, int], None]  # the stage, and how much of it is done
 
@@ -33,6 +36,7 @@ class Method(Enum):
     """How predictions become one world."""
 
     graph = "graph"  # a sparse pose graph: linear in frames
+    full = "full"  # and dense refinement of cameras and depth, merged and cleaned: linear, too
     original = "original"  # the original's optimiser: for a few dozen frames
 
 
@@ -51,13 +55,15 @@ class Graph(Enum):
 class AlignConfig:
     """How `align` works."""
 
-    method: Method = Method.graph
+    method: Method = Method.full
     graph: Graph = Graph.auto
     width: int = graphs.WINDOW  # of the window
     with_scale: bool = True  # each frame's depth has its own scale
     shared_focal: bool = False  # one camera without zoom
     parity: bool = False  # with `original`: its pairs, its unit, its cleaning
     seed: int = 0  # of the points drawn
+    sweeps: int = 15  # of dense refinement
+    pixels: int = PIXELS  # of each frame that take part in it
     steps: int = 300  # of the original's optimiser
 
     def stars(self, n: int) -> list[graphs.Star]:
@@ -77,43 +83,6 @@ class AlignConfig:
         return graphs.original(n)
 
 
-@dataclass(frozen=True)
-class Alignment:
-    """One world: cameras, points of each frame, and `report`, which a JSON file can hold.
-
-    `points_cam` times `scales` are the points in metres in their cameras; `kept` excludes points that cleaning took.
-    """
-
-    taken: Taken
-    world_from_cam: Float[Tensor, "n 4 4"]
-    intrinsics: Float[Tensor, "n 3 3"]
-    points_cam: Float[Tensor, "n h w 3"]
-    scales: Float[Tensor, "n"]
-    confidence: Float[Tensor, "n h w"]
-    kept: Bool[Tensor, "n h w"]
-    report: dict[str, Any]
-
-    def results(self) -> Iterator[FrameResult]:
-        """The frames one by one, as a session gives them: for the same sinks."""
-        for number, frame in enumerate(self.taken.frames):
-            points = self.points_cam[number].float() * self.scales[number]
-            prediction = Prediction(
-                points_cam=points[None],
-                conf_cam=self.confidence[number].float()[None],
-                world_from_cam=self.world_from_cam[number][None],
-            )
-            valid = (points[..., 2] > 0) & points.isfinite().all(dim=-1)
-            yield FrameResult(
-                frame,
-                number,
-                self.taken.images[number].numpy(),
-                prediction,
-                self.intrinsics[number],
-                self.taken.pixel_maps[number],
-                valid & self.taken.counts[number] & self.kept[number],
-            )
-
-
 def align(
     model: Cut3r, taken: Taken, config: AlignConfig | None = None, *, on_progress: OnProgress | None = None
 ) -> Alignment:
@@ -131,7 +100,7 @@ def align(
     stars = config.stars(len(taken))
     tell = partial(on_progress, "predicting pairs") if on_progress else None
     predictions = predict(model, taken.images, stars, on_progress=tell).without(~taken.counts)
-    done = _by_original if original else _by_graph
+    done = _by_original if original else _by_full if config.method is Method.full else _by_graph
     return done(taken, predictions, config, on_progress)
 
 
@@ -174,6 +143,53 @@ def _by_graph(taken: Taken, predictions: Predictions, config: AlignConfig, on_pr
         predictions.conf_self > 0,
         report,
     )
+
+
+def _by_full(taken: Taken, predictions: Predictions, config: AlignConfig, on_progress: OnProgress | None) -> Alignment:
+    graph = _by_graph(taken, predictions, config, on_progress)
+    believed = {(row["first"], row["second"]) for row in graph.report["pairs"] if row["kept"]}
+    pairs = [row for row, (i, j) in enumerate(predictions.ends.tolist()) if (i, j) in believed]
+    poses = graph.world_from_cam.double()
+    for number, known in taken.world_from_cam.items():
+        poses[number] = known
+    full = refine_fully(
+        predictions,
+        torch.tensor(pairs, dtype=torch.long),
+        Similarity(poses[:, :3, :3], poses[:, :3, 3], graph.scales.double()),
+        graph.intrinsics,
+        DenseConfig(config.sweeps, config.pixels, config.with_scale, config.shared_focal),
+        groups=graph.report["groups"],
+        known_poses=list(taken.world_from_cam),
+        known_focals=list(taken.intrinsics),
+        on_progress=on_progress,
+    )
+    return Alignment(
+        taken,
+        full.cameras.world_from_cam.float(),
+        full.cameras.intrinsics.float(),
+        None,
+        torch.ones(len(taken)),
+        full.confidence.clamp_min(1),
+        full.kept,
+        graph.report | _full_report(predictions, full, graph.report),
+        full.depth,
+    )
+
+
+def _full_report(predictions: Predictions, full: Full, graph: dict[str, Any]) -> dict[str, Any]:
+    """What refinement has to say beside, and instead of, the report of the pose graph."""
+    ends = predictions.ends[full.pairs].tolist()
+    after = {(i, j): error for (i, j), error in zip(ends, full.refined.residuals.tolist(), strict=True)}
+    return {
+        "graph": {"loss_before": graph["loss_before"], "loss_after": graph["loss_after"]},
+        "loss_before": full.refined.losses[0],
+        "loss_after": full.refined.losses[-1],
+        "pairs": [
+            row | {"residual_m": after.get((row["first"], row["second"]), row["residual_m"])} for row in graph["pairs"]
+        ],
+        "points_cleaned": full.cleaned,
+        "focals_px": full.cameras.intrinsics[:, 0, 0].tolist(),
+    }
 
 
 def _by_original(

@@ -1,5 +1,6 @@
 """Points that hang in front of what other, more confident frames see are no points."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +45,7 @@ def clean(
     config: CleaningConfig | None = None,
     *,
     neighbours: Int[Tensor, "n k"] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Float[Tensor, "n h w"]:
     """Give the confidences, 0 where a point is in the way of what others see with more confidence.
 
@@ -51,6 +53,7 @@ def clean(
         depth: Metres along the optical axis.
         neighbours: The frames that each is compared with; by default all others, which is quadratic in their number.
             -1 stands for none.
+        on_progress: Called with the frames done and all of them.
     """
     config = config or CleaningConfig()
     n = len(depth)
@@ -63,20 +66,26 @@ def clean(
             for j in others.split(1):
                 bad = _in_the_way(points_world, after[i], j, depth, after, world_from_cam, intrinsics, config.tolerance)
                 after[i] = after[i].masked_fill(bad[0], 0.0)
-            continue
-        votes = torch.zeros(depth.shape[1:], dtype=torch.long)
-        for some in others.split(BLOCK):
-            votes += _in_the_way(
-                points_world, conf[i], some, depth, conf, world_from_cam, intrinsics, config.tolerance
-            ).sum(dim=0)
-        after[i] = conf[i].masked_fill(votes >= config.votes, 0.0)
+        else:
+            votes = torch.zeros(depth.shape[1:], dtype=torch.long)
+            for some in others.split(BLOCK):
+                votes += _in_the_way(
+                    points_world, conf[i], some, depth, conf, world_from_cam, intrinsics, config.tolerance
+                ).sum(dim=0)
+            after[i] = conf[i].masked_fill(votes >= config.votes, 0.0)
+        if on_progress is not None:
+            on_progress(i + 1, n)
     return after
 
 
-def nearest_in_time(n: int, width: int) -> Int[Tensor, "n k"]:
-    """The `width` frames before and after each, as `clean` takes them: linear in the number of frames."""
-    around = torch.arange(n)[:, None] + torch.cat((torch.arange(-width, 0), torch.arange(1, width + 1)))
-    return around.where((around >= 0) & (around < n), -1)
+def partners(n: int, ends: Int[Tensor, "e 2"]) -> Int[Tensor, "n k"]:
+    """The frames that share a pair with each of n frames, as `clean` takes them: linear in the number of pairs."""
+    both = torch.cat((ends, ends.flip(1))).unique(dim=0)  # sorted by the first of them
+    counts = torch.bincount(both[:, 0], minlength=n)
+    table = torch.full((n, max(int(counts.max()), 1)), -1)
+    place = torch.arange(len(both)) - (counts.cumsum(0) - counts)[both[:, 0]]
+    table[both[:, 0], place] = both[:, 1]
+    return table
 
 
 def _in_the_way(
