@@ -1,0 +1,161 @@
+"""Where predictions are kept while they are made: in memory, or in a folder, where an interrupted alignment goes on.
+
+Of n frames, and of pairs of them, at 512x384 in half precision: 1.6 MB each, so a thousand frames with six pairs each
+take 11 GB. In a folder they lie in memory-mapped files; what is not looked at takes no memory.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float16, Int
+from torch import Tensor
+
+from cut3r.files.atomic import atomic_path
+from cut3r.files.disk import DiskFullError, is_disk_full
+
+logger = logging.getLogger(__name__)
+
+RECORD = "predictions.json"
+DONE = "done.npy"
+SELF, PAIR = ("points_self", "conf_self"), ("points_pair", "conf_pair")  # names of arrays, and of their files
+
+
+class PredictionStore:
+    """Room for what a network says of frames and of pairs of them, filled anchor by anchor.
+
+    An anchor, the first frame of pairs, counts as done when all of its points are there. A process that is killed loses
+    the anchors that it was busy with.
+
+    Args:
+        frames: How many.
+        ends: The pairs of frames.
+        size: (h, w) of the network's image.
+        folder: Made if it is missing. None keeps everything in memory.
+        key: Everything that decides what is predicted, as text. What lies in the folder by another key is thrown away.
+
+    Raises:
+        ValueError: The folder holds something else.
+        DiskFullError: The folder's disk has no room for all predictions; the room is taken at once.
+    """
+
+    def __init__(
+        self,
+        frames: int,
+        ends: Sequence[tuple[int, int]],
+        size: tuple[int, int],
+        *,
+        folder: Path | None = None,
+        key: str = "",
+    ) -> None:
+        self.ends: Int[Tensor, "e 2"] = torch.tensor(ends, dtype=torch.long).reshape(-1, 2)
+        self.folder = folder
+        shapes = {
+            **dict.fromkeys(SELF, (frames, *size)),
+            **dict.fromkeys(PAIR, (len(self.ends), *size)),
+        }
+        shapes = {name: (*shape, 3) if name.startswith("points") else shape for name, shape in shapes.items()}
+        self._place = {pair: place for place, pair in enumerate(ends)}
+        self._arrays: dict[str, np.ndarray] = {}
+        if folder is None:
+            self._arrays = {name: np.zeros(shape, np.float16) for name, shape in shapes.items()}
+            self.done = np.zeros(frames, bool)
+            return
+        digest = hashlib.sha256(f"{key} {frames} {list(ends)} {size}".encode()).hexdigest()
+        if not self._open(folder, digest, shapes):
+            self._make(folder, digest, shapes)
+
+    @property
+    def points_self(self) -> Float16[Tensor, "n h w 3"]:
+        """What is seen of each frame alone, metres in its camera."""
+        return self._tensor("points_self")
+
+    @property
+    def conf_self(self) -> Float16[Tensor, "n h w"]:
+        return self._tensor("conf_self")
+
+    @property
+    def points_pair(self) -> Float16[Tensor, "e h w 3"]:
+        """The points of a pair's second frame, metres in the camera of its first one."""
+        return self._tensor("points_pair")
+
+    @property
+    def conf_pair(self) -> Float16[Tensor, "e h w"]:
+        return self._tensor("conf_pair")
+
+    def put_alone(self, frame: int, points: Float16[Tensor, "h w 3"], conf: Float16[Tensor, "h w"]) -> None:
+        self._arrays["points_self"][frame], self._arrays["conf_self"][frame] = points.numpy(), conf.numpy()
+
+    def put_pair(self, pair: tuple[int, int], points: Float16[Tensor, "h w 3"], conf: Float16[Tensor, "h w"]) -> None:
+        place = self._place[pair]
+        self._arrays["points_pair"][place], self._arrays["conf_pair"][place] = points.numpy(), conf.numpy()
+
+    def finish(self, anchors: Sequence[int]) -> None:
+        """Note that everything of these anchors is there."""
+        for array in self._arrays.values():
+            if isinstance(array, np.memmap):
+                array.flush()  # before it is noted: a power failure must not leave a note without its points
+        self.done[list(anchors)] = True
+        if isinstance(self.done, np.memmap):
+            self.done.flush()
+
+    def remove(self) -> None:
+        """Remove the folder: its predictions are not needed any more. The arrays can still be read."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder)
+
+    def _tensor(self, name: str) -> Tensor:
+        return torch.from_numpy(self._arrays[name])
+
+    def _open(self, folder: Path, digest: str, shapes: dict[str, tuple[int, ...]]) -> bool:
+        """Go on with what lies there; False if that is nothing, or something else."""
+        try:
+            if json.loads((folder / RECORD).read_text())["key"] != digest:
+                logger.info("%s holds predictions of other frames or settings, which are made anew", folder)
+                return False
+            arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r+") for name in shapes}
+            self.done = np.load(folder / DONE, mmap_mode="r+")
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            logger.warning("the predictions in %s are damaged and are made anew (%s)", folder, error)
+            return False
+        if any(arrays[name].shape != shape or arrays[name].dtype != np.float16 for name, shape in shapes.items()):
+            logger.warning("the predictions in %s are damaged and are made anew (an array has another shape)", folder)
+            return False
+        self._arrays = arrays
+        logger.info("%d of %d frames are predicted already", int(self.done.sum()), len(self.done))
+        return True
+
+    def _make(self, folder: Path, digest: str, shapes: dict[str, tuple[int, ...]]) -> None:
+        ours = {RECORD, DONE, *(f"{name}.npy" for name in shapes)}
+        if folder.exists():
+            if foreign := sorted({path.name for path in folder.iterdir()} - ours):
+                raise ValueError(f"{folder} is not a folder of predictions, it holds {foreign[0]}; name another place")
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        try:
+            self._arrays = {name: _reserve(folder / f"{name}.npy", np.float16, shape) for name, shape in shapes.items()}
+            self.done = _reserve(folder / DONE, np.bool_, (shapes["conf_self"][0],))
+        except OSError as error:
+            shutil.rmtree(folder)
+            if is_disk_full(error, folder.parent):
+                raise DiskFullError(folder.parent) from error
+            raise
+        with atomic_path(folder / RECORD) as temporary:  # last: without it nothing counts
+            temporary.write_text(json.dumps({"key": digest}) + "\n")
+
+
+def _reserve(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    """A memory-mapped array whose room is taken now: where a disk is full later, writing to memory would be fatal."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+    if hasattr(os, "posix_fallocate") and array.size:
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
