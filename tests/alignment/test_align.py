@@ -54,7 +54,20 @@ def test_known_poses_stay(tiny_linear):
     some = frames(3)
     some[1] = frames(2, world_from_cam=camera)[1]
     result = list(align(tiny_linear, take(some, FIT)).results())[1]
-    torch.testing.assert_close(result.world_from_cam.double(), torch.from_numpy(camera), atol=1e-6, rtol=0)
+    assert torch.equal(result.world_from_cam.double(), torch.from_numpy(camera))
+
+
+def test_intrinsics_in_the_networks_pixels_are_kept_to_the_last_bit(tiny_linear):
+    taken = take(frames(3, intrinsics=pinhole((96, 128), 150.0, (60.0, 50.0)).numpy()), FIT)
+    found = align(tiny_linear, taken, AlignConfig(sweeps=3)).intrinsics
+    assert torch.equal(found, torch.stack([taken.intrinsics[k] for k in range(3)]))
+
+
+def test_a_frame_of_which_a_mask_leaves_nothing_still_gets_a_camera(tiny_linear):
+    taken = take(frames(3), FIT)
+    taken.counts[2] = False
+    result = list(align(tiny_linear, taken, AlignConfig(sweeps=2)).results())[2]
+    assert result.camera_is_finite and not result.valid.any()
 
 
 def test_masked_pixels_are_not_valid(tiny_linear):

@@ -34,7 +34,7 @@ class DenseConfig:
     with_scale: bool = True  # pairs have scales of their own; otherwise what the network says is metric
     shared_focal: bool = False
     world_scale: float = 1.0  # geometric mean of the pairs' scales. Parity: 0.5
-    chunk: int = 32  # pairs at a time
+    chunk: int = 64  # pairs at a time
 
     def __post_init__(self) -> None:
         if self.sweeps < 0 or self.pixels < 1 or self.chunk < 1 or not self.world_scale > 0:

@@ -28,8 +28,9 @@ def merge(
 ) -> Iterator[tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]]:
     """Give the depth of each frame, metres along the optical axis, and its confidence.
 
-    A depth is the one whose point has the least sum of weighted distances from what pairs say. The confidence is
-    the largest that anyone has, 0 where nobody has any.
+    A depth is the one whose point has the least sum of weighted distances from what pairs say. What a frame sees alone
+    counts once for each pair that it leads, as in the original's objective. The confidence is the largest that anyone
+    has, 0 where nobody has any.
 
     Args:
         pairs: The rows of the predictions that count.
