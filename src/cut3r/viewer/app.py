@@ -98,9 +98,9 @@ class Viewer(Sink):
         The first chunk of a stream is the world. A later one stands where its results or `move` say; until then it is a
         world of its own, and only one of the two is shown, that of the current frame.
         """
-        view = result if isinstance(result, View) else result.view
-        self._places.follow(result.chunk, view.world_from_chunk if result.camera_is_finite else None)
-        if result.camera_is_finite:
+        finite = result.camera_is_finite
+        self._places.follow(result.chunk, result.world_from_chunk if finite else None)
+        if finite:
             self._store.add(self._view(result))
         else:
             self._lost += 1
