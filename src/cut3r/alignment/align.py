@@ -1,7 +1,7 @@
 """Frames in, one consistent scene out: predictions of many short streams, brought into one world."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from cut3r.alignment import graphs
 from cut3r.alignment.cleaning import CleaningConfig, clean
 from cut3r.alignment.focals import plausible, usual
 from cut3r.alignment.links import links_of
+from cut3r.alignment.objective import Scene
 from cut3r.alignment.original import MOST_FRAMES, OriginalConfig, align_original, largest_confidence
 from cut3r.alignment.pairs import Predictions, weights_of
 from cut3r.alignment.pose_graph import GraphConfig, solve_pose_graph
@@ -22,6 +23,7 @@ from cut3r.alignment.taken import Taken
 from cut3r.geometry.cameras import pinhole, unproject
 from cut3r.geometry.focal import estimate_focal
 from cut3r.geometry.poses import pose_from_parts
+from cut3r.geometry.registration import Similarity
 from cut3r.inference.result import FrameResult
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Prediction
@@ -82,6 +84,7 @@ class Alignment:
     """One world: cameras, points of each frame, and `report`, which a JSON file can hold.
 
     `points_cam` times `scales` are the points in metres in their cameras; `kept` excludes points that cleaning took.
+    `before` is where the frames stood before they were aligned, with the factor of their results' size as scale.
     """
 
     taken: Taken
@@ -92,6 +95,7 @@ class Alignment:
     confidence: Float[Tensor, "n h w"]
     kept: Bool[Tensor, "n h w"]
     report: dict[str, Any]
+    before: Similarity
 
     def results(self) -> Iterator[FrameResult]:
         """The frames one by one, as a session gives them: for the same sinks."""
@@ -173,6 +177,7 @@ def _by_graph(taken: Taken, predictions: Predictions, config: AlignConfig, on_pr
         predictions.conf_self.clamp_min(1),
         predictions.conf_self > 0,
         report,
+        replace(solved.start, scale=solved.start.scale / place.scale),
     )
 
 
@@ -201,7 +206,14 @@ def _by_original(
         conf,
         kept,
         report,
+        _where(aligned.start, of=scene),
     )
+
+
+def _where(start: Scene, *, of: Scene) -> Similarity:
+    """Cameras of a scene whose depth maps have changed, with the usual factor of depth as scale."""
+    factor = (start.depth / of.depth).flatten(1).median(dim=1).values
+    return Similarity(start.world_from_cam[:, :3, :3], start.world_from_cam[:, :3, 3], factor)
 
 
 def _head(config: AlignConfig, taken: Taken, predictions: Predictions) -> dict[str, Any]:
