@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from cut3r.alignment.align import AlignConfig, Graph, Method, align
+from cut3r.alignment.links import links_of
+from cut3r.alignment.pose_graph import solve_pose_graph
+from cut3r.alignment.predict import predict
 from cut3r.alignment.taken import take
 from cut3r.geometry.cameras import pinhole
 from cut3r.inference.preprocess import FitConfig
@@ -40,6 +43,29 @@ def test_points_of_the_results_are_scaled_as_the_graph_says(tiny_linear):
     aligned = align(tiny_linear, take(frames(4), FIT), AlignConfig(Method.graph))
     result = list(aligned.results())[2]
     torch.testing.assert_close(result.points_cam, aligned.points_cam[2].float() * aligned.scales[2])
+
+
+@pytest.mark.parametrize("config", [AlignConfig(), AlignConfig(Method.original, steps=5)], ids=["graph", "original"])
+def test_where_frames_stood_before_is_a_placement(tiny_linear, config):
+    before = align(tiny_linear, take(frames(3), FIT), config).before
+    assert before.translation.shape == (3, 3) and bool((before.scale > 0).all())
+    torch.testing.assert_close(before.translation[0].double(), torch.zeros(3).double(), atol=1e-5, rtol=0)
+
+
+def test_without_a_step_before_is_after(tiny_linear):
+    still = align(tiny_linear, take(frames(3), FIT), AlignConfig(Method.original, steps=0))
+    torch.testing.assert_close(still.before.translation, still.world_from_cam[:, :3, 3], atol=1e-5, rtol=0)
+    torch.testing.assert_close(still.before.scale, torch.ones(3), atol=1e-5, rtol=0)
+
+
+def test_before_the_pose_graph_points_had_the_scale_of_the_tree(tiny_linear):
+    """`before` is relative to the results, whose points the graph has scaled."""
+    taken = take(frames(4), FIT)
+    predictions = predict(tiny_linear, taken.images, AlignConfig().stars(4))
+    solved = solve_pose_graph(4, links_of(predictions, seed=0)[0])
+    aligned = align(tiny_linear, taken)
+    torch.testing.assert_close(aligned.before.scale * aligned.scales, solved.start.scale, check_dtype=False)
+    torch.testing.assert_close(aligned.before.translation, solved.start.translation)
 
 
 def test_known_intrinsics_reproduce_themselves(tiny_linear):

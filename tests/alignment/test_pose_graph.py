@@ -49,6 +49,8 @@ def test_it_is_better_than_the_tree_it_begins_with():
     solved = solve_pose_graph(60, links)
     assert solved.loss_after < solved.loss_before
     assert walk.ate(solved.world_from_frame) < 0.8 * walk.ate(tree)
+    assert walk.ate(solved.start) == pytest.approx(walk.ate(tree), rel=1e-6)
+    assert float(solved.start.scale.log().mean()) == pytest.approx(0, abs=1e-9)  # the unit of the result
 
 
 def test_loops_help():

@@ -9,6 +9,7 @@ import demo_ga
 from cut3r.inference.frame_folder import read_frame_folder
 from cut3r.io.ply import read_ply
 from cut3r.io.trajectory import read_tum
+from cut3r.viewer.app import Viewer
 
 
 def run_demo_ga(*arguments: object) -> int:
@@ -47,6 +48,20 @@ def test_no_alignment_is_what_the_demo_gives(weights, photos, tmp_path):
     assert demo.main([*map(str, flags), "--output_dir", str(tmp_path / "b"), "--no-viewer", "--device", "cpu"]) == 0
     for ours, theirs in zip(read_frame_folder(tmp_path / "a"), read_frame_folder(tmp_path / "b"), strict=True):
         assert (ours.depth == theirs.depth).all() and (ours.world_from_cam == theirs.world_from_cam).all()
+
+
+@pytest.mark.parametrize(("align", "choice"), [("graph", ("after alignment", "before")), ("none", None)])
+def test_the_page_has_a_switch_between_before_and_after(weights, photos, align, choice, tmp_path, monkeypatch):
+    def look(viewer: Viewer) -> None:
+        switch = viewer._panel._poses
+        looked.append(None if switch is None else switch.options)
+        assert len(viewer._store.snapshot()[0]) == 3
+
+    looked: list[object] = []
+    monkeypatch.setattr(Viewer, "wait", look)
+    flags = ["--align", align, "--max-frames", 3, "--port", 0, "--device", "cpu", "--model_path", weights]
+    assert demo_ga.main([*map(str, [photos, "--output_dir", tmp_path / "out", *flags])]) == 0
+    assert looked == [choice]
 
 
 WRONG = {

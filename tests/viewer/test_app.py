@@ -135,9 +135,10 @@ def test_a_redraw_without_a_change_sends_nothing(viewer, room, wait_until):
     viewer.finish()
     wait_until(lambda: viewer.status.finished)
     frames, buffer = viewer._store.snapshot()[0], viewer._server._websock_server._broadcast_buffer
-    drawn = viewer._scene.draw(frames, [], viewer.look())
+    look, placement = viewer.look(), viewer._places.snapshot()
+    drawn = viewer._scene.draw(frames, [], placement, look)
     sent = buffer.message_counter
-    assert viewer._scene.draw(frames, [], viewer.look()) == drawn
+    assert viewer._scene.draw(frames, [], placement, look) == drawn
     viewer._panel.show_image(frames[-1].thumbnail)
     assert buffer.message_counter == sent
 

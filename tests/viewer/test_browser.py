@@ -4,19 +4,24 @@ Screenshots go to the test's temporary folder and, where CUT3R_SCREENSHOTS names
 """
 
 import io
+import math
 import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from cut3r.geometry.lie import rotation_from_vector
+from cut3r.geometry.registration import Similarity
 from cut3r.viewer.app import Viewer
 from cut3r.viewer.config import ViewerConfig
 
@@ -190,3 +195,41 @@ def test_a_page_opened_late_sees_the_scene_and_can_follow_the_camera(open_viewer
     wait_until(lambda: (np.abs(page.scene() - before).max(axis=-1) > 40).mean() > 0.1)
     page.settled_pixels()
     page.scene("5_following")
+
+
+def turned(degrees: float, shift: tuple[float, float, float], scale: float) -> Similarity:
+    vector = torch.tensor([0.0, math.radians(degrees), 0.0], dtype=torch.float64)
+    return Similarity(rotation_from_vector(vector), torch.tensor(shift).double(), torch.tensor(scale).double())
+
+
+def test_chunks_move_and_a_switch_shows_before_and_after(open_viewer, open_page, room, wait_until):
+    """Two halves of a walk, the second one drifted away; then both are one room again."""
+    viewer = open_viewer()
+    drift = turned(25.0, (-1.2, 0.3, 0.5), 0.6)
+    for number in range(8):
+        viewer.add(replace(room.result(number), chunk=number // 4, world_from_chunk=drift if number > 3 else None))
+    viewer.finish()
+    page = open_page(viewer)
+    wait_until(lambda: viewer.status.points == 8 * 96 * 128)
+    page.settled_pixels()
+    drifted = page.scene("6_before_the_move")
+    viewer.move(1, Similarity.identity())
+    wait_until(lambda: (np.abs(page.scene() - drifted).max(axis=-1) > 40).mean() > 0.05)
+    page.settled_pixels()
+    one_room = page.scene("7_after_the_move")
+
+    inside = Similarity.from_matrix(torch.stack([room.pose(number).double() for number in range(8)]))
+    apart = torch.arange(8).double() * 0.15
+    before = replace(inside, translation=inside.translation + torch.stack((apart, 0 * apart, 0 * apart), dim=1))
+    viewer.offer({"after": None, "before": before})
+    wait_until(lambda: bool(page.driver.find_elements(By.XPATH, "//label[text()='Poses']")))
+    page.choose("Poses", "before")
+    wait_until(lambda: viewer.look().poses == "before")
+    page.settled_pixels()
+    spread = page.scene("8_switch_before")
+    assert (np.abs(spread - one_room).max(axis=-1) > 40).mean() > 0.02
+    page.choose("Poses", "after")
+    wait_until(lambda: viewer.look().poses == "after")
+    page.settled_pixels()
+    again = page.scene("9_switch_after")
+    assert (np.abs(again - one_room).max(axis=-1) > 40).mean() < 0.005

@@ -70,7 +70,7 @@ def test_what_is_asked_for_is_what_is_drawn(open_viewer, room, wait_until):
     viewer._desk.ask(room.pose(3))
     wait_until(lambda: viewer.status.queries == 1)
     (pose, intrinsics, size), view = asked[0], viewer._desk.views()[0]
-    assert np.allclose(view.world_from_cam, pose.numpy())
+    assert np.allclose(view.chunk_from_cam, pose.numpy())
     assert (size, view.size) == ((96, 128), (96, 128))
     assert float(intrinsics[1, 1]) == view.focal == 110.0
 

@@ -35,10 +35,9 @@ def test_few_frames_are_all_kept(view):
     assert (len(store.snapshot()[0]), store.snapshot()[1]) == (300, 1)
 
 
-def test_a_new_chunk_replaces_the_old_one(view):
+def test_chunks_share_the_bound(view):
     store = FrameStore(4)
     for position in range(9):
-        store.add(replace(view, position=position))
-    store.add(replace(view, position=9, chunk=1))
+        store.add(replace(view, position=position, chunk=position // 3))
     frames, stride = store.snapshot()
-    assert ([frame.position for frame in frames], stride) == ([9], 1)
+    assert ([(frame.position, frame.chunk) for frame in frames], stride) == ([(0, 0), (4, 1), (8, 2)], 4)

@@ -40,7 +40,7 @@ def test_the_choice_covers_the_image_evenly():
 def test_points_stay_where_the_frame_has_them(room):
     result = room.result(4)
     view = view_from_frame(result, 4, max_points=500, thumbnail_side=32)
-    pose = view.world_from_cam
+    pose = view.chunk_from_cam
     points = view.points_cam.astype(float) @ pose[:3, :3].T + pose[:3, 3]
     truth = {tuple(rgb): None for rgb in result.image.reshape(-1, 3).tolist()}
     assert all(tuple(color) in truth for color in view.colors.tolist())
@@ -112,7 +112,7 @@ def test_the_thumbnail_is_small_keeps_its_shape_and_owns_its_memory():
 def test_a_query_takes_the_requested_pose_and_the_predicted_colours(room):
     pose = room.pose(5)
     view = view_from_query(room.query(pose, pinhole((48, 64), 60.0), (48, 64)), 2, max_points=900, thumbnail_side=64)
-    assert np.allclose(view.world_from_cam, pose.numpy())
+    assert np.allclose(view.chunk_from_cam, pose.numpy())
     assert (view.size, view.focal, len(view.points_cam)) == ((48, 64), 60.0, 900)
     assert len(np.unique(view.colors, axis=0)) > 4
     assert view.thumbnail is not None

@@ -1,7 +1,7 @@
 """Frames in, one consistent scene out: predictions of many short streams, brought into one world."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from cut3r.alignment.dense import DenseConfig
 from cut3r.alignment.focals import plausible, usual
 from cut3r.alignment.full import Full, refine_fully
 from cut3r.alignment.links import links_of
+from cut3r.alignment.objective import Scene
 from cut3r.alignment.original import MOST_FRAMES, OriginalConfig, align_original, largest_confidence
 from cut3r.alignment.pairs import Predictions, weights_of
 from cut3r.alignment.pose_graph import GraphConfig, solve_pose_graph
@@ -28,6 +29,8 @@ from cut3r.geometry.focal import estimate_focal
 from cut3r.geometry.poses import pose_from_parts
 from cut3r.geometry.registration import Similarity
 from cut3r.model.network import Cut3r
+
+SOME = 4  # every so many rows and columns are enough to compare depths
 
 OnProgress = Callable[[str, int, int], None]  # the stage, and how much of it is done
 
@@ -142,6 +145,7 @@ def _by_graph(taken: Taken, predictions: Predictions, config: AlignConfig, on_pr
         predictions.conf_self.clamp_min(1),
         predictions.conf_self > 0,
         report,
+        replace(solved.start, scale=solved.start.scale / place.scale),
     )
 
 
@@ -172,6 +176,7 @@ def _by_full(taken: Taken, predictions: Predictions, config: AlignConfig, on_pro
         full.confidence.clamp_min(1),
         full.kept,
         graph.report | _full_report(predictions, full, graph.report),
+        replace(graph.before, scale=graph.before.scale * _growth(graph, full.depth)),
         full.depth,
     )
 
@@ -217,7 +222,23 @@ def _by_original(
         conf,
         kept,
         report,
+        _where(aligned.start, of=scene),
     )
+
+
+def _growth(graph: Alignment, depth: Float[Tensor, "n h w"]) -> Float[Tensor, "n"]:
+    """How much larger the depth of each frame was before it was refined, as a rule; 1 where nobody knows."""
+    factors = []
+    for number, after in enumerate(depth[:, ::SOME, ::SOME]):
+        ratio = graph.points(number)[::SOME, ::SOME, 2] / after
+        factors.append(ratio[(after > 0) & (ratio > 0) & ratio.isfinite()].median())
+    return torch.stack(factors).nan_to_num(1.0).double()
+
+
+def _where(start: Scene, *, of: Scene) -> Similarity:
+    """Cameras of a scene whose depth maps have changed, with the usual factor of depth as scale."""
+    factor = (start.depth / of.depth).flatten(1).median(dim=1).values
+    return Similarity(start.world_from_cam[:, :3, :3], start.world_from_cam[:, :3, 3], factor)
 
 
 def _head(config: AlignConfig, taken: Taken, predictions: Predictions) -> dict[str, Any]:

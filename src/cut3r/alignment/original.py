@@ -39,9 +39,10 @@ class OriginalConfig:
 
 @dataclass(frozen=True)
 class Aligned:
-    """A scene, and the loss before each step and after the last one."""
+    """A scene, that before the first step, and the loss before each step and after the last one."""
 
     scene: Scene
+    start: Scene
     losses: list[float] = field(default_factory=list)
 
 
@@ -77,9 +78,11 @@ def align_original(
         if on_progress is not None:
             on_progress(step + 1, config.steps)
     with torch.no_grad():
-        scene = unknowns.scene()
+        scene, first = unknowns.scene(), start.scene() if isinstance(start, Unknowns) else start
         losses.append(float(objective(scene)))
-        return Aligned(_metric(scene) if config.metric else scene, losses)
+        if config.metric:
+            scene, first = _metric(scene), _metric(first)
+        return Aligned(scene, first, losses)
 
 
 def largest_confidence(pairs: Pairs) -> Float[Tensor, "n h w"]:

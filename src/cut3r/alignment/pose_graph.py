@@ -54,7 +54,7 @@ class PoseGraph:
     """The result. `residuals` are the median errors of the pairs in metres, `kept` says which were believed.
 
     `groups` of frames are not held together by any pair, so that their places and scales beside each other mean
-    nothing; usually there is one.
+    nothing; usually there is one. `start` is where frames stood before the first step, in the same frame and unit.
     """
 
     world_from_frame: Similarity
@@ -63,6 +63,7 @@ class PoseGraph:
     loss_before: float
     loss_after: float
     groups: list[list[int]]
+    start: Similarity
 
 
 def solve_pose_graph(
@@ -106,7 +107,8 @@ def solve_pose_graph(
     after = _Problem(links, free).measure(solved)[0] if len(links) else 0.0
     if config.with_scale:
         solved = _usual_scale(solved, groups, known)
-    return PoseGraph(solved, residuals(links, solved), kept, before, after, groups)
+        start = _usual_scale(start, groups, known)
+    return PoseGraph(solved, residuals(links, solved), kept, before, after, groups, start)
 
 
 def residuals(links: Links, world_from_frame: Similarity) -> Float[Tensor, "e"]:

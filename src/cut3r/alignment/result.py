@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cut3r.alignment.taken import Taken
 from cut3r.geometry.cameras import unproject
+from cut3r.geometry.registration import Similarity
 from cut3r.inference.result import FrameResult
 from cut3r.model.prediction import Prediction
 
@@ -18,7 +19,8 @@ class Alignment:
     """One world: cameras, points of each frame, and `report`, which a JSON file can hold.
 
     The points are either `points_cam` times `scales`, metres in their cameras, or those of the maps `depth` (metres
-    along the optical axis; a third of the memory). `kept` excludes points that cleaning took.
+    along the optical axis; a third of the memory). `kept` excludes points that cleaning took. `before` is where the
+    frames stood before they were aligned, with the factor of their points' size as scale.
     """
 
     taken: Taken
@@ -29,6 +31,7 @@ class Alignment:
     confidence: Float[Tensor, "n h w"]
     kept: Bool[Tensor, "n h w"]
     report: dict[str, Any]
+    before: Similarity
     depth: Float[Tensor, "n h w"] | None = None
 
     def points(self, number: int) -> Float[Tensor, "h w 3"]:

@@ -56,11 +56,10 @@ class PredictionStore:
     ) -> None:
         self.ends: Int[Tensor, "e 2"] = torch.tensor(ends, dtype=torch.long).reshape(-1, 2)
         self.folder = folder
-        shapes = {
-            **dict.fromkeys(SELF, (frames, *size)),
-            **dict.fromkeys(PAIR, (len(self.ends), *size)),
+        counts = {**dict.fromkeys(SELF, frames), **dict.fromkeys(PAIR, len(self.ends))}
+        shapes: dict[str, tuple[int, ...]] = {
+            name: (count, *size, 3) if name.startswith("points") else (count, *size) for name, count in counts.items()
         }
-        shapes = {name: (*shape, 3) if name.startswith("points") else shape for name, shape in shapes.items()}
         self._place = {pair: place for place, pair in enumerate(ends)}
         self._arrays: dict[str, np.ndarray] = {}
         if folder is None:

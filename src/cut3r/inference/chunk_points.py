@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Shaped
 
+from cut3r.geometry.registration import Similarity
 from cut3r.inference.bounded_points import POINT, Gather, Reservoir, VoxelGrid
 from cut3r.io.point_cloud import PointCloud
 
@@ -116,6 +117,22 @@ def placed_poses(
             placed[:, :3, :3] /= np.cbrt(np.linalg.det(place.world_from_chunk[:3, :3]))
             poses[mine] = placed.astype(np.float32)
     return poses
+
+
+def no_such_chunk(chunk: int, chunks: list[int]) -> KeyError:
+    return KeyError(f"there is no chunk {chunk}; there are {chunks}")
+
+
+def checked_place(chunk: int, world_from_chunk: Similarity) -> Float64[np.ndarray, "4 4"]:
+    """The place of a chunk as a matrix, scale inside.
+
+    Raises:
+        ValueError: Not a similarity: not finite, or of a scale that is not positive.
+    """
+    matrix: np.ndarray = world_from_chunk.matrix().double().numpy()
+    if not is_similarity(matrix):
+        raise ValueError(f"world_from_chunk of chunk {chunk} is no rotation, positive scale and translation: {matrix}")
+    return matrix
 
 
 def is_similarity(matrix: np.ndarray) -> bool:

@@ -14,7 +14,7 @@ from cut3r.files.atomic import atomic_path
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.bounded_points import POINT
 from cut3r.inference.cameras import CAMERA, Cameras, camera_record, cameras_of
-from cut3r.inference.chunk_points import ChunkPlace, ChunkPoints, as_cloud, is_similarity
+from cut3r.inference.chunk_points import ChunkPlace, ChunkPoints, as_cloud, checked_place, no_such_chunk
 from cut3r.inference.result import FrameResult
 from cut3r.inference.scene_state import SceneState, pack, unpack
 from cut3r.inference.sink import Sink
@@ -120,12 +120,8 @@ class Reconstruction(Sink):
         """
         found = [place for place in self._places if place.number == chunk]
         if not found:
-            raise KeyError(f"there is no chunk {chunk}; there are {[place.number for place in self._places]}")
-        matrix = world_from_chunk.matrix().double().numpy()
-        if not is_similarity(matrix):
-            raise ValueError(
-                f"world_from_chunk of chunk {chunk} is no rotation, positive scale and translation: {matrix}"
-            )
+            raise no_such_chunk(chunk, [place.number for place in self._places])
+        matrix = checked_place(chunk, world_from_chunk)
         with self._lock:
             found[0].world_from_chunk = matrix
 

@@ -118,13 +118,13 @@ class View:
         return self.pixel_map.intrinsics_to_original(self.intrinsics)
 
     def points_seen(self, pixels: Int[Tensor, "p"]) -> Float[Tensor, "p 3"]:
-        """Some of the world's points (flat indices of pixels) in the camera's frame, metres.
+        """The chunk's points of some pixels (flat indices) in the camera's frame, in the units of the chunk.
 
-        They are those of `points_cam`, unless the network says separately where they are in the world.
+        They are those of `points`, unless the network says separately where they are in the chunk.
         """
         if self.points_of_chunk is None:
-            return self.points_cam.reshape(-1, 3)[pixels]
-        return transform(invert(self.world_from_cam), self.points_world.reshape(-1, 3)[pixels])
+            return self.points.reshape(-1, 3)[pixels]
+        return transform(invert(self.chunk_from_cam), self.points_of_chunk.reshape(-1, 3)[pixels])
 
     def on_surfaces(self, edges: float | None = EDGES) -> Bool[Tensor, "h w"]:
         """The valid pixels without "flying" ones, which hang between a near and a far surface: see `depth_edges`.

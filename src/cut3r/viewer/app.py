@@ -9,9 +9,11 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 
 import viser
 
+from cut3r.geometry.registration import Similarity
 from cut3r.inference.result import FrameResult
 from cut3r.inference.sink import Sink
 from cut3r.inference.view import View
@@ -20,6 +22,7 @@ from cut3r.viewer.config import ViewerConfig
 from cut3r.viewer.look import Look
 from cut3r.viewer.navigation import Navigator
 from cut3r.viewer.panel import Panel, Status
+from cut3r.viewer.places import Placement, Places
 from cut3r.viewer.query import Query, QueryDesk
 from cut3r.viewer.scene import Scene
 from cut3r.viewer.store import FrameStore
@@ -27,8 +30,8 @@ from cut3r.viewer.view import ShownView, view_from_frame
 
 logger = logging.getLogger(__name__)
 
-# One redraw serves all changes meanwhile. While frames arrive it takes time from the inference, whose thread waits for
-# the interpreter lock.
+# One redraw serves all changes meanwhile. While frames arrive, or chunks are moved, it takes time from the inference or
+# the optimiser, whose threads wait for the interpreter lock.
 REDRAW_SECONDS_RUNNING, REDRAW_SECONDS_FINISHED = 1 / 10, 1 / 60
 
 
@@ -69,9 +72,9 @@ class Viewer(Sink):
         self._seen = self._lost = 0
         self._status = Status()
         self._arrivals: deque[float] = deque(maxlen=30)
-        self._store = FrameStore(self._options.max_frames)
+        self._store, self._places = FrameStore(self._options.max_frames), Places()
         self._panel = Panel(self._server, self._options, self._wake.set)
-        self._desk = QueryDesk(self._server, self._options, self._store, query, self._wake.set, self.look)
+        self._desk = QueryDesk(self._server, self._options, self._store, self._places, query, self._wake.set, self.look)
         self._navigator = Navigator(self._server)
         self._scene = Scene(self._server)
         self._drawing = threading.Thread(target=self._draw_until_closed, name="viewer", daemon=True)
@@ -91,8 +94,13 @@ class Viewer(Sink):
         """Show a frame. Takes a few milliseconds whatever the page does, and keeps nothing of the result alive.
 
         A frame whose camera is not finite has no place in the scene: it is only counted.
+
+        The first chunk of a stream is the world. A later one stands where its results or `move` say; until then it is a
+        world of its own, and only one of the two is shown, that of the current frame.
         """
-        if result.camera_is_finite:
+        finite = result.camera_is_finite
+        self._places.follow(result.chunk, result.world_from_chunk if finite else None)
+        if finite:
             self._store.add(self._view(result))
         else:
             self._lost += 1
@@ -108,6 +116,34 @@ class Viewer(Sink):
             thumbnail_side=self._options.thumbnail_side,
             edges=self._options.edges,
         )
+
+    def move(self, chunk: int, world_from_chunk: Similarity) -> None:
+        """Put a chunk somewhere else, cameras, points and answers, as when a loop closes: `Reconstruction.move`.
+
+        Any thread may call it at any rate: the page is redrawn ten times a second at most, and no point is sent again.
+        The session is not told (`Session.place_chunk`), and need not be: queries are asked where the chunk is shown.
+
+        Raises:
+            KeyError: There is no such chunk, or no frame of it has arrived yet.
+            ValueError: Not a similarity: not finite, or of a scale that is not positive.
+        """
+        self._places.move(chunk, world_from_chunk)
+        self._wake.set()
+
+    def offer(self, placements: Mapping[str, Similarity | None]) -> None:
+        """Give the page a switch between placements of the frames, such as before and after an alignment.
+
+        Args:
+            placements: By name, the first one shown at the start: where each frame stands in its chunk, in the order of
+                `add`, with the factor of its points' size as scale. None is as the frames come, and so are frames that
+                come later than a placement has.
+
+        Raises:
+            ValueError: Fewer than two, or one that is not a finite similarity of positive scale per frame.
+        """
+        self._places.offer(placements)
+        self._panel.offer(list(placements))
+        self._wake.set()
 
     def finish(self) -> None:
         """Say in the page that the stream has ended. Queries and all controls go on working."""
@@ -136,7 +172,8 @@ class Viewer(Sink):
         self._server.stop()
 
     def _draw_until_closed(self) -> None:
-        shown: ShownView | None = None
+        shown = Placement()
+        world: int | None = None
         next_tick = time.monotonic()
         while not self._closing.is_set():
             tick = self._panel.tick_seconds
@@ -145,26 +182,41 @@ class Viewer(Sink):
             if tick is not None and time.monotonic() >= next_tick:
                 self._panel.step(1)
                 next_tick = time.monotonic() + tick
-            shown = self._redraw(shown)
-            self._closing.wait(REDRAW_SECONDS_FINISHED if self._finished else REDRAW_SECONDS_RUNNING)
+            before = shown.version
+            shown, world = self._redraw(world)
+            often = self._finished and shown.version == before
+            self._closing.wait(REDRAW_SECONDS_FINISHED if often else REDRAW_SECONDS_RUNNING)
 
-    def _redraw(self, shown: ShownView | None) -> ShownView | None:
-        """Bring the page up to date; gives the current frame, to be passed in the next time."""
+    def _redraw(self, world: int | None) -> tuple[Placement, int | None]:
+        """Bring the page up to date; gives the places and the world that it shows now.
+
+        Args:
+            world: Which one it showed.
+        """
         seen, lost = self._seen, self._lost  # before the frames, so that the page never claims more than it shows
-        frames, stride = self._store.snapshot()
+        (frames, stride), answers = self._store.snapshot(), self._desk.views()
         self._panel.set_frame_count(len(frames))
         look = self._panel.look()
+        placement = self._places.snapshot(look.poses)  # after the views, so that it has all their chunks
+        here: list[ShownView] = []
+        if frames:
+            before, world = world, placement.world(frames[look.current].chunk)
+            here = [frame for frame in frames if placement.world(frame.chunk) == world]
+            if world != before:
+                self._desk.open()
+                self._navigator.start_at(placement.world_from_frame(here[0]), here[0].median_depth)
+        points = self._scene.draw(frames, answers, placement, look, finished=self._finished)
         current = frames[look.current] if frames else None
-        if current is not None and (shown is None or shown.chunk != current.chunk):
-            self._desk.enter_chunk(current.chunk)
-            self._navigator.start_at(frames[0])
-        queries = self._desk.views()
-        points = self._scene.draw(frames, queries, look, finished=self._finished)
         self._panel.show_image(None if current is None else current.thumbnail)
-        self._status = Status(seen, stride, points, len(queries), self._fps(), self._finished, lost)
+        visible = sum(placement.world(answer.chunk) == world for answer in answers)
+        elsewhere = len(frames) - len(here)
+        self._status = Status(seen, stride, points, visible, self._fps(), self._finished, lost, elsewhere)
         self._panel.show_status(self._status)
-        self._navigator.follow(current if self._panel.following else None)
-        return current
+        if current is None or not self._panel.following:
+            self._navigator.follow(None)
+        else:
+            self._navigator.follow((placement.world_from_frame(current), current.median_depth))
+        return placement, world
 
     def _fps(self) -> float:
         """Frames per second over the last arrivals."""

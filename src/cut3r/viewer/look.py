@@ -10,6 +10,7 @@ from jaxtyping import Float
 from cut3r.geometry.poses import rotate, transform
 from cut3r.viewer.colors import ColorBy
 from cut3r.viewer.config import ViewerConfig
+from cut3r.viewer.places import AS_ADDED
 
 
 class ShowMode(Enum):
@@ -20,7 +21,8 @@ class ShowMode(Enum):
 
 @dataclass(frozen=True)
 class Look:
-    """`current` is the index of the current frame among those kept. Sizes in metres, `percentile` from 0 to 100."""
+    """`current` is the index of the current frame among those kept. Sizes in metres, `percentile` from 0 to 100.
+    `poses` names the placement of the frames."""
 
     mode: ShowMode = ShowMode.all
     current: int = 0
@@ -33,6 +35,7 @@ class Look:
     images: bool = True
     camera_size: float = ViewerConfig.camera_size
     camera_every: int = 1
+    poses: str = AS_ADDED
 
     def shows_frame(self, index: int) -> bool:
         if self.mode is ShowMode.all:
@@ -45,14 +48,15 @@ class Look:
 
 
 def view_from_behind(
-    world_from_cam: Float[np.ndarray, "4 4"], depth: float
+    world_from_view: Float[np.ndarray, "4 4"], depth: float
 ) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
     """Place an onlooker behind and a little above a camera: their position and the point they look at (world, metres).
 
     Args:
-        depth: Metres from the camera to what it sees; sets the scale.
+        world_from_view: The camera's pose, with the scale of its chunk inside.
+        depth: From the camera to what it sees, in the units of the chunk; sets the distance.
     """
-    pose = torch.as_tensor(world_from_cam, dtype=torch.float64)
+    pose = torch.as_tensor(world_from_view, dtype=torch.float64)
     behind = transform(pose, torch.tensor([0.0, -0.12, -0.3], dtype=torch.float64) * depth)
     ahead = transform(pose, torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64) * depth)
     return behind.numpy(), ahead.numpy()

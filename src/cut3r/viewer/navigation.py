@@ -10,7 +10,6 @@ from torch import Tensor
 
 from cut3r.geometry.poses import matrix_from_quaternion, pose_from_parts
 from cut3r.viewer.look import up_of, view_from_behind
-from cut3r.viewer.view import ShownView
 
 WORLD_UP = (0.0, -1.0, 0.0)  # the first camera's y axis points down
 
@@ -18,31 +17,32 @@ WORLD_UP = (0.0, -1.0, 0.0)  # the first camera's y axis points down
 class Navigator:
     def __init__(self, server: viser.ViserServer) -> None:
         self._server = server
-        self._followed: ShownView | None = None
+        self._followed: tuple[np.ndarray, float] | None = None
         server.scene.set_up_direction(WORLD_UP)
         server.initial_camera.position, server.initial_camera.look_at = (0.0, -0.5, -1.5), (0.0, 0.0, 1.0)
         server.on_client_connect(_add_view_folder)
 
-    def start_at(self, view: ShownView) -> None:
-        """Place everybody, and everybody who comes later, behind this camera."""
-        position, look_at = view_from_behind(view.world_from_cam, view.median_depth)
+    def start_at(self, world_from_view: Float[np.ndarray, "4 4"], depth: float) -> None:
+        """Place everybody, and everybody who comes later, behind this camera: see `view_from_behind`."""
+        position, look_at = view_from_behind(world_from_view, depth)
         self._server.initial_camera.position, self._server.initial_camera.look_at = tuple(position), tuple(look_at)
-        self._move_all(view)
+        self._move_all(world_from_view, depth)
 
-    def follow(self, view: ShownView | None) -> None:
-        """Keep everybody behind this camera, or let them go; who moves on their own may do so until the next camera."""
-        if view is not None and view is not self._followed:
-            self._move_all(view)
-        self._followed = view
+    def follow(self, followed: tuple[Float[np.ndarray, "4 4"], float] | None) -> None:
+        """Keep everybody behind this camera, or let them go; who moves on their own may do so until the next camera,
+        or until this one is moved."""
+        before, self._followed = self._followed, followed
+        if followed is not None and (before is None or not np.array_equal(before[0], followed[0])):
+            self._move_all(*followed)
 
-    def _move_all(self, view: ShownView) -> None:
+    def _move_all(self, world_from_view: Float[np.ndarray, "4 4"], depth: float) -> None:
         for client in self._server.get_clients().values():
-            move_behind(client, view)
+            move_behind(client, world_from_view, depth)
 
 
-def move_behind(client: viser.ClientHandle, view: ShownView) -> None:
+def move_behind(client: viser.ClientHandle, world_from_view: Float[np.ndarray, "4 4"], depth: float) -> None:
     """Move a page's camera behind this one, at a distance that suits what it sees."""
-    position, look_at = view_from_behind(view.world_from_cam, view.median_depth)
+    position, look_at = view_from_behind(world_from_view, depth)
     with client.atomic():
         client.camera.position = position
         client.camera.look_at = look_at

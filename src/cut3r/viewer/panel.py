@@ -1,6 +1,6 @@
 """The controls beside the scene. They hold values and report that something changed; the drawing thread reads them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +10,18 @@ from jaxtyping import UInt8
 from cut3r.viewer.colors import ColorBy
 from cut3r.viewer.config import ViewerConfig
 from cut3r.viewer.look import Look, ShowMode
+from cut3r.viewer.places import AS_ADDED
 
+ELSEWHERE = (
+    ": the stream was reset, and nobody has said where they stand beside these. Step to one of them to see its world."
+)
 EMPTY_IMAGE = np.full((9, 16, 3), 235, np.uint8)
 
 
 @dataclass(frozen=True)
 class Status:
     """Of the `frames` that arrived every `stride`-th is kept, with `points` drawn of those that are visible; of `lost`
-    ones the camera was not finite."""
+    ones the camera was not finite; `elsewhere` ones of those kept stand in other worlds than the current one."""
 
     frames: int = 0
     stride: int = 1
@@ -26,6 +30,7 @@ class Status:
     fps: float = 0.0
     finished: bool = False
     lost: int = 0
+    elsewhere: int = 0
 
     def text(self) -> str:
         if self.frames == 0:
@@ -35,7 +40,8 @@ class Status:
         head = f"**{'Finished' if self.finished else 'Running'}** · {frames}{speed}"
         thinned = f"\n\nShowing every {self.stride}th frame, so that memory stays bounded." if self.stride > 1 else ""
         lost = f"\n\n{self.lost} of them left out: their camera is not finite." if self.lost else ""
-        return f"{head} · {self.points:,} points{lost}{thinned}"
+        elsewhere = f"\n\n{self.elsewhere} of those kept are hidden{ELSEWHERE}" if self.elsewhere else ""
+        return f"{head} · {self.points:,} points{lost}{elsewhere}{thinned}"
 
 
 class Panel:
@@ -46,7 +52,8 @@ class Panel:
     """
 
     def __init__(self, server: viser.ViserServer, config: ViewerConfig, on_change: Callable[[], None]) -> None:
-        self._gui = server.gui
+        self._gui, self._on_change = server.gui, on_change
+        self._poses: viser.GuiDropdownHandle[str] | None = None
         self._status = self._gui.add_markdown(Status().text(), order=-2)  # above the query button, see QueryDesk
         self._build_playback()
         self._build_points(config)
@@ -97,6 +104,14 @@ class Panel:
             )
             self._camera_every = self._gui.add_slider("Every n-th camera", 1, 50, 1, 1)
 
+    def offer(self, names: Sequence[str]) -> None:
+        """Let people choose among placements of the frames; the first one at the start."""
+        if self._poses is not None:
+            self._poses.remove()
+        hint = "where frames stand: their points and cameras move, nothing else changes"
+        self._poses = self._gui.add_dropdown("Poses", names, initial_value=names[0], order=-1.5, hint=hint)
+        self._poses.on_update(lambda _: self._on_change())
+
     @property
     def _controls(self) -> list[viser.GuiInputHandle]:
         playback = [self._mode, self._frame, self._playing, self._fps, self._follow]
@@ -117,6 +132,7 @@ class Panel:
             images=self._images.value,
             camera_size=self._camera_size.value,
             camera_every=self._camera_every.value,
+            poses=AS_ADDED if self._poses is None else self._poses.value,
         )
 
     @property

@@ -12,6 +12,7 @@ from cut3r.inference.result import QueryResult
 from cut3r.viewer.config import ViewerConfig
 from cut3r.viewer.look import Look
 from cut3r.viewer.navigation import move_behind, pose_of_page
+from cut3r.viewer.places import Places, as_similarity
 from cut3r.viewer.store import FrameStore
 from cut3r.viewer.view import ShownView, stream_camera, view_from_query
 
@@ -35,16 +36,17 @@ class QueryDesk:
         server: viser.ViserServer,
         config: ViewerConfig,
         frames: FrameStore,
+        places: Places,
         query: Query | None,
         on_change: Callable[[], None],
         look: Callable[[], Look],
     ) -> None:
-        self._server, self._config, self._frames, self._query = server, config, frames, query
+        self._server, self._config, self._frames, self._places = server, config, frames, places
+        self._query = query
         self._on_change, self._look = on_change, look
         self._views: list[ShownView] = []
         self._entries: dict[int, list[viser.GuiImageHandle | viser.GuiMarkdownHandle]] = {}
         self._count = 0
-        self._chunk = 0
         self._list_lock = threading.Lock()
         with server.gui.add_folder("Query", order=-1):  # above the other controls
             self._button = server.gui.add_button(
@@ -59,11 +61,8 @@ class QueryDesk:
         self._button.on_click(self._on_query)
         self._delete.on_click(lambda _: self.clear())
 
-    def enter_chunk(self, chunk: int) -> None:
-        """Allow queries, for a frame has arrived. Answers of an earlier chunk stand in another world: forget them."""
-        if self.views() and chunk != self._chunk:
-            self.clear()
-        self._chunk = chunk
+    def open(self) -> None:
+        """Allow queries, for a frame has arrived."""
         if self._query is not None:
             self._button.disabled = False
             self._explanation.content = (
@@ -86,12 +85,26 @@ class QueryDesk:
     def ask(self, world_from_cam: Float[Tensor, "4 4"]) -> tuple[ShownView, str]:
         """Run a query and show its answer; gives what is shown and a line about it.
 
+        The network remembers the chunk of the newest frame. It is asked where the camera stands in that chunk as the
+        page shows it, and answers in the world that the session knows; the answer belongs to the chunk from then on.
+
         Raises:
-            ValueError: There is no frame yet. The query's own errors pass through.
+            ValueError: There is no frame yet, or that chunk is not in the world that is shown. The query's own errors
+                pass through.
         """
         assert self._query is not None
-        intrinsics, size = stream_camera(self._frames.snapshot()[0])
-        result = self._query(world_from_cam, intrinsics, size)
+        frames, placement = self._frames.snapshot()[0], self._places.snapshot()
+        intrinsics, size = stream_camera(frames)
+        newest = frames[-1].chunk
+        current = frames[min(self._look().current, len(frames) - 1)]  # some may have been thinned out since
+        if placement.world(newest) != placement.world(current.chunk):
+            raise ValueError(
+                f"the network remembers chunk {newest} only, which has no place in the world that is shown; "
+                "go to the newest frame to query it"
+            )
+        stand = placement.chunks[newest]
+        chunk_from_cam = as_similarity(stand.world_from_chunk).inverse().place(world_from_cam)
+        result = self._query(stand.told.place(chunk_from_cam), intrinsics, size)
         with self._list_lock:
             view = view_from_query(
                 result,
@@ -99,6 +112,8 @@ class QueryDesk:
                 max_points=self._config.points_per_frame,
                 thumbnail_side=2 * self._config.thumbnail_side,
                 edges=self._config.edges,
+                chunk=newest,
+                world_from_chunk=stand.told,
             )
             self._count += 1
             text = self._describe(view, *result.pose_error)
@@ -136,7 +151,8 @@ class QueryDesk:
         self._button.disabled = True
         try:
             view, note.body = self.ask(pose_of_page(client.camera.wxyz, client.camera.position))
-            move_behind(client, view)  # from inside it a frustum cannot be seen
+            placed = self._places.snapshot().world_from_answer(view)
+            move_behind(client, placed, view.median_depth)  # from inside it a frustum cannot be seen
             note.auto_close_seconds = 6.0
         except Exception as error:  # of any kind, and a callback has no caller that could handle it
             logger.exception("the query failed")

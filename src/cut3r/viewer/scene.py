@@ -1,8 +1,10 @@
-"""Draws frames and queries as scene nodes: a point cloud and a frustum each, and a trail through the cameras.
+"""Draws frames and queries as scene nodes, and a trail through the cameras.
 
 `Scene.draw` compares what should be visible with what was sent and sends only the difference, so it can be called at
-any time and any number of calls can be missed. A view is the node `/frames/k` (pose) with the children `points` and
-`camera`; k is a slot that a later frame uses again after thinning, so that viser's memory of names stays bounded.
+any time and any number of calls can be missed. A chunk is the node `/chunks/c`, where it stands in the world; a frame
+of it is the node `/chunks/c/frames/k`, where it stands in the chunk. A chunk that moves is one new transform, and the
+trail. The numbers in names are slots that later chunks and frames use again after thinning, so that viser's memory of
+names stays bounded.
 """
 
 import heapq
@@ -10,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 import viser
+from jaxtyping import Float64
 
-from cut3r.geometry.poses import quaternion_from_matrix
-from cut3r.viewer.colors import ColorBy, point_colors, provisional_last, time_color
+from cut3r.viewer.colors import provisional_last, time_color
 from cut3r.viewer.look import Look
-from cut3r.viewer.view import QUERY_COLOR, ShownView, select
+from cut3r.viewer.nodes import Group, wxyz
+from cut3r.viewer.places import AS_ADDED, Placement, scale_of
+from cut3r.viewer.view import QUERY_COLOR, ShownView
 
 
 class Scene:
@@ -24,15 +27,22 @@ class Scene:
 
     def __init__(self, server: viser.ViserServer) -> None:
         self._server = server
-        self._frames = _Group(server, "/frames")
-        self._queries = _Group(server, "/queries")
+        self._chunks: dict[int, _Chunk] = {}
+        self._free: list[int] = []
         self._trail: viser.LineSegmentsHandle | None = None
-        self._trail_key: tuple[tuple[int, ...], int] = (), 0
+        self._trail_key: tuple[object, ...] = ()
+        self._version: tuple[int, str] = 0, AS_ADDED
 
     def draw(
-        self, frames: Sequence[ShownView], queries: Sequence[ShownView], look: Look, *, finished: bool = False
+        self,
+        frames: Sequence[ShownView],
+        queries: Sequence[ShownView],
+        placement: Placement,
+        look: Look,
+        *,
+        finished: bool = False,
     ) -> int:
-        """Make the scene look like this.
+        """Make the scene look like this. What does not stand in the world of the current frame is hidden.
 
         Args:
             finished: The last frame is the last one of the stream, so colours of time can be final.
@@ -42,32 +52,70 @@ class Scene:
         """
         newest = frames[-1].position if frames else 0
         last = newest if finished else provisional_last(newest)
+        world = placement.world(frames[look.current].chunk) if frames else None
+        shown = [placement.world(f.chunk) == world and look.shows_frame(index) for index, f in enumerate(frames)]
         points = 0
-        views_look = replace(look, current=0)  # a view looks the same whichever is the current one
-        self._frames.keep(frames)
+        views_look = replace(look, current=0, poses=AS_ADDED)  # a view looks the same whichever is the current one
+        self._keep(frames, queries)
+        self._put(frames, queries, placement)
         for index, frame in enumerate(frames):
             color = time_color(frame.position, last)
-            shown, camera = look.shows_frame(index), look.shows_camera(index)
-            points += self._frames.node(frame).draw(views_look, visible=shown, camera=camera, color=color)
-        self._queries.keep(queries)
+            node = self._chunks[frame.chunk].frames.node(frame)
+            points += node.draw(views_look, visible=shown[index], camera=look.shows_camera(index), color=color)
         for query in queries:
-            self._queries.node(query).draw(
-                views_look, visible=True, camera=True, color=QUERY_COLOR, solid_by_time=False
+            here = placement.world(query.chunk) == world
+            self._chunks[query.chunk].queries.node(query).draw(
+                views_look, visible=here, camera=True, color=QUERY_COLOR, solid_by_time=False
             )
-        self._draw_trail([frame for index, frame in enumerate(frames) if look.shows_frame(index)], look.cameras, last)
+        self._draw_trail([f for f, on in zip(frames, shown, strict=True) if on], placement, look.cameras, last)
         return points
 
-    def _draw_trail(self, frames: Sequence[ShownView], visible: bool, last: int) -> None:
-        key = tuple(frame.position for frame in frames) if visible else ()
-        if (key, last) == self._trail_key:
+    def _keep(self, frames: Sequence[ShownView], queries: Sequence[ShownView]) -> None:
+        """Have a node for each chunk that has views, and remove the nodes of all other chunks and views."""
+        members: dict[int, tuple[list[ShownView], list[ShownView]]] = {}
+        for kind, views in enumerate((frames, queries)):
+            for view in views:
+                members.setdefault(view.chunk, ([], []))[kind].append(view)
+        for number, chunk in list(self._chunks.items()):
+            chunk.keep(*members.get(number, ((), ())))
+            if number not in members:
+                chunk.node.remove()
+                heapq.heappush(self._free, self._chunks.pop(number).slot)
+        for number in members.keys() - self._chunks.keys():
+            slot = heapq.heappop(self._free) if self._free else len(self._chunks)
+            self._chunks[number] = _Chunk(self._server, slot)
+
+    def _put(self, frames: Sequence[ShownView], queries: Sequence[ShownView], placement: Placement) -> None:
+        """Bring chunks and views to their places."""
+        if placement.version == self._version:
+            self._put_all(frames, queries, placement)  # those that are new
             return
-        self._trail_key = key, last
+        self._version = placement.version
+        with self._server.atomic():  # no page shows one half moved and the other not
+            self._put_all(frames, queries, placement)
+
+    def _put_all(self, frames: Sequence[ShownView], queries: Sequence[ShownView], placement: Placement) -> None:
+        for number, chunk in self._chunks.items():
+            chunk.put(placement.chunks[number].world_from_chunk)
+        for frame in frames:
+            chunk = self._chunks[frame.chunk]
+            chunk.frames.node(frame).put(placement.chunk_from_frame(frame), chunk.scale)
+        for query in queries:
+            chunk = self._chunks[query.chunk]
+            chunk.queries.node(query).put(query.chunk_from_cam, chunk.scale)
+
+    def _draw_trail(self, frames: Sequence[ShownView], placement: Placement, visible: bool, last: int) -> None:
+        positions = tuple(frame.position for frame in frames) if visible else ()
+        key = positions, last, placement.version
+        if key == self._trail_key:
+            return
+        self._trail_key = key
         if self._trail is not None:
             self._trail.remove()
             self._trail = None
-        if len(key) > 1:
-            centers = np.stack([frame.world_from_cam[:3, 3] for frame in frames]).astype(np.float32)
-            colors = np.array([time_color(position, last) for position in key], np.uint8)
+        if len(positions) > 1:
+            centers = np.stack([placement.world_from_frame(frame)[:3, 3] for frame in frames]).astype(np.float32)
+            colors = np.array([time_color(position, last) for position in positions], np.uint8)
             self._trail = self._server.scene.add_line_segments(
                 "/trail",
                 np.stack((centers[:-1], centers[1:]), axis=1),
@@ -77,109 +125,26 @@ class Scene:
             )
 
 
-class _Group:
-    """The nodes under one name, one per view."""
+class _Chunk:
+    """The node of a chunk, and the frames and answers below it."""
 
-    def __init__(self, server: viser.ViserServer, name: str) -> None:
-        self._server = server
-        self._name = name
-        self._nodes: dict[int, _Node] = {}  # by the identity of the view
-        self._free: list[int] = []
-
-    def keep(self, views: Sequence[ShownView]) -> None:
-        """Remove the nodes of all other views."""
-        wanted = {id(view) for view in views}
-        for key in [key for key in self._nodes if key not in wanted]:
-            node = self._nodes.pop(key)
-            node.remove()
-            heapq.heappush(self._free, node.slot)
-
-    def node(self, view: ShownView) -> "_Node":
-        if id(view) not in self._nodes:
-            slot = heapq.heappop(self._free) if self._free else len(self._nodes)
-            self._nodes[id(view)] = _Node(self._server, f"{self._name}/{slot}", slot, view)
-        return self._nodes[id(view)]
-
-
-class _Node:
-    """One view in the scene. Holds the view, so that its identity stays its own."""
-
-    def __init__(self, server: viser.ViserServer, name: str, slot: int, view: ShownView) -> None:
-        self._server = server
-        self._name = name
+    def __init__(self, server: viser.ViserServer, slot: int) -> None:
+        name = f"/chunks/{slot}"
         self.slot = slot
-        self._view = view
-        rotation = torch.from_numpy(view.world_from_cam[:3, :3])
-        self._pose = server.scene.add_frame(
-            name,
-            show_axes=False,
-            wxyz=quaternion_from_matrix(rotation).numpy(),
-            position=view.world_from_cam[:3, 3],
-            visible=False,
-        )
-        self._points: viser.PointCloudHandle | None = None
-        self._points_key: tuple[float, float, int, ColorBy] | None = None
-        self._shown_points = 0
-        self._camera: viser.CameraFrustumHandle | None = None
-        self._drawn: tuple[object, ...] = ()
+        self.node = server.scene.add_frame(name, show_axes=False)
+        self.frames = Group(server, f"{name}/frames")
+        self.queries = Group(server, f"{name}/queries")
+        self.scale = 1.0
+        self._place = np.eye(4)
 
-    def draw(
-        self, look: Look, *, visible: bool, camera: bool, color: tuple[int, int, int], solid_by_time: bool = True
-    ) -> int:
-        """Show the view, and its frustum in this colour, or hide both; gives the number of visible points."""
-        drawn = (look, visible, camera, color, solid_by_time)
-        if drawn == self._drawn:
-            return self._shown_points if visible else 0
-        self._drawn = drawn
-        if visible:
-            self._draw_points(look, color if solid_by_time and look.color_by is ColorBy.time else None)
-            self._draw_camera(look, camera, color)
-        self._pose.visible = visible
-        return self._shown_points if visible else 0
+    def keep(self, frames: Sequence[ShownView], queries: Sequence[ShownView]) -> None:
+        self.frames.keep(frames)
+        self.queries.keep(queries)
 
-    def _draw_points(self, look: Look, solid_color: tuple[int, int, int] | None) -> None:
-        key = (look.confidence, look.percentile, look.max_points, look.color_by)
-        if key != self._points_key:
-            self._points_key = key
-            self._send_points(look)
-        if self._points is None:
+    def put(self, world_from_chunk: Float64[np.ndarray, "4 4"]) -> None:
+        if np.array_equal(world_from_chunk, self._place):
             return
-        self._points.point_size = look.point_size
-        if solid_color is not None:
-            self._points.colors = np.array(solid_color, np.uint8)  # a few bytes, however many points
-
-    def _send_points(self, look: Look) -> None:
-        chosen = select(self._view, confidence=look.confidence, percentile=look.percentile, max_points=look.max_points)
-        self._shown_points = len(chosen)
-        if len(chosen) == 0 and self._points is not None:
-            self._points.remove()
-            self._points = None
-        if len(chosen):  # the same name again: replaces the old cloud in one message
-            self._points = self._server.scene.add_point_cloud(
-                f"{self._name}/points",
-                self._view.points_cam[chosen],
-                point_colors(self._view, look.color_by)[chosen],
-                point_size=look.point_size,
-                point_shape="rounded",
-                point_shading="flat",
-                precision="float16",
-            )
-
-    def _draw_camera(self, look: Look, visible: bool, color: tuple[int, int, int]) -> None:
-        if self._camera is None:
-            if not visible:
-                return
-            self._camera = self._server.scene.add_camera_frustum(
-                f"{self._name}/camera", self._view.fov, self._view.aspect, jpeg_quality=80, cast_shadow=False
-            )
-        self._camera.visible = visible
-        self._camera.color = color
-        self._camera.scale = look.camera_size
-        self._camera.thickness = 0.03 * look.camera_size
-        image = self._view.thumbnail if look.images else None
-        if self._camera.image is not image:
-            self._camera.image = image
-
-    def remove(self) -> None:
-        """Take the node and its children out of the scene."""
-        self._pose.remove()
+        self._place = world_from_chunk
+        self.scale = scale_of(world_from_chunk)
+        self.node.wxyz = wxyz(world_from_chunk / self.scale)
+        self.node.position = world_from_chunk[:3, 3]

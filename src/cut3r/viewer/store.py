@@ -8,7 +8,7 @@ from cut3r.viewer.view import ShownView
 class FrameStore:
     """Keeps every `stride`-th frame and always the newest one; the stride doubles whenever there are too many.
 
-    So a stream of any length is covered evenly by at most `max_frames` (at least 2) frames.
+    So a stream of any length and of any number of chunks is covered evenly by at most `max_frames` (at least 2) frames.
     Written by the inference thread, read by the drawing thread.
     """
 
@@ -19,13 +19,8 @@ class FrameStore:
         self._lock = threading.Lock()
 
     def add(self, frame: ShownView) -> None:
-        """Keep a frame; positions must increase.
-
-        World coordinates are comparable inside one chunk only: a frame of another chunk replaces everything.
-        """
+        """Keep a frame; positions must increase."""
         with self._lock:
-            if self._frames and self._frames[-1].chunk != frame.chunk:
-                self._frames, self._stride = [], 1
             if self._frames and self._frames[-1].position % self._stride:
                 self._frames.pop()  # it was kept only because it was the newest
             self._frames.append(frame)

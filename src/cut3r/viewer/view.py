@@ -1,7 +1,8 @@
 """What the viewer keeps of a frame or a query: a bounded cloud, a thumbnail and a camera.
 
-Points are kept in their camera's frame as float16: exact to 1/2048 of their distance, finer than any prediction,
-wherever in the world the camera is. They are in random order, so any beginning of a cloud is a fair sample of it.
+Points are kept in their camera's frame and their chunk's units as float16: exact to 1/2048 of their distance, finer
+than any prediction, wherever in the world the camera is and wherever it will be moved (`places`). They are in random
+order, so any beginning of a cloud is a fair sample of it.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from jaxtyping import Bool, Float, Float16, Int, UInt8
 from torch import Tensor
 
 from cut3r.geometry.cameras import fov_from_focal, pinhole
+from cut3r.geometry.registration import Similarity
 from cut3r.inference.result import FrameResult, QueryResult
 from cut3r.inference.view import EDGES, View
 from cut3r.io.images import resize
@@ -28,7 +30,7 @@ class ShownView:
     """
 
     position: int
-    world_from_cam: Float[np.ndarray, "4 4"]
+    chunk_from_cam: Float[np.ndarray, "4 4"]
     points_cam: Float16[np.ndarray, "p 3"]
     colors: UInt8[np.ndarray, "p 3"]
     confidence: Float[np.ndarray, "p"]
@@ -49,7 +51,7 @@ class ShownView:
 
     @property
     def median_depth(self) -> float:
-        """Metres; 1 when the view has no points. The scale at which to look at this view."""
+        """In the chunk's units; 1 when the view has no points. The scale at which to look at this view."""
         return float(np.median(self.points_cam[:, 2])) if len(self.points_cam) else 1.0
 
 
@@ -66,7 +68,7 @@ def view_from_frame(
     chosen = choose(view.on_surfaces(edges), max_points, seed=position)
     return _view(
         position,
-        world_from_cam=view.world_from_cam,
+        chunk_from_cam=view.chunk_from_cam,
         points_cam=view.points_seen(chosen),
         colors=view.image.reshape(-1, 3)[chosen.numpy()],
         confidence=view.confidence.flatten()[chosen],
@@ -78,9 +80,22 @@ def view_from_frame(
 
 
 def view_from_query(
-    result: QueryResult, position: int, *, max_points: int, thumbnail_side: int, edges: float | None = EDGES
+    result: QueryResult,
+    position: int,
+    *,
+    max_points: int,
+    thumbnail_side: int,
+    edges: float | None = EDGES,
+    chunk: int = 0,
+    world_from_chunk: Similarity | None = None,
 ) -> ShownView:
-    """The same for a query: its points at the requested pose, in the predicted colours where there are any."""
+    """The same for a query: its points at the requested pose, in the predicted colours where there are any.
+
+    Args:
+        chunk: The one that was asked.
+        world_from_chunk: Where that stands as far as the session knows; None is at the origin.
+    """
+    place = Similarity.identity() if world_from_chunk is None else world_from_chunk
     assert result.prediction.points_cam is not None
     points_cam = result.prediction.points_cam[0]
     h, w = points_cam.shape[:2]
@@ -89,21 +104,21 @@ def view_from_query(
     colors = np.full((len(chosen), 3), QUERY_COLOR, np.uint8) if rgb is None else rgb.reshape(-1, 3)[chosen.numpy()]
     return _view(
         position,
-        world_from_cam=result.world_from_cam,
-        points_cam=points_cam.reshape(-1, 3)[chosen],
+        chunk_from_cam=place.inverse().place(result.world_from_cam),
+        points_cam=points_cam.reshape(-1, 3)[chosen] / place.scale.float(),
         colors=colors,
         confidence=result.confidence.flatten()[chosen],
         intrinsics=result.intrinsics,
         size=(h, w),
         thumbnail=None if rgb is None else shrink_image(rgb, thumbnail_side),
-        chunk=0,
+        chunk=chunk,
     )
 
 
 def _view(
     position: int,
     *,
-    world_from_cam: Float[Tensor, "4 4"],
+    chunk_from_cam: Float[Tensor, "4 4"],
     points_cam: Float[Tensor, "p 3"],
     colors: UInt8[np.ndarray, "p 3"],
     confidence: Float[Tensor, "p"],
@@ -116,7 +131,7 @@ def _view(
     fits = points.isfinite().all(dim=-1).numpy()  # a point beyond 65 km overflows float16
     return ShownView(
         position=position,
-        world_from_cam=world_from_cam.double().numpy(),
+        chunk_from_cam=chunk_from_cam.double().numpy(),
         points_cam=points.numpy()[fits],
         colors=colors[fits],
         confidence=confidence.float().numpy()[fits],
