@@ -12,16 +12,18 @@ from torch import Tensor
 
 from cut3r.alignment import graphs
 from cut3r.alignment.cleaning import CleaningConfig, clean
+from cut3r.alignment.datum import KnownDistance, onto_centres
 from cut3r.alignment.focals import plausible, usual
 from cut3r.alignment.links import links_of
 from cut3r.alignment.original import MOST_FRAMES, OriginalConfig, align_original, largest_confidence
 from cut3r.alignment.pairs import Predictions, weights_of
-from cut3r.alignment.pose_graph import GraphConfig, solve_pose_graph
+from cut3r.alignment.pose_graph import GraphConfig, PoseGraph, solve_pose_graph
 from cut3r.alignment.predict import predict
 from cut3r.alignment.taken import Taken
 from cut3r.geometry.cameras import pinhole, unproject
 from cut3r.geometry.focal import estimate_focal
 from cut3r.geometry.poses import pose_from_parts
+from cut3r.geometry.registration import Similarity
 from cut3r.inference.result import FrameResult
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Prediction
@@ -57,8 +59,18 @@ class AlignConfig:
     with_scale: bool = True  # each frame's depth has its own scale
     shared_focal: bool = False  # one camera without zoom
     parity: bool = False  # with `original`: its pairs, its unit, its cleaning
+    pose_sigma: tuple[float, float] | None = None  # metres, radians: error of known poses; without, they stay
+    distance: KnownDistance | None = None  # makes the world that large in the end, known poses included
+    centres_only: bool = False  # known poses only say where the finished scene is, and how large
     seed: int = 0  # of the points drawn
     steps: int = 300  # of the original's optimiser
+
+    def __post_init__(self) -> None:
+        if self.centres_only and (self.pose_sigma is not None or self.distance is not None):
+            raise ValueError(
+                "where only the centres of known poses count, for the scale, neither their errors nor a distance have "
+                "a meaning; leave them out"
+            )
 
     def stars(self, n: int) -> list[graphs.Star]:
         """The streams to run over n frames."""
@@ -119,15 +131,17 @@ def align(
 ) -> Alignment:
     """Predict pairs of frames and bring them into one world: the first frame's camera, or that of known cameras.
 
-    What is known of a frame stays as it is: its intrinsics, its pose.
+    What is known of a frame stays as it is: its intrinsics, and its pose, unless the configuration says that it may be
+    off.
 
     Raises:
-        ValueError: `original` with more frames than fit, or with known cameras.
+        ValueError: `original` with more frames than fit, or with known cameras; centres or a distance that give no
+            scale.
     """
     config = config or AlignConfig()
     original = config.method is Method.original and len(taken) > 1
     if original:
-        _check_original(taken)
+        _check_original(taken, config)
     stars = config.stars(len(taken))
     tell = partial(on_progress, "predicting pairs") if on_progress else None
     predictions = predict(model, taken.images, stars, on_progress=tell).without(~taken.counts)
@@ -135,13 +149,13 @@ def align(
     return done(taken, predictions, config, on_progress)
 
 
-def _check_original(taken: Taken) -> None:
+def _check_original(taken: Taken, config: AlignConfig) -> None:
     if len(taken) > MOST_FRAMES:
         raise ValueError(
             f"the original's optimiser holds all pairs of pixels at once, too many for {len(taken)} frames; "
             f"choose at most {MOST_FRAMES} of them, or align by graph"
         )
-    if taken.intrinsics or taken.world_from_cam:
+    if taken.intrinsics or taken.world_from_cam or config.distance:
         raise ValueError("the original's optimiser cannot keep known cameras; align by graph, or leave them out")
 
 
@@ -150,10 +164,13 @@ def _by_graph(taken: Taken, predictions: Predictions, config: AlignConfig, on_pr
     tell = on_progress or (lambda *_: None)
     tell("pose graph", 0, 1)
     solved = solve_pose_graph(
-        len(taken), links, GraphConfig(with_scale=config.with_scale), known=taken.world_from_cam or None
+        len(taken),
+        links,
+        GraphConfig(with_scale=config.with_scale, pose_sigma=config.pose_sigma),
+        known=None if config.centres_only else taken.world_from_cam or None,
     )
     tell("pose graph", 1, 1)
-    place = solved.world_from_frame
+    place = _in_its_world(taken, solved, config)
     rows = zip(links.pairs(), solved.residuals.tolist(), solved.kept.tolist(), strict=True)
     report = {
         **_head(config, taken, predictions),
@@ -204,8 +221,28 @@ def _by_original(
     )
 
 
+def _in_its_world(taken: Taken, solved: PoseGraph, config: AlignConfig) -> Similarity:
+    """The frames where known centres or a known distance put the scene."""
+    place = solved.world_from_frame
+    poses = pose_from_parts(place.rotation, place.translation)
+    if config.centres_only:
+        return Similarity.from_matrix(
+            onto_centres(poses, taken.world_from_cam, solved.groups).matrix() @ place.matrix()
+        )
+    if config.distance is None:
+        return place
+    factor = config.distance.scale(taken.frames, poses, solved.groups)
+    return Similarity(place.rotation, factor * place.translation, factor * place.scale)
+
+
 def _head(config: AlignConfig, taken: Taken, predictions: Predictions) -> dict[str, Any]:
-    return {"align": config.method.value, "frames": len(taken), "size": list(predictions.size)}
+    return {
+        "align": config.method.value,
+        "frames": len(taken),
+        "size": list(predictions.size),
+        "known_intrinsics": len(taken.intrinsics),
+        "known_poses": len(taken.world_from_cam),
+    }
 
 
 def _intrinsics(taken: Taken, predictions: Predictions, *, shared: bool) -> Float[Tensor, "n 3 3"]:
@@ -219,6 +256,8 @@ def _intrinsics(taken: Taken, predictions: Predictions, *, shared: bool) -> Floa
     focals = plausible(focals, predictions.size)
     middle = usual(focals, predictions.size)
     intrinsics = pinhole(predictions.size, torch.full_like(focals, middle) if shared else focals.nan_to_num(middle))
+    if shared and taken.intrinsics:  # the one camera is the known one
+        intrinsics[:] = torch.stack(list(taken.intrinsics.values())).mean(dim=0)
     for number, known in taken.intrinsics.items():
         intrinsics[number] = known
     return intrinsics
