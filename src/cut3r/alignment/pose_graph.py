@@ -107,9 +107,9 @@ def solve_pose_graph(
     before = _Problem(links, free).measure(start)[0] if len(links) else 0.0
     solved, kept = start, torch.ones(len(links), dtype=torch.bool)
     if len(links):
-        solved = _Problem(links, free, priors.against(before, len(links))).descend(start, config.steps)
+        solved = _Problem(links, free, priors.against(residuals(links, start))).descend(start, config.steps)
         kept = _believable(links, solved, config.outlier)
-        priors = priors.against(_Problem(links, free).measure(solved)[0], int(kept.sum()))
+        priors = priors.against(residuals(links.only(kept), solved))
         solved = _Problem(_trimmed(links.only(kept), solved), free, priors).descend(solved, config.steps)
     after = _Problem(links, free).measure(solved)[0] if len(links) else 0.0
     if config.with_scale:

@@ -1,8 +1,8 @@
 """Poses that are known with some error: a pull on the frames of the pose graph towards them.
 
 The pose graph minimises a mean distance of points, the priors are squares in units of their sigma. What makes them
-comparable: a pair counts as one observation, whose usual error is the mean distance itself. So a prior counts as much
-as a pair whose error is the usual one when it is off by about a sigma.
+comparable: the points of a pair are wrong together, so that a pair counts as one observation of seven numbers, whose
+likelihood falls exponentially with its error: by seven times the error in units of the usual one.
 
 Of a place (rotation R, translation t, scale s) and a known pose (R0, t0), with the motion (turn, shift, log scale) of
 the frame in its own camera: the error of the centre is t - t0 and changes by s R shift; that of the rotation is the
@@ -20,6 +20,7 @@ from torch import Tensor
 from cut3r.geometry.lie import vector_from_rotation
 from cut3r.geometry.registration import Similarity
 
+PER_PAIR = 7  # numbers that a pair says: turn, shift, scale
 FAR = 3.0  # sigma: a pose that is farther off pulls no harder, as it may be plainly wrong
 
 
@@ -40,9 +41,10 @@ class PosePriors:
         poses = torch.stack([pose.double() for pose in known.values()]) if known else torch.zeros(0, 4, 4).double()
         return cls(torch.tensor(list(known), dtype=torch.long), poses, sigma or (1.0, 1.0))
 
-    def against(self, loss: float, pairs: int) -> "PosePriors":
-        """With the weight that they have beside so many pairs whose mean distance is this."""
-        return replace(self, weight=loss / max(pairs, 1))
+    def against(self, residuals: Float[Tensor, "e"]) -> "PosePriors":
+        """With the weight that they have beside pairs with these errors (metres)."""
+        usual = float(residuals.median()) if len(residuals) else 0.0
+        return replace(self, weight=usual / (PER_PAIR * max(len(residuals), 1)))
 
     def loss(self, place: Similarity) -> float:
         """Half the squared errors in sigma; beyond FAR they only grow like the error."""
