@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cut3r.alignment.align import AlignConfig, align
+from cut3r.alignment.align import AlignConfig, Method, align
 from cut3r.alignment.datum import KnownDistance, number_of, onto_centres
 from cut3r.alignment.taken import take
 from cut3r.geometry.lie import rotation_from_vector
@@ -22,13 +22,15 @@ def frames(*names: str) -> list[Frame]:
     return [Frame(rgb, 10 * k, None, name) for k, (rgb, name) in enumerate(zip(pictures, names, strict=True))]
 
 
-def test_a_known_distance_is_exact(tiny_linear):
-    config = AlignConfig(distance=KnownDistance("a", "c.png", 1.5))
-    plain = align(tiny_linear, take(frames("a.png", "b.png", "c.png"), FIT))
+@pytest.mark.parametrize("method", [Method.graph, Method.original])
+def test_a_known_distance_is_exact(tiny_linear, method):
+    config = AlignConfig(method, distance=KnownDistance("a", "c.png", 1.5), steps=3)
+    plain = align(tiny_linear, take(frames("a.png", "b.png", "c.png"), FIT), AlignConfig(method, steps=3))
     scaled = align(tiny_linear, take(frames("a.png", "b.png", "c.png"), FIT), config)
     centres = scaled.world_from_cam[:, :3, 3]
     assert float((centres[0] - centres[2]).norm()) == pytest.approx(1.5, rel=1e-5)
-    factor = centres[1].norm() / plain.world_from_cam[1, :3, 3].norm()
+    factor = scaled.report["world_scaled_by"]
+    torch.testing.assert_close(centres, factor * plain.world_from_cam[:, :3, 3], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(scaled.scales, factor * plain.scales, rtol=1e-4, atol=0)
 
 
@@ -56,9 +58,9 @@ def test_frames_that_no_pairs_connect_have_no_distance():
     poses = torch.eye(4).repeat(3, 1, 1)
     distance = KnownDistance("a", "c", 1.0)
     with pytest.raises(ValueError, match="no pairs connect a and c"):
-        distance.scale(frames("a", "b", "c"), poses, [[0, 1], [2]])
+        distance.scaled(frames("a", "b", "c"), poses, [[0, 1], [2]])
     with pytest.raises(ValueError, match="at the same place"):
-        distance.scale(frames("a", "b", "c"), poses, [[0, 1, 2]])
+        distance.scaled(frames("a", "b", "c"), poses, [[0, 1, 2]])
 
 
 def moved() -> tuple[torch.Tensor, Similarity]:

@@ -58,6 +58,17 @@ def test_they_hold_a_drifting_walk_together(solved):
     assert walk.ate(solved[2].world_from_frame) < walk.ate(alone.world_from_frame)
 
 
+def test_three_poses_in_a_world_of_their_own_give_the_frame_and_the_scale():
+    walk = Walk(20, noise=0.01, turn=0.003)
+    truth = walk.world_from_cam.clone()
+    truth[:, :3, 3] = 3 * truth[:, :3, 3] + torch.tensor((5.0, -1.0, 2.0))
+    known = {k: pose for k, pose in enumerate(disturbed(truth)) if k in (2, 8, 15)}
+    graph = solve_pose_graph(20, walk.links(local(20)), GraphConfig(pose_sigma=SIGMA), known=known)
+    shift, turn = errors(poses(graph.world_from_frame), truth)
+    assert shift < 4 * SIGMA[0] and turn < 2 * SIGMA[1], "of a path of 6.6 m"
+    assert float(graph.world_from_frame.scale.median()) == pytest.approx(3, rel=0.04)
+
+
 def test_a_tiny_sigma_keeps_them_where_they_are():
     walk = Walk(8, noise=0.02, turn=0.02)
     given = disturbed(walk.world_from_cam)

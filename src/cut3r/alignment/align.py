@@ -1,7 +1,7 @@
 """Frames in, one consistent scene out: predictions of many short streams, brought into one world."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -17,13 +17,12 @@ from cut3r.alignment.focals import plausible, usual
 from cut3r.alignment.links import links_of
 from cut3r.alignment.original import MOST_FRAMES, OriginalConfig, align_original, largest_confidence
 from cut3r.alignment.pairs import Predictions, weights_of
-from cut3r.alignment.pose_graph import GraphConfig, PoseGraph, solve_pose_graph
+from cut3r.alignment.pose_graph import GraphConfig, solve_pose_graph
 from cut3r.alignment.predict import predict
 from cut3r.alignment.taken import Taken
 from cut3r.geometry.cameras import pinhole, unproject
 from cut3r.geometry.focal import estimate_focal
 from cut3r.geometry.poses import pose_from_parts
-from cut3r.geometry.registration import Similarity
 from cut3r.inference.result import FrameResult
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Prediction
@@ -71,6 +70,10 @@ class AlignConfig:
                 "where only the centres of known poses count, for the scale, neither their errors nor a distance have "
                 "a meaning; leave them out"
             )
+
+    def poses_that_count(self, taken: Taken) -> dict[int, Float[Tensor, "4 4"]]:
+        """The known poses that the frames are held to."""
+        return {} if self.centres_only else taken.world_from_cam
 
     def stars(self, n: int) -> list[graphs.Star]:
         """The streams to run over n frames."""
@@ -141,21 +144,21 @@ def align(
     config = config or AlignConfig()
     original = config.method is Method.original and len(taken) > 1
     if original:
-        _check_original(taken, config)
+        _check_original(taken, config.poses_that_count(taken))
     stars = config.stars(len(taken))
     tell = partial(on_progress, "predicting pairs") if on_progress else None
     predictions = predict(model, taken.images, stars, on_progress=tell).without(~taken.counts)
     done = _by_original if original else _by_graph
-    return done(taken, predictions, config, on_progress)
+    return _in_its_world(done(taken, predictions, config, on_progress), config)
 
 
-def _check_original(taken: Taken, config: AlignConfig) -> None:
+def _check_original(taken: Taken, poses: dict[int, Tensor]) -> None:
     if len(taken) > MOST_FRAMES:
         raise ValueError(
             f"the original's optimiser holds all pairs of pixels at once, too many for {len(taken)} frames; "
             f"choose at most {MOST_FRAMES} of them, or align by graph"
         )
-    if taken.intrinsics or taken.world_from_cam or config.distance:
+    if taken.intrinsics or poses:
         raise ValueError("the original's optimiser cannot keep known cameras; align by graph, or leave them out")
 
 
@@ -167,10 +170,10 @@ def _by_graph(taken: Taken, predictions: Predictions, config: AlignConfig, on_pr
         len(taken),
         links,
         GraphConfig(with_scale=config.with_scale, pose_sigma=config.pose_sigma),
-        known=None if config.centres_only else taken.world_from_cam or None,
+        known=config.poses_that_count(taken),
     )
     tell("pose graph", 1, 1)
-    place = _in_its_world(taken, solved, config)
+    place = solved.world_from_frame
     rows = zip(links.pairs(), solved.residuals.tolist(), solved.kept.tolist(), strict=True)
     report = {
         **_head(config, taken, predictions),
@@ -221,18 +224,21 @@ def _by_original(
     )
 
 
-def _in_its_world(taken: Taken, solved: PoseGraph, config: AlignConfig) -> Similarity:
-    """The frames where known centres or a known distance put the scene."""
-    place = solved.world_from_frame
-    poses = pose_from_parts(place.rotation, place.translation)
+def _in_its_world(aligned: Alignment, config: AlignConfig) -> Alignment:
+    """Move the finished scene to where known centres or a known distance put it."""
+    groups = aligned.report.get("groups", [list(range(len(aligned.taken)))])
     if config.centres_only:
-        return Similarity.from_matrix(
-            onto_centres(poses, taken.world_from_cam, solved.groups).matrix() @ place.matrix()
-        )
-    if config.distance is None:
-        return place
-    factor = config.distance.scale(taken.frames, poses, solved.groups)
-    return Similarity(place.rotation, factor * place.translation, factor * place.scale)
+        world = onto_centres(aligned.world_from_cam, aligned.taken.world_from_cam, groups)
+    elif config.distance is not None:
+        world = config.distance.scaled(aligned.taken.frames, aligned.world_from_cam, groups)
+    else:
+        return aligned
+    return replace(
+        aligned,
+        world_from_cam=world.place(aligned.world_from_cam),
+        scales=aligned.scales * world.scale.float(),
+        report=aligned.report | {"world_scaled_by": float(world.scale)},
+    )
 
 
 def _head(config: AlignConfig, taken: Taken, predictions: Predictions) -> dict[str, Any]:

@@ -43,8 +43,10 @@ class KnownDistance:
             raise ValueError(f"{text!r} is no known distance; expected two frames and metres, as IMG_1,IMG_9=1.5")
         return cls(match[1], match[2], float(match[3]))
 
-    def scale(self, frames: Sequence[Frame], world_from_cam: Float[Tensor, "n 4 4"], groups: list[list[int]]) -> float:
-        """The factor by which the world must grow.
+    def scaled(
+        self, frames: Sequence[Frame], world_from_cam: Float[Tensor, "n 4 4"], groups: list[list[int]]
+    ) -> Similarity:
+        """What makes the world as large as it must be, with the origin where it is.
 
         Raises:
             ValueError: No such frames; or the scene does not say how far they are from each other.
@@ -55,7 +57,8 @@ class KnownDistance:
         distance = float((world_from_cam[i] - world_from_cam[j])[:3, 3].norm())
         if not distance > 0:
             raise ValueError(f"{self.first} and {self.second} are at the same place, so their distance gives no scale")
-        return self.metres / distance
+        one = Similarity.identity()
+        return Similarity(one.rotation, one.translation, one.scale * (self.metres / distance))
 
 
 def number_of(name: str, frames: Sequence[Frame]) -> int:
