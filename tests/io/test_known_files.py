@@ -4,6 +4,7 @@ import json
 import math
 import struct
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -315,3 +316,39 @@ def test_a_folder_without_cameras_and_a_file_that_is_not_there_are_refused(tmp_p
         read_known_cameras(tmp_path)
     with pytest.raises(FileNotFoundError, match="expected is a COLMAP model"):
         read_known_cameras(tmp_path / "nothing")
+
+
+def test_what_opencv_writes_is_read(tmp_path):
+    path = str(tmp_path / "camera.yml")
+    storage = cv2.FileStorage(path, cv2.FILE_STORAGE_WRITE)
+    storage.write("image_width", 640)
+    storage.write("image_height", 480)
+    storage.write("camera_matrix", np.array([[FX, 0, CX], [0, FY, CY], [0, 0, 1]]))
+    storage.write("distortion_coefficients", np.array([[0.01, -1e-5, 0.0, 0.0, 3e-7]]))
+    storage.release()
+    lens = read_known_cameras(tmp_path / "camera.yml").only_lens()
+    np.testing.assert_allclose(lens.at(SIZE), [[FX, 0, CX], [0, FY, CY], [0, 0, 1]])
+    assert lens.distortion == (0.01, -1e-5, 0.0, 0.0, 3e-7) and lens.size == SIZE
+
+
+@pytest.mark.parametrize("write", ["write_text", "write_binary"])
+def test_what_colmap_writes_is_read_and_projects_as_colmap_does(write, tmp_path):
+    pycolmap = pytest.importorskip("pycolmap")
+    model = pycolmap.Reconstruction()
+    parameters = [FX, FY, CX + 0.5, CY + 0.5, 0.0, 0.0, 0.0, 0.0]
+    camera = pycolmap.Camera(model="OPENCV", width=640, height=480, params=parameters, camera_id=3)
+    model.add_camera_with_trivial_rig(camera)
+    for number, (row, name) in enumerate(zip(colmap_poses(), NAMES, strict=True), start=1):
+        image = pycolmap.Image(name=name, camera_id=3, image_id=number)
+        pose = pycolmap.Rigid3d(pycolmap.Rotation3d(row[[1, 2, 3, 0]]), row[4:])
+        model.add_image_with_trivial_frame(image, pose)
+    getattr(model, write)(str(tmp_path))
+    cameras = read_known_cameras(tmp_path).cameras
+    assert {known.name for known in cameras} == set(NAMES)
+    point_cam = torch.tensor([0.3, -0.2, 2.0], dtype=torch.float64)
+    for known in cameras:
+        image = next(image for image in model.images.values() if image.name == known.name)
+        point = transform(torch.from_numpy(known.world_from_cam), point_cam).numpy()
+        np.testing.assert_allclose(image.cam_from_world() * point, point_cam.numpy(), atol=1e-9)
+        pixel, _ = project(point_cam, torch.from_numpy(known.lens.at(SIZE)))
+        np.testing.assert_allclose(pixel.numpy() + 0.5, camera.img_from_cam(point_cam.numpy()), atol=1e-6)
