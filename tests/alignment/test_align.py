@@ -69,6 +69,14 @@ def test_one_focal_length_for_all(tiny_linear):
     assert len(focals.unique()) == 1
 
 
+def test_the_one_camera_is_the_known_one(tiny_linear):
+    known = pinhole((96, 128), 150.0, (60.0, 50.0)).numpy()
+    some = frames(3)
+    some[1] = frames(2, intrinsics=known)[1]
+    for result in align(tiny_linear, take(some, FIT), AlignConfig(shared_focal=True)).results():
+        torch.testing.assert_close(result.intrinsics_original, torch.from_numpy(known))
+
+
 @pytest.mark.parametrize(
     ("config", "n", "count"),
     [

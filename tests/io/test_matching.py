@@ -75,6 +75,13 @@ def test_by_number_of_the_frames_that_are_chosen_or_of_all():
     assert places(frames, [None] * 9, total=9) == ([0, 3, 6], By.number)
 
 
+def test_an_unreadable_frame_shifts_nothing_by_number():
+    frames = photos("a.png", "b.png", "c.png")
+    matcher = Matcher("given.txt", [None] * 3, [None] * 3, source_of(frames, total=3))
+    assert [matcher.find(frame, number, None) for number, frame in enumerate(frames[::2])] == [0, 2]
+    matcher.finish()
+
+
 def test_stamps_that_are_numbers_of_photos():
     assert places(photos("a.png", "b.png", "c.png"), times_s=[0.0, 2.0]) == ([0, None, 1], By.number)
 

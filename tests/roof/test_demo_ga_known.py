@@ -64,6 +64,14 @@ def test_four_numbers_are_a_calibration_and_masks_take_pixels_away(aligned, tmp_
         assert not frame.depth[:, : w // 2].any() and frame.depth[:, w // 2 :].any()
 
 
+def test_a_stream_as_it_is_takes_intrinsics_too(weights, photos, tmp_path):
+    out = tmp_path / "out"
+    flags = ["--align", "none", "--intrinsics", "60,61,31,23", "--max-frames", 2, "--model_path", weights]
+    assert run_demo_ga(photos, "--output_dir", out, *flags) == 0
+    for frame in read_frame_folder(out):
+        np.testing.assert_allclose(frame.intrinsics_original, [[60, 0, 31], [0, 61, 23], [0, 0, 1]], rtol=1e-6)
+
+
 def test_a_known_distance_is_the_distance(aligned):
     _, poses, _ = aligned("--scale-from", "clip.mp4#000000,clip.mp4#000006=1.5")
     assert np.linalg.norm(poses[3, :3, 3] - poses[0, :3, 3]) == pytest.approx(1.5, rel=1e-5)

@@ -138,7 +138,7 @@ class Matcher:
             return By.time
         if len(stamps) == self.count and (stamps == stamps.round()).all() and stamps.max() < (self.source.chosen or 0):
             self._numbers = {int(stamp): place for place, stamp in enumerate(stamps)}
-        elif self.source.total == self.count and self.source.chosen != self.count:
+        elif self.source.total == self.count:  # the index stays right where an unreadable frame is skipped
             self._by_index = True
         elif self.count != self.source.chosen:
             raise self._disagreement()

@@ -63,7 +63,9 @@ def pose_sigma(args: argparse.Namespace) -> tuple[float, float] | None:
 
 
 def count_all(footage: Footage, args: argparse.Namespace) -> int | None:
-    """The frames of the whole source, of which flags may choose some; None if unknown."""
+    """The frames of the whole source, of which flags may choose some; None if unknown, or nobody needs it."""
+    if not (args.intrinsics or args.poses or args.masks):
+        return None
     if footage.stream.live or not footage.can_be_read_again:
         return None
     with open_frames(args.seq_path, FrameOptions(sort=SortOrder(args.sort), parity=args.original)) as stream:
