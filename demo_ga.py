@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import cut3r
 import demo
-from cut3r.run.flags import parse_args
+from cut3r.run.flags import add_known, parse_args
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from rich.console import Console
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.inference.result import FrameResult
     from cut3r.inference.session import Session
     from cut3r.inference.sink import Sinks
-    from cut3r.run.footage import Footage
+    from cut3r.io.frame import Frame
     from cut3r.run.output_folder import OutputFolder
 
 logger = logging.getLogger("demo_ga")
@@ -51,18 +51,21 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--window", type=int, default=3, metavar="N", help=window)
     rigid = "believe the network's metres: frames get no scale of their own"
     group.add_argument("--rigid", action="store_true", help=rigid)
+    add_known(parser.add_argument_group("what is known of the cameras (docs/known_cameras.md)"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the flags say. What a user can do wrong comes as an exception with one clear sentence."""
     from cut3r.inference.sink import Sinks
     from cut3r.run import from_flags
+    from cut3r.run.known_flags import count_all, make_known
     from cut3r.run.output_folder import RunState
     from cut3r.speed.device import check_device
     from cut3r.viewer.address import check_host
 
     console = demo.start_logging()
     _check_flags(args)
+    config = None if args.align == "none" else _config(args)
     from_flags.check_flags(args, demo.BUNDLED_CLIP)
     if not args.no_viewer:
         check_host(args.host)
@@ -70,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
         footage = stack.enter_context(from_flags.make_footage(args))
         if footage.stream.live and args.max_frames is None:
             raise ValueError(f"{footage.stream.description} has no end, and alignment needs one; say --max-frames")
+        known, total = make_known(args), count_all(footage, args)
         output = from_flags.make_output(args, footage)
         device = check_device(args.device)
         stack.enter_context(output)
@@ -77,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             model = from_flags.load_model(args, device)
         session = from_flags.make_session(args, model)
         footage.fit = session.fit
-        aligned = None if args.align == "none" else _align(args, console, session, footage)
+        aligned = None if config is None else _align(config, console, session, known.onto(footage.open(0), total))
         settings = from_flags.settings_of(args, footage) | {"dtype": from_flags.precision_of(args, model)}
         output.begin(cut3r.__version__, settings)
         viewer = None if args.no_viewer else demo.open_viewer(args, session.query if aligned is None else None, stack)
@@ -86,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         watching = Sinks({"the viewer": viewer} if viewer else {})
         watching.begin()
         stack.callback(watching.finish)
-        results = session.stream(footage.open(0)) if aligned is None else aligned.results()
+        results = session.stream(known.onto(footage.open(0), total)) if aligned is None else aligned.results()
         count = _write(args, output, _shown(results, watching))
         if aligned is not None:
             _write_report(output.folder / REPORT, aligned)
@@ -100,26 +104,31 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_flags(args: argparse.Namespace) -> None:
-    """Refuse flags of demo.py that would do nothing here."""
+    """Refuse flags that would do nothing here."""
+    from cut3r.run.known_flags import check_known_flags
+
     streams = {"--resume": args.resume, "--revisit": args.revisit != 1, "--freeze": args.freeze}
     if args.align != "none":
         streams["--points world"] = args.points == "world"
     for flag in [flag for flag, given in streams.items() if given]:
         raise ValueError(f"{flag} is for one long stream, and has no meaning here; leave it out, or use demo.py")
+    if args.align == "none" and (args.poses or args.scale_from):
+        raise ValueError("--poses and --scale-from are for an alignment; leave them out with --align none")
+    check_known_flags(args)
     if args.window < 1:
         raise ValueError(f"--window is {args.window}; give 1 neighbour or more")
 
 
-def _align(args: argparse.Namespace, console: "Console", session: "Session", footage: "Footage") -> "Alignment":
+def _align(config: "AlignConfig", console: "Console", session: "Session", frames: "Iterator[Frame]") -> "Alignment":
     from cut3r.alignment.align import align
     from cut3r.alignment.stages import Stages
     from cut3r.alignment.taken import take
 
     with console.status("reading frames"):
-        taken = take(footage.open(0), session.fit)
-    logger.info("%d frames of %s", len(taken), footage.stream.description)
+        taken = take(frames, session.fit)
+    logger.info("%d frames", len(taken))
     with Stages(console) as stages:
-        aligned = align(session.model, taken, _config(args), on_progress=stages)
+        aligned = align(session.model, taken, config, on_progress=stages)
     said = aligned.report
     logger.info(
         "%d pairs, loss %.4g before and %.4g after", len(said["pairs"]), said["loss_before"], said["loss_after"]
@@ -129,7 +138,10 @@ def _align(args: argparse.Namespace, console: "Console", session: "Session", foo
 
 def _config(args: argparse.Namespace) -> "AlignConfig":
     from cut3r.alignment.align import AlignConfig, Graph, Method
+    from cut3r.alignment.datum import KnownDistance
+    from cut3r.run.known_flags import POSES, pose_sigma
 
+    distance = KnownDistance.parse(args.scale_from) if args.scale_from not in (None, POSES) else None
     return AlignConfig(
         method=Method(args.align),
         graph=Graph(args.pairs),
@@ -137,6 +149,9 @@ def _config(args: argparse.Namespace) -> "AlignConfig":
         with_scale=not args.rigid,
         shared_focal=args.shared_focal,
         parity=args.original,
+        pose_sigma=pose_sigma(args),
+        distance=distance,
+        centres_only=args.scale_from == POSES,
     )
 
 

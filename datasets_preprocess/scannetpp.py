@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from PIL import Image
 from cut3r.data.layout import read_npz
 from cut3r.data.transforms import Rescale, Size
 from cut3r.files.listing import visible
-from cut3r.geometry.poses import invert, is_rotation, matrix_from_quaternion, pose_from_parts
+from cut3r.geometry.poses import invert
+from cut3r.io import colmap
 from cut3r.io.images import read_image
-from cut3r.io.numbers import number
+from cut3r.io.known_cameras import CORNER
 from datasets_preprocess.mesh import read_mesh, render_depth
 from datasets_preprocess.runner import Converter, RawScene, Writer, require_rigid
 
@@ -112,17 +112,17 @@ def read_sources(folder: Path) -> dict[str, Source]:
         ValueError: Both have an image of the same name.
     """
     sources: dict[str, Source] = {}
-    for colmap, images, masks in (
+    for model, images, masks in (
         ("dslr/colmap", "dslr/resized_images", "dslr/resized_anon_masks"),
         ("iphone/colmap", "iphone/rgb", "iphone/rgb_masks"),
     ):
-        cameras = read_cameras(folder / colmap / "cameras.txt")
-        for file, camera, world_from_cam in read_poses(folder / colmap / "images.txt"):
-            name = Path(file).stem
+        cameras = read_cameras(folder / model / "cameras.txt")
+        for image in colmap.read_images(folder / model / "images.txt"):
+            name = Path(image.name).stem
             if name in sources:
                 raise ValueError(f"{folder.name} has two images called {name}")
             mask = folder / masks / f"{name}.png"
-            sources[name] = Source(folder / images / file, mask, cameras[camera], world_from_cam)
+            sources[name] = Source(folder / images / image.name, mask, cameras[image.camera], image.world_from_cam)
     return sources
 
 
@@ -132,40 +132,15 @@ def read_cameras(path: Path) -> dict[int, Camera]:
     Raises:
         ValueError: A line that is no camera of these.
     """
-    cameras = {}
-    for line, text in _content(path):
-        if text.strip():
-            with _naming_the_line(path, line):
-                identity, camera = _camera(text.split())
-                cameras[identity] = camera
-    return cameras
+    return {identity: _camera(camera, path) for identity, camera in colmap.read_cameras(path).items()}
 
 
-def _camera(words: list[str]) -> tuple[int, Camera]:
-    identity, model, w, h, *parameters = words
-    if model not in ("OPENCV", "OPENCV_FISHEYE"):
-        raise ValueError(f"camera model {model}; expected OPENCV or OPENCV_FISHEYE")
-    fx, fy, cx, cy, *distortion = map(number, parameters)
-    if not (np.isfinite([fx, fy, cx, cy, *distortion]).all() and fx > 0 and fy > 0):
-        raise ValueError("its numbers are no camera; expected finite ones, and positive focal lengths")
-    intrinsics = np.array([[fx, 0, cx - 0.5], [0, fy, cy - 0.5], [0, 0, 1]])
-    return int(identity), Camera(model == "OPENCV_FISHEYE", (int(h), int(w)), intrinsics, np.array(distortion))
-
-
-def read_poses(path: Path) -> Iterator[tuple[str, int, Float64[np.ndarray, "4 4"]]]:
-    """Read COLMAP's images.txt: file name, camera number, world_from_cam. Every second line holds 2-D points.
-
-    Raises:
-        ValueError: A line that is no image, or whose pose is no rigid motion.
-    """
-    for line, text in _content(path)[::2]:
-        with _naming_the_line(path, line):
-            _, *numbers, camera, name = text.split(maxsplit=9)
-            values = torch.tensor([number(word) for word in numbers], dtype=torch.float64)
-            if not (is_rotation(values[:4]) and values.isfinite().all()):
-                raise ValueError("its pose is no rigid motion; expected a unit quaternion and a place")
-            cam_from_world = pose_from_parts(matrix_from_quaternion(values[:4]), values[4:])
-        yield name, int(camera), invert(cam_from_world).numpy()
+def _camera(camera: colmap.ColmapCamera, path: Path) -> Camera:
+    if camera.model not in ("OPENCV", "OPENCV_FISHEYE"):
+        raise ValueError(f"{path}: camera model {camera.model}; expected OPENCV or OPENCV_FISHEYE")
+    fx, fy, cx, cy, *distortion = camera.parameters.values()
+    intrinsics = np.array([[fx, 0, cx - CORNER], [0, fy, cy - CORNER], [0, 0, 1]])
+    return Camera(camera.model == "OPENCV_FISHEYE", camera.size, intrinsics, np.array(distortion))
 
 
 def undistortion(camera: Camera) -> tuple[Float64[np.ndarray, "3 3"], tuple[np.ndarray, np.ndarray]]:
@@ -227,20 +202,6 @@ def _convert_image(
 def _read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
     with Image.open(path) as image:
         return np.asarray(image.convert("L"))
-
-
-def _content(path: Path) -> list[tuple[int, str]]:
-    """The lines that are no comments, with their numbers."""
-    lines = enumerate(path.read_text().splitlines(), start=1)
-    return [(count, text) for count, text in lines if not text.startswith("#")]
-
-
-@contextmanager
-def _naming_the_line(path: Path, line: int) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{path}, line {line}: {error}") from error
 
 
 CONVERTER = Converter(

@@ -12,7 +12,7 @@ import re
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +29,7 @@ from torch.distributed.run import get_args_parser as torchrun_parser
 
 import datasets_preprocess.__main__ as datasets_preprocess
 import demo
+import demo_ga
 import eval.prepare.__main__ as eval_prepare
 import eval.report.__main__ as eval_report
 import eval.runner as eval_runner
@@ -223,9 +224,11 @@ def test_the_quickstart_runs_the_demo_for_real():
     assert len(runs) > 5
 
 
-def demo_flags(capsys: pytest.CaptureFixture[str]) -> set[str]:
+def demo_flags(
+    capsys: pytest.CaptureFixture[str], extend: Callable[[argparse.ArgumentParser], None] | None = None
+) -> set[str]:
     with pytest.raises(SystemExit):
-        demo.parse_args(["--help"])
+        demo.parse_args(["--help"], extend=extend)
     return set(re.findall(r"(?<![\w-])--[a-z][\w-]*", capsys.readouterr().out)) - {"--help"}
 
 
@@ -240,7 +243,7 @@ def test_the_quickstart_explains_every_flag(capsys):
 def test_flags_in_the_text_exist(page, capsys):
     text = page.read_text(encoding="utf-8") if page.exists() else ""
     mentioned = set(re.findall(r"`(--[a-z][\w-]*)", text))
-    assert mentioned <= demo_flags(capsys)
+    assert mentioned <= demo_flags(capsys, demo_ga.add_flags)
 
 
 @pytest.mark.parametrize("page", LINKED, ids=named)

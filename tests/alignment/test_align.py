@@ -45,7 +45,7 @@ def test_points_of_the_results_are_scaled_as_the_graph_says(tiny_linear):
     torch.testing.assert_close(result.points_cam, aligned.points_cam[2].float() * aligned.scales[2])
 
 
-@pytest.mark.parametrize("config", [AlignConfig(), AlignConfig(Method.original, steps=5)], ids=["graph", "original"])
+@pytest.mark.parametrize("config", [AlignConfig(method, steps=5) for method in Method], ids=lambda config: config.method)
 def test_where_frames_stood_before_is_a_placement(tiny_linear, config):
     before = align(tiny_linear, take(frames(3), FIT), config).before
     assert before.translation.shape == (3, 3) and bool((before.scale > 0).all())
@@ -63,7 +63,7 @@ def test_before_the_pose_graph_points_had_the_scale_of_the_tree(tiny_linear):
     taken = take(frames(4), FIT)
     predictions = predict(tiny_linear, taken.images, AlignConfig().stars(4))
     solved = solve_pose_graph(4, links_of(predictions, seed=0)[0])
-    aligned = align(tiny_linear, taken)
+    aligned = align(tiny_linear, taken, AlignConfig(Method.graph))
     torch.testing.assert_close(aligned.before.scale * aligned.scales, solved.start.scale, check_dtype=False)
     torch.testing.assert_close(aligned.before.translation, solved.start.translation)
 
@@ -106,6 +106,14 @@ def test_masked_pixels_are_not_valid(tiny_linear):
 def test_one_focal_length_for_all(tiny_linear):
     focals = align(tiny_linear, take(frames(4), FIT), AlignConfig(shared_focal=True)).intrinsics[:, 0, 0]
     assert len(focals.unique()) == 1
+
+
+def test_the_one_camera_is_the_known_one(tiny_linear):
+    known = pinhole((96, 128), 150.0, (60.0, 50.0)).numpy()
+    some = frames(3)
+    some[1] = frames(2, intrinsics=known)[1]
+    for result in align(tiny_linear, take(some, FIT), AlignConfig(shared_focal=True)).results():
+        torch.testing.assert_close(result.intrinsics_original, torch.from_numpy(known))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cut3r.alignment import graphs
 from cut3r.alignment.cleaning import CleaningConfig, clean
+from cut3r.alignment.datum import KnownDistance, onto_centres
 from cut3r.alignment.dense import DenseConfig
 from cut3r.alignment.focals import plausible, usual
 from cut3r.alignment.full import Full, refine_fully
@@ -64,10 +65,28 @@ class AlignConfig:
     with_scale: bool = True  # each frame's depth has its own scale
     shared_focal: bool = False  # one camera without zoom
     parity: bool = False  # with `original`: its pairs, its unit, its cleaning
+    pose_sigma: tuple[float, float] | None = None  # metres, radians: error of known poses; without, they stay
+    distance: KnownDistance | None = None  # makes the world that large in the end, known poses included
+    centres_only: bool = False  # known poses only say where the finished scene is, and how large
     seed: int = 0  # of the points drawn
     sweeps: int = 15  # of dense refinement
     pixels: int = PIXELS  # of each frame that take part in it
     steps: int = 300  # of the original's optimiser
+
+    def __post_init__(self) -> None:
+        if self.centres_only and (self.pose_sigma is not None or self.distance is not None):
+            raise ValueError(
+                "where only the centres of known poses count, for the scale, neither their errors nor a distance have "
+                "a meaning; leave them out"
+            )
+
+    def poses_that_count(self, taken: Taken) -> dict[int, Float[Tensor, "4 4"]]:
+        """The known poses that the frames are held to."""
+        return {} if self.centres_only else taken.world_from_cam
+
+    def poses_that_stay(self, taken: Taken) -> dict[int, Float[Tensor, "4 4"]]:
+        """Those of them that are exact."""
+        return {} if self.pose_sigma is not None else self.poses_that_count(taken)
 
     def stars(self, n: int) -> list[graphs.Star]:
         """The streams to run over n frames."""
@@ -91,29 +110,31 @@ def align(
 ) -> Alignment:
     """Predict pairs of frames and bring them into one world: the first frame's camera, or that of known cameras.
 
-    What is known of a frame stays as it is: its intrinsics, its pose.
+    What is known of a frame stays as it is: its intrinsics, and its pose, unless the configuration says that it may be
+    off.
 
     Raises:
-        ValueError: `original` with more frames than fit, or with known cameras.
+        ValueError: `original` with more frames than fit, or with known cameras; centres or a distance that give no
+            scale.
     """
     config = config or AlignConfig()
     original = config.method is Method.original and len(taken) > 1
     if original:
-        _check_original(taken)
+        _check_original(taken, config.poses_that_count(taken))
     stars = config.stars(len(taken))
     tell = partial(on_progress, "predicting pairs") if on_progress else None
     predictions = predict(model, taken.images, stars, on_progress=tell).without(~taken.counts)
     done = _by_original if original else _by_full if config.method is Method.full else _by_graph
-    return done(taken, predictions, config, on_progress)
+    return _in_its_world(done(taken, predictions, config, on_progress), config)
 
 
-def _check_original(taken: Taken) -> None:
+def _check_original(taken: Taken, poses: dict[int, Tensor]) -> None:
     if len(taken) > MOST_FRAMES:
         raise ValueError(
             f"the original's optimiser holds all pairs of pixels at once, too many for {len(taken)} frames; "
             f"choose at most {MOST_FRAMES} of them, or align by graph"
         )
-    if taken.intrinsics or taken.world_from_cam:
+    if taken.intrinsics or poses:
         raise ValueError("the original's optimiser cannot keep known cameras; align by graph, or leave them out")
 
 
@@ -122,7 +143,10 @@ def _by_graph(taken: Taken, predictions: Predictions, config: AlignConfig, on_pr
     tell = on_progress or (lambda *_: None)
     tell("pose graph", 0, 1)
     solved = solve_pose_graph(
-        len(taken), links, GraphConfig(with_scale=config.with_scale), known=taken.world_from_cam or None
+        len(taken),
+        links,
+        GraphConfig(with_scale=config.with_scale, pose_sigma=config.pose_sigma),
+        known=config.poses_that_count(taken),
     )
     tell("pose graph", 1, 1)
     place = solved.world_from_frame
@@ -154,7 +178,8 @@ def _by_full(taken: Taken, predictions: Predictions, config: AlignConfig, on_pro
     believed = {(row["first"], row["second"]) for row in graph.report["pairs"] if row["kept"]}
     pairs = [row for row, (i, j) in enumerate(predictions.ends.tolist()) if (i, j) in believed]
     poses = graph.world_from_cam.double()
-    for number, known in taken.world_from_cam.items():
+    held = config.poses_that_stay(taken)
+    for number, known in held.items():
         poses[number] = known
     full = refine_fully(
         predictions,
@@ -163,7 +188,7 @@ def _by_full(taken: Taken, predictions: Predictions, config: AlignConfig, on_pro
         graph.intrinsics,
         DenseConfig(config.sweeps, config.pixels, config.with_scale, config.shared_focal),
         groups=graph.report["groups"],
-        known_poses=list(taken.world_from_cam),
+        known_poses=list(held),
         known_focals=list(taken.intrinsics),
         on_progress=on_progress,
     )
@@ -241,8 +266,34 @@ def _where(start: Scene, *, of: Scene) -> Similarity:
     return Similarity(start.world_from_cam[:, :3, :3], start.world_from_cam[:, :3, 3], factor)
 
 
+def _in_its_world(aligned: Alignment, config: AlignConfig) -> Alignment:
+    """Move the finished scene to where known centres or a known distance put it."""
+    groups = aligned.report.get("groups", [list(range(len(aligned.taken)))])
+    if config.centres_only:
+        world = onto_centres(aligned.world_from_cam, aligned.taken.world_from_cam, groups)
+    elif config.distance is not None:
+        world = config.distance.scaled(aligned.taken.frames, aligned.world_from_cam, groups)
+    else:
+        return aligned
+    before = Similarity.from_matrix(world.matrix().double() @ aligned.before.matrix().double())
+    return replace(
+        aligned,
+        world_from_cam=world.place(aligned.world_from_cam),
+        scales=aligned.scales * world.scale.float(),
+        depth=None if aligned.depth is None else aligned.depth * float(world.scale),
+        before=replace(before, scale=aligned.before.scale),
+        report=aligned.report | {"world_scaled_by": float(world.scale)},
+    )
+
+
 def _head(config: AlignConfig, taken: Taken, predictions: Predictions) -> dict[str, Any]:
-    return {"align": config.method.value, "frames": len(taken), "size": list(predictions.size)}
+    return {
+        "align": config.method.value,
+        "frames": len(taken),
+        "size": list(predictions.size),
+        "known_intrinsics": len(taken.intrinsics),
+        "known_poses": len(taken.world_from_cam),
+    }
 
 
 def _intrinsics(taken: Taken, predictions: Predictions, *, shared: bool) -> Float[Tensor, "n 3 3"]:
@@ -256,6 +307,8 @@ def _intrinsics(taken: Taken, predictions: Predictions, *, shared: bool) -> Floa
     focals = plausible(focals, predictions.size)
     middle = usual(focals, predictions.size)
     intrinsics = pinhole(predictions.size, torch.full_like(focals, middle) if shared else focals.nan_to_num(middle))
+    if shared and taken.intrinsics:  # the one camera is the known one
+        intrinsics[:] = torch.stack(list(taken.intrinsics.values())).mean(dim=0)
     for number, known in taken.intrinsics.items():
         intrinsics[number] = known
     return intrinsics

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from cut3r.alignment.graphs import components, name_groups
 from cut3r.alignment.links import Links
+from cut3r.alignment.priors import PosePriors, check_sigma
 from cut3r.geometry.lie import rotation_from_vector, skew
 from cut3r.geometry.registration import Similarity, register
 
@@ -40,6 +41,7 @@ class GraphConfig:
     with_scale: bool = True  # each frame has its own scale; otherwise what the network says is metric
     steps: int = 30
     outlier: float = 5.0  # a pair whose error is so many times the usual one is refused; none if 0
+    pose_sigma: tuple[float, float] | None = None  # metres, radians: error of known cameras; without, they stay
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.outlier < 0:
@@ -47,6 +49,8 @@ class GraphConfig:
                 f"{self.steps} steps and outliers from {self.outlier} times the usual error make no sense; expected "
                 "are at least 1 step, and a number above 1, or 0 to refuse no pair"
             )
+        if self.pose_sigma is not None:
+            check_sigma(self.pose_sigma)
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,8 @@ def solve_pose_graph(
 
     Args:
         start: By default the spanning tree of the pairs.
-        known: world_from_cam of some frames by their number, which stay exactly there. Of a group that has none, the
-            first frame is at the origin. A single known camera says nothing of the scale.
+        known: world_from_cam of some frames by their number, which stay exactly there, but for `pose_sigma`. Of a group
+            that has none, the first frame is at the origin. A single known camera says nothing of the scale, and stays.
 
     Raises:
         ValueError: A known frame that does not exist.
@@ -98,12 +102,16 @@ def solve_pose_graph(
     start = start or along_tree(frames, links, groups, with_scale=config.with_scale)
     start = _towards_known(start, groups, known, with_scale=config.with_scale)
     free = _free(frames, groups, known, with_scale=config.with_scale)
+    soft = [k for g in groups for k in g if k in known and _fix_a_scale([known[m] for m in g if m in known])]
+    priors = PosePriors.of({k: known[k] for k in soft}, config.pose_sigma)
+    free[priors.at, :6] = True
     before = _Problem(links, free).measure(start)[0] if len(links) else 0.0
     solved, kept = start, torch.ones(len(links), dtype=torch.bool)
     if len(links):
-        solved = _Problem(links, free).descend(start, config.steps)
+        solved = _Problem(links, free, priors.against(residuals(links, start))).descend(start, config.steps)
         kept = _believable(links, solved, config.outlier)
-        solved = _Problem(_trimmed(links.only(kept), solved), free).descend(solved, config.steps)
+        priors = priors.against(residuals(links.only(kept), solved))
+        solved = _Problem(_trimmed(links.only(kept), solved), free, priors).descend(solved, config.steps)
     after = _Problem(links, free).measure(solved)[0] if len(links) else 0.0
     if config.with_scale:
         solved = _usual_scale(solved, groups, known)
@@ -147,8 +155,9 @@ def along_tree(frames: int, links: Links, groups: list[list[int]], *, with_scale
 class _Problem:
     """Errors and normal equations of links, with the unknowns that are free."""
 
-    def __init__(self, links: Links, free: Bool[Tensor, "n 7"]) -> None:
+    def __init__(self, links: Links, free: Bool[Tensor, "n 7"], priors: PosePriors | None = None) -> None:
         self.links = links
+        self._priors = PosePriors.of({}, None) if priors is None else priors
         self._close = CLOSE * float(links.target.norm(dim=-1).median().clamp_min(1e-9))
         self._free = free.flatten().numpy()
         i, j = (7 * links.ends).numpy().T
@@ -180,12 +189,13 @@ class _Problem:
         return place
 
     def measure(self, place: Similarity) -> tuple[float, Float[Tensor, "e p"]]:
-        """The mean weighted distance, and the weights of squares that have the same slope."""
+        """The mean weighted distance and the priors' pull, and the weights of squares that have the same slope."""
         length = _errors(self.links, place)[1].norm(dim=-1)
         weights = self.links.weights
         total = weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
         soft = torch.where(length > self._close, length - self._close / 2, length.square() / (2 * self._close))
-        return float((weights * soft).sum() / total), weights / length.clamp_min(self._close) / total
+        loss = float((weights * soft).sum() / total) + self._priors.loss(place)
+        return loss, weights / length.clamp_min(self._close) / total
 
     def _normal_equations(self, place: Similarity, weights: Float[Tensor, "e p"]) -> tuple[csc_matrix, np.ndarray]:
         """Of small motions (turn, shift, logarithm of the scale) of each frame in its own camera.
@@ -211,7 +221,8 @@ class _Problem:
         vector = torch.zeros(n // 7, 7, dtype=slope.dtype)
         vector.index_add_(0, self.links.ends[:, 0], -slope)
         vector.index_add_(0, self.links.ends[:, 1], (adjoint.mT @ slope[..., None])[..., 0])
-        return flat.tocsc()[:, self._free][self._free], vector.flatten().numpy()[self._free]
+        flat, vector = self._priors.added(flat.tocsc(), vector, place)
+        return flat[:, self._free][self._free], vector.flatten().numpy()[self._free]
 
     def _solve(self, matrix: csc_matrix, vector: np.ndarray, damping: float) -> Float[Tensor, "n 7"]:
         diagonal = matrix.diagonal()

@@ -35,6 +35,20 @@ def parse_args(
     return args
 
 
+def add_known(group: argparse._ArgumentGroup) -> None:
+    """Declare the flags for what is known of the cameras."""
+    intrinsics = "a calibration, or a file with one per picture; or fx,fy,cx,cy in pixels of the pictures"
+    group.add_argument("--intrinsics", metavar="FILE|fx,fy,cx,cy", help=intrinsics)
+    poses = "where cameras stood: COLMAP, transforms.json, TUM, KITTI, scans of phones; they stay as they are"
+    group.add_argument("--poses", type=Path, metavar="FILE", help=poses)
+    sigma = "the poses may be off by about so much, and are improved"
+    group.add_argument("--pose-sigma", metavar="METRES,DEGREES", help=sigma)
+    masks = "one mask per picture, white = use"
+    group.add_argument("--masks", type=Path, metavar="FOLDER", help=masks)
+    scale = "metres between two cameras, as IMG_1,IMG_9=1.5; or poses: they give the scale and the frame only"
+    group.add_argument("--scale-from", metavar="A,B=METRES|poses", help=scale)
+
+
 def _as_declared(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
     """Spell flags as the parser knows them: both --max-frames and --max_frames are taken."""
     flags = {flag.replace("_", "-"): flag for flag in parser._option_string_actions}

@@ -1,0 +1,230 @@
+"""COLMAP's models: cameras and images, as binary or text files.
+
+COLMAP stores `cam_from_world` with quaternions (w, x, y, z), OpenCV axes, and counts pixels from the corner of the
+image: the first centre is at 0.5. Its unit is arbitrary unless the model was scaled. Binary files go before text.
+Format: https://colmap.github.io/format.html
+"""
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+
+from cut3r.geometry.poses import invert
+from cut3r.io.known_cameras import CORNER, KnownCamera, KnownCameras, Lens, pose_of_quaternion
+from cut3r.io.numbers import number
+
+FOLDERS = (".", "sparse/0", "sparse", "colmap/sparse/0")  # where below a folder a model may be
+MODELS = {  # name: its parameters; the place in this table is its number in binary files
+    "SIMPLE_PINHOLE": "f cx cy",
+    "PINHOLE": "fx fy cx cy",
+    "SIMPLE_RADIAL": "f cx cy k1",
+    "RADIAL": "f cx cy k1 k2",
+    "OPENCV": "fx fy cx cy k1 k2 p1 p2",
+    "OPENCV_FISHEYE": "fx fy cx cy k1 k2 k3 k4",
+    "FULL_OPENCV": "fx fy cx cy k1 k2 p1 p2 k3 k4 k5 k6",
+    "FOV": "fx fy cx cy omega",
+    "SIMPLE_RADIAL_FISHEYE": "f cx cy k1",
+    "RADIAL_FISHEYE": "f cx cy k1 k2",
+    "THIN_PRISM_FISHEYE": "fx fy cx cy k1 k2 p1 p2 k3 k4 sx1 sy1",
+}
+PERSPECTIVE = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
+DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
+
+
+@dataclass(frozen=True)
+class ColmapCamera:
+    """A line of cameras.txt: a model's name, the pictures' size (h, w), and its parameters by their names."""
+
+    model: str
+    size: tuple[int, int]
+    parameters: dict[str, float]
+
+    def lens(self) -> Lens | None:
+        """The pinhole camera with distortion that it is; None for fisheye models."""
+        if self.model not in PERSPECTIVE:
+            return None
+        values = self.parameters
+        fx, fy = (values.get(name, values.get("f", 0.0)) for name in ("fx", "fy"))
+        distortion = tuple(values.get(name, 0.0) for name in DISTORTION)
+        return Lens.of(fx, fy, values["cx"] - CORNER, values["cy"] - CORNER, self.size, distortion)
+
+
+@dataclass(frozen=True)
+class ColmapImage:
+    """A line of images.txt: the picture's path, the number of its camera, and where that stood."""
+
+    name: str
+    camera: int
+    world_from_cam: Float64[np.ndarray, "4 4"]
+
+
+def find_model(folder: Path) -> Path | None:
+    """The folder at or below this one that holds a model; None if there is none."""
+    return next((folder / place for place in FOLDERS if _file(folder / place, "cameras") is not None), None)
+
+
+def read_colmap(folder: Path) -> KnownCameras:
+    """Read a model's cameras and images. One camera without images took them all.
+
+    Raises:
+        ValueError: A file that is damaged, an image without rigid pose or whose camera is missing.
+    """
+    what = f"the COLMAP model {folder}"
+    files = [_file(folder, name) for name in ("cameras", "images")]
+    if files[0] is None:
+        raise ValueError(f"{folder} has no cameras.bin or cameras.txt; expected the folder of a COLMAP model")
+    cameras = read_cameras(files[0])
+    if files[1] is None:
+        if len(cameras) != 1:
+            raise ValueError(f"{what} has {len(cameras)} cameras and no images.bin or images.txt that say whose")
+        return KnownCameras(what, tuple(_known(camera, None) for camera in cameras.values()), for_all=True)
+    images = read_images(files[1])
+    for image in images:
+        if image.camera not in cameras:
+            raise ValueError(f"{files[1]}: {image.name} has camera {image.camera}, which {files[0].name} lacks")
+    return KnownCameras(what, tuple(_known(cameras[image.camera], image) for image in images))
+
+
+def read_cameras(path: Path) -> dict[int, ColmapCamera]:
+    """Read cameras.bin or cameras.txt, whichever it is.
+
+    Raises:
+        ValueError: Not such a file, or a camera that is none.
+    """
+    return dict(_binary_cameras(path) if _is_binary(path) else _text_cameras(path))
+
+
+def read_images(path: Path) -> list[ColmapImage]:
+    """Read images.bin or images.txt, whichever it is, in its order.
+
+    Raises:
+        ValueError: Not such a file, or a pose that is no rigid motion.
+    """
+    return list(_binary_images(path) if _is_binary(path) else _text_images(path))
+
+
+def _known(camera: ColmapCamera, image: ColmapImage | None) -> KnownCamera:
+    lens = camera.lens()
+    return KnownCamera(
+        None if image is None else image.name,
+        lens=lens,
+        world_from_cam=None if image is None else image.world_from_cam,
+        no_lens="" if lens else f"its camera model {camera.model} is no pinhole camera; undistort the pictures first",
+    )
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    return next((path for suffix in (".bin", ".txt") if (path := folder / (name + suffix)).is_file()), None)
+
+
+def _is_binary(path: Path) -> bool:
+    """The number of entries comes first, in 8 bytes: that of a real model has zeros in it."""
+    with path.open("rb") as file:
+        return b"\0" in file.read(8)
+
+
+def _camera(model: str, size: tuple[int, int], values: list[float]) -> ColmapCamera:
+    if model not in MODELS:
+        raise ValueError(f"camera model {model} is unknown; expected one of {', '.join(MODELS)}")
+    names = MODELS[model].split()
+    if len(names) != len(values):
+        raise ValueError(f"{len(values)} parameters for camera model {model}; expected the {len(names)} of {names}")
+    focals = [value for name, value in zip(names, values, strict=True) if name in ("f", "fx", "fy")]
+    if not (np.isfinite(values).all() and min(focals) > 0 and min(size) > 0):
+        raise ValueError("its numbers are no camera; expected finite ones, and positive focal lengths")
+    return ColmapCamera(model, size, dict(zip(names, values, strict=True)))
+
+
+def _text_cameras(path: Path) -> Iterator[tuple[int, ColmapCamera]]:
+    for line, text in _lines(path):
+        if text.strip():
+            with _naming(f"{path}, line {line}"):
+                identity, model, w, h, *values = text.split()
+                yield int(identity), _camera(model, (int(h), int(w)), [number(value) for value in values])
+
+
+def _text_images(path: Path) -> Iterator[ColmapImage]:
+    """Every second line holds 2-D points, and may be empty."""
+    for line, text in _lines(path)[::2]:
+        if not text.strip():
+            continue
+        with _naming(f"{path}, line {line}"):
+            words = text.split(maxsplit=9)
+            if len(words) != 10:
+                raise ValueError(f"{len(words)} words; expected IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME")
+            values = np.array([number(word) for word in words[1:8]])
+            camera, name = int(words[8]), words[9].strip()
+        yield ColmapImage(name, camera, _world_from_cam(values, f"{path}, line {line}"))
+
+
+def _binary_cameras(path: Path) -> Iterator[tuple[int, ColmapCamera]]:
+    data = _Bytes(path)
+    names = list(MODELS)
+    for _ in range(data.take("<Q")[0]):
+        identity, model, w, h = data.take("<iiQQ")
+        with _naming(f"{path}, camera {identity}"):
+            if not 0 <= model < len(names):
+                raise ValueError(f"camera model number {model} is unknown; expected 0 to {len(names) - 1}")
+            values = data.take(f"<{len(MODELS[names[model]].split())}d")
+            yield identity, _camera(names[model], (h, w), list(values))
+
+
+def _binary_images(path: Path) -> Iterator[ColmapImage]:
+    data = _Bytes(path)
+    for _ in range(data.take("<Q")[0]):
+        identity, *values, camera = data.take("<I7dI")
+        name = data.word()
+        data.skip(24 * data.take("<Q")[0])  # 2-D points: x, y, and the number of a 3-D point
+        yield ColmapImage(name, camera, _world_from_cam(np.array(values), f"{path}, image {identity} ({name})"))
+
+
+def _world_from_cam(values: Float64[np.ndarray, "7"], where: str) -> Float64[np.ndarray, "4 4"]:
+    cam_from_world = pose_of_quaternion(values[:4], values[4:], where)
+    return invert(torch.from_numpy(cam_from_world)).numpy()
+
+
+class _Bytes:
+    """A binary file, read from its beginning; one that ends too early is refused."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.data, self.at = path, path.read_bytes(), 0
+
+    def take(self, layout: str) -> tuple:
+        start = self.at
+        self.skip(struct.calcsize(layout))
+        return struct.unpack_from(layout, self.data, start)
+
+    def word(self) -> str:
+        start, end = self.at, self.data.find(b"\0", self.at)
+        self.skip((end if end >= 0 else len(self.data)) - start + 1)
+        return self.data[start:end].decode(errors="surrogateescape")
+
+    def skip(self, count: int) -> None:
+        self.at += count
+        if self.at > len(self.data):
+            raise ValueError(
+                f"{self.path} is no COLMAP file, or broken off at its {len(self.data)} bytes; copy it again"
+            )
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """The lines that are no comments, with their numbers, empty ones included."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is neither a text nor a binary file of COLMAP ({error}); copy it again") from error
+    return [(count, text) for count, text in enumerate(lines, start=1) if not text.startswith("#")]
+
+
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error

@@ -1,0 +1,199 @@
+"""What a file says of cameras: calibrations and poses, of whatever format, as one type.
+
+Whatever a format's habits are, here intrinsics count from the centre of the top-left pixel, and poses are
+`world_from_cam` in metres with OpenCV axes. A file has no say on its unit: what it calls 1 is taken for a metre.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+
+from cut3r.geometry.cameras import resize_intrinsics
+from cut3r.geometry.poses import is_rigid, is_rotation, matrix_from_quaternion, pose_from_parts
+from cut3r.io.frame import is_camera_matrix
+
+CORNER = 0.5  # COLMAP and nerfstudio count pixels from the corner of the image: the first centre is there
+SAME_SHAPE = 1.0  # pixels: as far as rounding may bring a resized picture from its shape
+OPENGL_FROM_OPENCV = np.diag((1.0, -1.0, -1.0, 1.0))  # y and z turned around; its own inverse
+
+
+@dataclass(frozen=True)
+class Lens:
+    """Intrinsics in pixels of a picture of `size` (h, w), None where the file does not say.
+
+    `distortion` holds OpenCV's coefficients k1, k2, p1, p2, k3, k4, k5, k6, as many as are given.
+    """
+
+    intrinsics: Float64[np.ndarray, "3 3"]
+    size: tuple[int, int] | None = None
+    distortion: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not is_camera_matrix(self.intrinsics) or not np.isfinite(self.distortion).all():
+            raise ValueError(
+                f"{_in_short(self.intrinsics)} are no intrinsics; expected finite numbers, and fx and fy above 0"
+            )
+        if self.size is not None and min(self.size) < 1:
+            raise ValueError(f"a picture of {self.size[1]}x{self.size[0]} pixels has none; expected its size")
+
+    @classmethod
+    def of(
+        cls,
+        fx: float,
+        fy: float,
+        cx: float,
+        cy: float,
+        size: tuple[int, int] | None = None,
+        distortion: tuple[float, ...] = (),
+    ) -> "Lens":
+        """Pixels, from the centre of the top-left one."""
+        return cls(np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]), size, _without_zeros(distortion))
+
+    def at(self, size: tuple[int, int]) -> Float64[np.ndarray, "3 3"]:
+        """Give the intrinsics for a picture of size (h, w), which may have been resized.
+
+        Raises:
+            ValueError: It has another shape, or the principal point lies outside of it.
+        """
+        h, w = size
+        intrinsics = self.intrinsics
+        if self.size is not None:
+            h0, w0 = self.size
+            if abs(h - h0 * w / w0) > SAME_SHAPE and abs(w - w0 * h / h0) > SAME_SHAPE:
+                turned = ", which was turned" if (h > w) != (h0 > w0) else ""
+                raise ValueError(
+                    f"the calibration is for pictures of {w0}x{h0} pixels, and this one has {w}x{h}{turned}; give "
+                    "the calibration of pictures of this shape"
+                )
+            intrinsics = resize_intrinsics(torch.from_numpy(intrinsics), (w / w0, h / h0)).numpy()
+        if not (0 < intrinsics[0, 2] < w and 0 < intrinsics[1, 2] < h):
+            raise ValueError(
+                f"the principal point ({intrinsics[0, 2]:g}, {intrinsics[1, 2]:g}) is outside of a picture of {w}x{h} "
+                "pixels; give the calibration of this resolution, or the size that it is for"
+            )
+        return intrinsics
+
+    def bend(self, size: tuple[int, int]) -> float:
+        """The pixels by which distortion moves what is seen at the border of a picture of this size, at most."""
+        intrinsics, (h, w) = self.at(size), size
+        across, down = np.linspace(0, w - 1, 9), np.linspace(0, h - 1, 9)
+        border = np.array(
+            [(u, v) for u in across for v in (0, h - 1)] + [(u, v) for u in (0, w - 1) for v in down], np.float64
+        )
+        focal, center = intrinsics.diagonal()[:2], intrinsics[:2, 2]
+        rays = (border - center) / focal
+        return float(np.linalg.norm((_distorted(rays, self.distortion) - rays) * focal, axis=1).max())
+
+
+@dataclass(frozen=True)
+class KnownCamera:
+    """One camera of a file. `name` is its picture's, `time_s` its time stamp in seconds, as the file has them.
+
+    Where `lens` is None, `no_lens` may say why.
+    """
+
+    name: str | None = None
+    time_s: float | None = None
+    lens: Lens | None = None
+    world_from_cam: Float64[np.ndarray, "4 4"] | None = None
+    no_lens: str = ""
+
+
+@dataclass(frozen=True)
+class KnownCameras:
+    """The cameras of a file in its order. `what` names it in messages.
+
+    `for_all`: its only camera took every picture.
+    """
+
+    what: str
+    cameras: tuple[KnownCamera, ...]
+    for_all: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.cameras:
+            raise ValueError(f"{self.what} has no camera; expected one or more")
+
+    def __len__(self) -> int:
+        return len(self.cameras)
+
+    def only_lens(self) -> Lens | None:
+        """The calibration that all cameras share; None if there is none, or several."""
+        lenses = [camera.lens for camera in self.cameras]
+        first = lenses[0]
+        same = first is not None and all(lens is not None and _equal(lens, first) for lens in lenses[1:])
+        return first if same else None
+
+    def require_lenses(self) -> None:
+        """Raises ValueError where no camera has intrinsics."""
+        if not any(camera.lens for camera in self.cameras):
+            why = next((camera.no_lens for camera in self.cameras if camera.no_lens), "it holds poses only")
+            raise ValueError(f"{self.what} gives no intrinsics of pinhole cameras: {why}; give a calibration that does")
+
+    def require_poses(self) -> None:
+        """Raises ValueError where no camera has a pose."""
+        if not any(camera.world_from_cam is not None for camera in self.cameras):
+            raise ValueError(f"{self.what} gives no poses; expected is a file that says where cameras stood")
+
+
+def pose_of_matrix(matrix: Float[np.ndarray, "4 4"], where: str) -> Float64[np.ndarray, "4 4"]:
+    """Check a pose.
+
+    Raises:
+        ValueError: Not finite, scaled, mirrored, zeros; the message begins with `where` (file, and line or frame).
+    """
+    matrix = np.asarray(matrix, np.float64)
+    if not bool(is_rigid(torch.from_numpy(matrix))):
+        raise ValueError(
+            f"{where}: its pose is no rotation and translation (zeros, a mirror, a scale, or not finite); leave the "
+            "frame out if its camera is unknown"
+        )
+    return matrix
+
+
+def pose_of_quaternion(
+    wxyz: Float[np.ndarray, "4"], translation: Float[np.ndarray, "3"], where: str
+) -> Float64[np.ndarray, "4 4"]:
+    """Make a pose of a quaternion (w, x, y, z) of about unit length.
+
+    Raises:
+        ValueError: No rotation, or not finite; the message begins with `where`.
+    """
+    quaternion, place = (torch.from_numpy(np.array(part, np.float64)) for part in (wxyz, translation))
+    if not (bool(is_rotation(quaternion)) and bool(place.isfinite().all())):
+        raise ValueError(
+            f"{where}: its pose is no rigid motion; expected a quaternion that has a direction and a place, all "
+            "finite; leave the frame out if its camera is unknown"
+        )
+    return pose_from_parts(matrix_from_quaternion(quaternion), place).numpy()
+
+
+def _distorted(rays: Float64[np.ndarray, "p 2"], distortion: tuple[float, ...]) -> Float64[np.ndarray, "p 2"]:
+    """OpenCV's model with up to eight coefficients, at depth 1."""
+    k1, k2, p1, p2, k3, k4, k5, k6 = (*distortion, *(0.0,) * (8 - len(distortion)))
+    x, y = rays.T
+    r2 = x * x + y * y
+    radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
+    return np.stack(
+        (
+            x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
+            y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
+        ),
+        axis=1,
+    )
+
+
+def _without_zeros(distortion: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(distortion) if any(value != 0 or math.isnan(value) for value in distortion) else ()
+
+
+def _equal(a: Lens, b: Lens) -> bool:
+    return a.size == b.size and a.distortion == b.distortion and np.array_equal(a.intrinsics, b.intrinsics)
+
+
+def _in_short(matrix: Float64[np.ndarray, "3 3"]) -> str:
+    fx, fy, cx, cy = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
+    return f"fx {fx:g}, fy {fy:g}, cx {cx:g}, cy {cy:g}"
