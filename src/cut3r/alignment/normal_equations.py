@@ -70,14 +70,7 @@ class Problem:
         """
         seen, error = errors(self.links, place)
         inner = _moments(seen, weights)
-        slope = torch.cat(
-            (
-                (weights[..., None] * torch.linalg.cross(seen, error)).sum(dim=1),
-                (weights[..., None] * error).sum(dim=1),
-                (weights * (seen * error).sum(dim=-1)).sum(dim=1, keepdim=True),
-            ),
-            dim=-1,
-        )  # [e, 7]
+        slope = _pull(seen, error, weights)
         adjoint = _adjoint(_relative(self.links.ends, place))
         across = -inner @ adjoint
         blocks = torch.stack((inner, across, across.mT, adjoint.mT @ inner @ adjoint))  # [4, e, 7, 7]
@@ -111,14 +104,16 @@ def _relative(ends: Int[Tensor, "e 2"], place: Similarity) -> Similarity:
 
 def errors(links: Links, place: Similarity) -> tuple[Float[Tensor, "e p 3"], Float[Tensor, "e p 3"]]:
     """The points of j in the camera of i as the frames stand, and how far that is from what the pair says."""
-    seen = _relative(links.ends, place).apply(links.source)
+    relative = _relative(links.ends, place)
+    turned = relative.scale[:, None, None] * relative.rotation.mT
+    seen = torch.baddbmm(relative.translation[:, None], links.source, turned)  # 4 times as fast as `apply` here
     return seen, seen - links.target
 
 
 def _moments(points: Float[Tensor, "e p 3"], weights: Float[Tensor, "e p"]) -> Float[Tensor, "e 7 7"]:
     """Sum of w B^T B with B = [-[y]x, I, y], how a point moves with a turn, a shift and a scale."""
-    weighted = weights[..., None] * points
-    total, first, second = weights.sum(dim=1), weighted.sum(dim=1), weighted.mT @ points
+    total, first = weights.sum(dim=1), (weights[:, None] @ points)[:, 0]
+    second = (weights[..., None] * points).mT @ points
     trace = second.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
     eye = torch.eye(3, dtype=points.dtype)
     moments = points.new_zeros(len(points), 7, 7)
@@ -129,6 +124,16 @@ def _moments(points: Float[Tensor, "e p 3"], weights: Float[Tensor, "e p"]) -> F
     moments[:, 3:6, 6] = moments[:, 6, 3:6] = first
     moments[:, 6, 6] = trace
     return moments
+
+
+def _pull(
+    points: Float[Tensor, "e p 3"], error: Float[Tensor, "e p 3"], weights: Float[Tensor, "e p"]
+) -> Float[Tensor, "e 7"]:
+    """Sum of w B^T r: torque, force and what stretches."""
+    force = (weights[:, None] @ error)[:, 0]
+    product = (weights[..., None] * points).mT @ error  # [e, 3, 3]: sum of w y r^T
+    torque = (product - product.mT)[:, (1, 2, 0), (2, 0, 1)]  # y x r
+    return torch.cat((torque, force, product.diagonal(dim1=-2, dim2=-1).sum(dim=-1, keepdim=True)), dim=-1)
 
 
 def _adjoint(a_from_b: Similarity) -> Float[Tensor, "e 7 7"]:
