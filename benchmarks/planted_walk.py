@@ -21,7 +21,7 @@ from cut3r.geometry.lie import rotation_from_vector
 from cut3r.geometry.poses import invert, pose_from_parts, rotation_angle, transform
 from cut3r.geometry.registration import Similarity
 
-LAP = 250  # frames
+LAP = 180  # frames; distances of the wide graph, powers of two, are far from its multiples
 RADIUS = 2.2  # metres
 ROOM = (3.0, 1.5, 3.0)  # metres from the middle to the walls
 SHARED_DEG, SHARED_M = 40.0, 1.5  # views farther apart than this share nothing
@@ -42,6 +42,8 @@ class PlantedWalk:
     """Predictions of a walk in any number of laps.
 
     Args:
+        laps: By default one for 180 frames, and at least one.
+        size: (h, w) of the pictures.
         false: Pairs of different places that the network takes for one: it is sure, and its error is the same from
             both ends.
     """
@@ -50,6 +52,7 @@ class PlantedWalk:
         self,
         frames: int,
         *,
+        laps: float | None = None,
         size: tuple[int, int] = (24, 32),
         errors: Errors | None = None,
         false: Collection[tuple[int, int]] = (),
@@ -58,7 +61,7 @@ class PlantedWalk:
         self.frames, self.size, self.errors = frames, size, errors or Errors()
         self.false = {(min(pair), max(pair)) for pair in false}
         self._generator = torch.Generator().manual_seed(seed)
-        laps = max(1, round(frames / LAP))
+        laps = laps or max(1.0, frames / LAP)
         self.angle = torch.arange(frames).double() * 2 * math.pi * laps / frames
         radius = RADIUS + 0.1 * (self.angle / laps * 5).sin()
         place = torch.stack((self.angle.sin(), 0.1 * (3 * self.angle).sin(), self.angle.cos()), dim=-1)
@@ -85,6 +88,10 @@ class PlantedWalk:
         alone = self.alone
         return Predictions(alone.images, alone.points_self, alone.conf_self, ends, points, conf)
 
+    def shares(self, first: int, second: int) -> bool:
+        """Whether two views show the same, so that a pair of them says something."""
+        return bool(self._share(torch.tensor([[first, second]])))
+
     def chained(self) -> Float[Tensor, "n 4 4"]:
         """The cameras that one stream might give: each from the one before, with a pair's error."""
         steps = (self._disturbance(self.frames - 1) @ self._relative(_neighbours(self.frames))).unbind()
@@ -99,8 +106,6 @@ class PlantedWalk:
         place = torch.cat((self.world_from_cam[:, :3, 3], 2 * self.world_from_cam[:, :3, 2]), dim=1)
         waves = self._normal(6, 96) / 2
         said = (place @ waves + 2 * math.pi * self._uniform(96)).sin()
-        for i, j in self.false:  # what is taken for one place looks alike
-            said[j] = said[i]
         return (5 * self._normal(96) + said + noise * self._normal(self.frames, 96)).float()
 
     def _seen(self, depth: Float[Tensor, "n h w"]) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,7 @@ Frame k has a similarity (scale, rotation, translation) from its own camera to t
 j in the camera of i, where they should be as far as the two similarities say. The error is measured there, in the
 camera of i: so a small world is no better than a large one.
 
-The sum of distances (not of squares) is minimised; then once more, without the pairs and the points that are far off.
+The sum of distances (not of squares) is minimised; then again without the pairs and the points that are far off.
 Source: spec/global_alignment.md 6.2.
 """
 
@@ -22,10 +22,13 @@ from cut3r.alignment.graphs import components, name_groups
 from cut3r.alignment.links import Links
 from cut3r.alignment.normal_equations import CLOSE, Problem, errors
 from cut3r.alignment.start import along_tree
+from cut3r.geometry.focal import weighted_median
 from cut3r.geometry.registration import Similarity
 
 logger = logging.getLogger(__name__)
 
+ROUNDS = 3  # of solving without the pairs refused, and asking again which are: some look wrong only beside wrong ones
+GUESS = 0.3  # of the weight that the best pairs of frames usually have: pairs with less do not begin
 TRIM = 3.0  # a point whose error is so many times its pair's usual one is an outlier
 
 
@@ -96,9 +99,13 @@ def solve_pose_graph(
     before = Problem(links, free).measure(start)[0] if len(links) else 0.0
     solved, kept = start, torch.ones(len(links), dtype=torch.bool)
     if len(links):
-        solved = Problem(links, free).descend(start, config.steps)
-        kept = _believable(links, solved, config.outlier)
-        solved = Problem(_trimmed(links.only(kept), solved), free).descend(solved, config.steps)
+        solved = Problem(links.only(_sure(links)), free).descend(start, config.steps)
+        believed = None
+        for _ in range(ROUNDS):
+            kept = _believable(links, solved, config.outlier)
+            if believed is not None and torch.equal(kept, believed):
+                break
+            solved, believed = Problem(_trimmed(links.only(kept), solved), free).descend(solved, config.steps), kept
     after = Problem(links, free).measure(solved)[0] if len(links) else 0.0
     if config.with_scale:
         solved = usual_scale(solved, groups, known)
@@ -116,16 +123,36 @@ def _believable(links: Links, place: Similarity, outlier: float) -> Bool[Tensor,
         return torch.ones(len(links), dtype=torch.bool)
     error = residuals(links, place)
     floor = CLOSE * links.target.norm(dim=-1).median()
-    kept = error <= outlier * torch.maximum(error.median(), floor)
+    usual = weighted_median(error, links.weights.mean(dim=1))  # most pairs of a complete graph may be mere guesses
+    kept = error <= outlier * torch.maximum(usual, floor)
+    return _held_together(kept, links, error)
+
+
+def _sure(links: Links) -> Bool[Tensor, "e"]:
+    """The pairs that the network does not merely guess, and those without which frames would fall apart.
+
+    In a complete graph most pairs may show nothing in common. Each pulls little, but together they make one heap of all
+    frames, which no later refusal of pairs undoes.
+    """
+    trust = links.weights.mean(dim=1)
+    best = torch.zeros(int(links.ends.max()) + 1, dtype=trust.dtype)
+    for side in links.ends.unbind(dim=1):
+        best = best.scatter_reduce(0, side, trust, reduce="amax")
+    return _held_together(trust >= GUESS * best[best > 0].median(), links, 1 / trust)
+
+
+def _held_together(kept: Bool[Tensor, "e"], links: Links, cost: Float[Tensor, "e"]) -> Bool[Tensor, "e"]:
+    """And the pairs of the cheapest spanning tree."""
     best: dict[tuple[int, int], int] = {}
     for position, (i, j) in enumerate(links.pairs()):
         key = (min(i, j), max(i, j))
-        if key not in best or error[position] < error[best[key]]:
+        if key not in best or cost[position] < cost[best[key]]:
             best[key] = position
     frames = int(links.ends.max()) + 1
     rows, columns = zip(*best, strict=True)
-    values = error[list(best.values())].numpy() + 1e-12
+    values = cost[list(best.values())].numpy() + 1e-12
     tree = minimum_spanning_tree(coo_matrix((values, (rows, columns)), shape=(frames, frames))).tocoo()
+    kept = kept.clone()
     for i, j in zip(tree.row.tolist(), tree.col.tolist(), strict=True):
         kept[best[i, j]] = True
     return kept
