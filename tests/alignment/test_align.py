@@ -81,7 +81,7 @@ def test_the_one_camera_is_the_known_one(tiny_linear):
     ("config", "n", "count"),
     [
         (AlignConfig(), 5, 20),
-        (AlignConfig(), 40, 2 * (39 + 38 + 37 + 36 + 32 + 24 + 8)),  # 1, 2, 3, 4, 8, 16 and 32 apart
+        (AlignConfig(), 40, 2 * (39 + 38 + 37 + 36 + 32 + 12 + 2)),  # 1, 2, 3, 4, 8, 16 and 32 apart
         (AlignConfig(graph=Graph.window, width=1), 5, 8),
         (AlignConfig(graph=Graph.wide), 12, 2 * (11 + 10 + 9 + 8 + 4)),
         (AlignConfig(graph=Graph.first), 5, 4),
