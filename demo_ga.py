@@ -49,6 +49,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     window = "neighbours on each side in a window (default: %(default)s)"
     group.add_argument("--window", type=int, default=3, metavar="N", help=window)
+    loops = "look for frames that see the same place again, unless all frames are paired (default: %(default)s)"
+    group.add_argument("--loops", choices=("auto", "off"), default="auto", help=loops)
     rigid = "believe the network's metres: frames get no scale of their own"
     group.add_argument("--rigid", action="store_true", help=rigid)
     add_known(parser.add_argument_group("what is known of the cameras (docs/known_cameras.md)"))
@@ -133,11 +135,13 @@ def _align(config: "AlignConfig", console: "Console", session: "Session", frames
     logger.info(
         "%d pairs, loss %.4g before and %.4g after", len(said["pairs"]), said["loss_before"], said["loss_after"]
     )
+    if loops := said.get("loops"):
+        logger.info("%d loops kept, %d refused", len(loops["kept"]), len(loops["refused"]))
     return aligned
 
 
 def _config(args: argparse.Namespace) -> "AlignConfig":
-    from cut3r.alignment.align import AlignConfig, Graph, Method
+    from cut3r.alignment.align import AlignConfig, Graph, Loops, Method
     from cut3r.alignment.datum import KnownDistance
     from cut3r.run.known_flags import POSES, pose_sigma
 
@@ -145,6 +149,7 @@ def _config(args: argparse.Namespace) -> "AlignConfig":
     return AlignConfig(
         method=Method(args.align),
         graph=Graph(args.pairs),
+        loops=Loops(args.loops),
         width=args.window,
         with_scale=not args.rigid,
         shared_focal=args.shared_focal,

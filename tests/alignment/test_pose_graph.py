@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from cut3r.alignment.graphs import both_ways, pairs_of, window
-from cut3r.alignment.pose_graph import GraphConfig, _moved, _Problem, along_tree, solve_pose_graph
+from cut3r.alignment.normal_equations import Problem, moved
+from cut3r.alignment.pose_graph import GraphConfig, solve_pose_graph
+from cut3r.alignment.start import along_tree
 from cut3r.geometry.poses import rotation_angle
 from cut3r.geometry.registration import Similarity
 from tests.alignment.planted import Walk, poses
@@ -33,12 +35,12 @@ def test_the_normal_equations_are_the_slope_of_the_loss():
     walk = Walk(5, noise=0.02, turn=0.05)
     links = walk.links(local(5))
     free = torch.ones(5, 7, dtype=torch.bool)
-    problem, place = _Problem(links, free), along_tree(5, links, [list(range(5))])
-    place = _moved(place, 0.05 * torch.randn(5, 7, generator=torch.Generator().manual_seed(1)).double())
+    problem, place = Problem(links, free), along_tree(5, links, [list(range(5))])
+    place = moved(place, 0.05 * torch.randn(5, 7, generator=torch.Generator().manual_seed(1)).double())
     _, slope = problem._normal_equations(place, problem.measure(place)[1])
     numbers = torch.eye(35).double().reshape(35, 5, 7) * 1e-6
     for k in range(35):
-        up, down = (problem.measure(_moved(place, sign * numbers[k]))[0] for sign in (1, -1))
+        up, down = (problem.measure(moved(place, sign * numbers[k]))[0] for sign in (1, -1))
         assert (up - down) / 2e-6 == pytest.approx(slope[k], abs=1e-6, rel=1e-4)
 
 

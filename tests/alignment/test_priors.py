@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from cut3r.alignment.pose_graph import GraphConfig, _moved, solve_pose_graph
+from cut3r.alignment.normal_equations import moved
+from cut3r.alignment.pose_graph import GraphConfig, solve_pose_graph
 from cut3r.alignment.priors import FAR, PosePriors
 from cut3r.geometry.lie import rotation_from_vector
 from cut3r.geometry.poses import pose_from_parts, rotation_angle
@@ -99,7 +100,7 @@ def test_the_slope_is_that_of_the_loss():
         for unknown in range(7):
             step = torch.zeros(3, 7, dtype=torch.float64)
             step[frame, unknown] = 1e-6
-            rise = (priors.loss(_moved(place, step)) - priors.loss(_moved(place, -step))) / 2e-6
+            rise = (priors.loss(moved(place, step)) - priors.loss(moved(place, -step))) / 2e-6
             assert rise == pytest.approx(float(slope[row, unknown]), rel=1e-4, abs=1e-6)
 
 

@@ -1,6 +1,6 @@
 """Frames in, one consistent scene out: predictions of many short streams, brought into one world."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
@@ -17,14 +17,17 @@ from cut3r.alignment.dense import DenseConfig
 from cut3r.alignment.focals import plausible, usual
 from cut3r.alignment.full import Full, refine_fully
 from cut3r.alignment.links import links_of
+from cut3r.alignment.loops import Loop, after_solving, close_loops, loops_report
 from cut3r.alignment.objective import Scene
 from cut3r.alignment.original import MOST_FRAMES, OriginalConfig, align_original, largest_confidence
 from cut3r.alignment.pairs import Predictions, weights_of
 from cut3r.alignment.pose_graph import GraphConfig, solve_pose_graph
-from cut3r.alignment.predict import predict
+from cut3r.alignment.predict import predict, predict_more
 from cut3r.alignment.result import Alignment
 from cut3r.alignment.samples import PIXELS
+from cut3r.alignment.scale_drift import scale_drift
 from cut3r.alignment.taken import Taken
+from cut3r.alignment.tokens import FrameTokens
 from cut3r.geometry.cameras import pinhole, unproject
 from cut3r.geometry.focal import estimate_focal
 from cut3r.geometry.poses import pose_from_parts
@@ -55,12 +58,20 @@ class Graph(Enum):
     original = "original"
 
 
+class Loops(Enum):
+    """Whether frames that see the same place again are looked for."""
+
+    auto = "auto"  # unless all frames are paired anyway
+    off = "off"
+
+
 @dataclass
 class AlignConfig:
     """How `align` works."""
 
     method: Method = Method.full
     graph: Graph = Graph.auto
+    loops: Loops = Loops.auto
     width: int = graphs.WINDOW  # of the window
     with_scale: bool = True  # each frame's depth has its own scale
     shared_focal: bool = False  # one camera without zoom
@@ -88,12 +99,19 @@ class AlignConfig:
         """Those of them that are exact."""
         return {} if self.pose_sigma is not None else self.poses_that_count(taken)
 
+    def graph_for(self, n: int) -> Graph:
+        """What `auto` stands for with n frames."""
+        if self.graph is not Graph.auto:
+            return self.graph
+        return Graph.original if self.parity else Graph.all if n <= graphs.SMALL else Graph.wide
+
+    def looks_for_loops(self, n: int) -> bool:
+        """Whether loops are looked for: in graphs of neighbours, not where what is paired is all or asked for."""
+        return self.loops is Loops.auto and self.graph_for(n) in (Graph.window, Graph.wide)
+
     def stars(self, n: int) -> list[graphs.Star]:
         """The streams to run over n frames."""
-        kind = self.graph
-        if kind is Graph.auto:
-            kind = Graph.original if self.parity else Graph.all if n <= graphs.SMALL else Graph.wide
-        match kind:
+        match self.graph_for(n):
             case Graph.all:
                 return graphs.complete(n)
             case Graph.window:
@@ -121,11 +139,33 @@ def align(
     original = config.method is Method.original and len(taken) > 1
     if original:
         _check_original(taken, config.poses_that_count(taken))
-    stars = config.stars(len(taken))
+    stars, tokens = config.stars(len(taken)), FrameTokens(model, taken.images)
     tell = partial(on_progress, "predicting pairs") if on_progress else None
-    predictions = predict(model, taken.images, stars, on_progress=tell).without(~taken.counts)
+    predictions = predict(model, taken.images, stars, tokens=tokens, on_progress=tell).without(~taken.counts)
+    loops = None
+    if not original and config.looks_for_loops(len(taken)):
+        predictions, loops = _close_loops(model, taken, predictions, tokens, config, on_progress)
     done = _by_original if original else _by_full if config.method is Method.full else _by_graph
-    return _in_its_world(done(taken, predictions, config, on_progress), config)
+    aligned = _in_its_world(done(taken, predictions, config, on_progress), config)
+    if loops is not None:
+        aligned.report["loops"] = loops_report(after_solving(loops, aligned.report["pairs"]))
+    return aligned
+
+
+def _close_loops(
+    model: Cut3r,
+    taken: Taken,
+    predictions: Predictions,
+    tokens: FrameTokens,
+    config: AlignConfig,
+    on_progress: OnProgress | None,
+) -> tuple[Predictions, list[Loop]]:
+    tell = partial(on_progress, "looking for loops") if on_progress else None
+
+    def look(stars: Sequence[graphs.Star]) -> Predictions:
+        return predict_more(model, predictions, stars, tokens, on_progress=tell).without(~taken.counts)
+
+    return close_loops(predictions, tokens.pooled(), look, width=config.width)
 
 
 def _check_original(taken: Taken, poses: dict[int, Tensor]) -> None:
@@ -159,6 +199,7 @@ def _by_graph(taken: Taken, predictions: Predictions, config: AlignConfig, on_pr
         "pairs_without_weight": [list(pair) for pair in without],
         "groups": solved.groups,
         "scales": place.scale.tolist(),
+        "scale_drift": scale_drift(links, solved.kept, place),
     }
     return Alignment(
         taken,

@@ -1,6 +1,7 @@
 """Run a network over stars: each frame is encoded once, and many stars go through the decoder as one batch."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Shaped, UInt8
@@ -8,8 +9,8 @@ from torch import Tensor
 
 from cut3r.alignment.graphs import Star, pairs_of
 from cut3r.alignment.pairs import Predictions, compact
-from cut3r.inference.preprocess import normalize
-from cut3r.model.encoder import Tokens, ViewInput
+from cut3r.alignment.tokens import FrameTokens
+from cut3r.model.encoder import ViewInput
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
 from cut3r.model.state import StreamState
@@ -27,58 +28,83 @@ def predict(
     images: UInt8[Tensor, "n h w 3"],
     stars: Sequence[Star],
     *,
+    tokens: FrameTokens | None = None,
     anchors: int = ANCHORS,
     on_progress: OnProgress | None = None,
 ) -> Predictions:
     """Say what the network sees in each frame alone, and in the pairs of the stars.
 
     The stars of one anchor begin with the same step, which is taken once. Results do not depend on what is in one
-    batch, up to rounding. On the host, a frame's tokens (1.5 MiB at 512x384) are kept in half precision until the end.
+    batch, up to rounding.
 
     Args:
         images: As the network takes them, see `inference.preprocess.fit`.
+        tokens: Of these images, where the caller wants to use them again; they are filled in.
         anchors: How many are one batch.
         on_progress: Called after each batch.
 
     Raises:
         ValueError: A star names a frame that does not exist, or the same pair comes twice.
     """
-    run = _Run(model, images, on_progress, sum(len(star) - 1 for star in stars) + len(images))
     pairs = pairs_of(stars)
     _check(pairs, len(images))
-    of_anchor: dict[int, list[Star]] = {number: [] for number in range(len(images))}
-    for star in stars:
-        if len(star) > 1:
-            of_anchor[star[0]].append(star)
-    for numbers in torch.arange(len(images)).split(anchors):
-        after = run.look(numbers)
-        longest_first = sorted((star for k in numbers.tolist() for star in of_anchor[k]), key=len, reverse=True)
-        for some in (longest_first[k : k + 2 * anchors] for k in range(0, len(longest_first), 2 * anchors)):
-            place = torch.tensor([star[0] for star in some]) - int(numbers[0])
-            run.follow(some, _rows(after, place.to(model.device)))
-    return run.collect(pairs)
+    run = _Run(model, tokens or FrameTokens(model, images), on_progress, len(pairs) + len(images))
+    run.stars(range(len(images)), stars, anchors)
+    return Predictions(
+        images,
+        points_self=torch.stack([points for points, _ in run.alone]),
+        conf_self=torch.stack([conf for _, conf in run.alone]),
+        ends=torch.tensor(pairs, dtype=torch.long).reshape(-1, 2),
+        **run.collect(pairs, images),
+    )
+
+
+@torch.no_grad()
+def predict_more(
+    model: Cut3r,
+    predictions: Predictions,
+    stars: Sequence[Star],
+    tokens: FrameTokens,
+    *,
+    anchors: int = ANCHORS,
+    on_progress: OnProgress | None = None,
+) -> Predictions:
+    """The pairs of other stars, with what is known of each frame alone; as `predict`, for stars of a few anchors."""
+    pairs = pairs_of(stars)
+    _check(pairs, predictions.frames)
+    first = sorted({i for i, _ in pairs})
+    run = _Run(model, tokens, on_progress, len(pairs) + len(first))
+    run.stars(first, stars, anchors)
+    ends = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
+    return replace(predictions, ends=ends, **run.collect(pairs, predictions.images))
 
 
 class _Run:
-    """The tokens of all frames, and what was predicted so far."""
+    """What was predicted so far: of frames alone in the order of their numbers, and of pairs."""
 
-    def __init__(
-        self, model: Cut3r, images: UInt8[Tensor, "n h w 3"], on_progress: OnProgress | None, total: int
-    ) -> None:
-        self.model, self.images = model, images
+    def __init__(self, model: Cut3r, tokens: FrameTokens, on_progress: OnProgress | None, total: int) -> None:
+        self.model, self.tokens = model, tokens
         self.alone: list[tuple[Tensor, Tensor]] = []
         self.paired: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._on_progress, self._done, self._total = on_progress, 0, total
-        patch = model.config.patch_size
-        self._grid = (images.shape[1] // patch, images.shape[2] // patch)
-        self._features: list[Tensor] = []
-        self._dtype = torch.float32
 
-    def look(self, numbers: Tensor) -> StreamState:
+    def stars(self, numbers: Sequence[int], stars: Sequence[Star], anchors: int) -> None:
+        """See some frames alone, and then the stars that begin with them, many anchors at a time."""
+        of_anchor: dict[int, list[Star]] = {number: [] for number in numbers}
+        for star in stars:
+            if len(star) > 1:
+                of_anchor[star[0]].append(star)
+        for some in (list(numbers[k : k + anchors]) for k in range(0, len(numbers), anchors)):
+            after = self.look(some)
+            longest_first = sorted((star for k in some for star in of_anchor[k]), key=len, reverse=True)
+            for batch in (longest_first[k : k + 2 * anchors] for k in range(0, len(longest_first), 2 * anchors)):
+                place = torch.tensor([some.index(star[0]) for star in batch])
+                self.follow(batch, _rows(after, place.to(self.model.device)))
+
+    def look(self, numbers: list[int]) -> StreamState:
         """See frames alone: gives the states of streams that begin with them."""
-        tokens = self._tokens(numbers.tolist())
         state = self.model.initial_state(len(numbers))
-        said, after = self.model.step(state, _pictures(len(numbers)), tokens, SELF)
+        said, after = self.model.step(state, _pictures(len(numbers)), self.tokens.of(numbers), SELF)
         assert said.points_cam is not None and said.conf_cam is not None
         points, conf = compact(said.points_cam, said.conf_cam)
         self.alone.extend(zip(points, conf, strict=True))
@@ -90,36 +116,20 @@ class _Run:
         for place in range(1, len(stars[0])):
             numbers = [star[place] for star in stars if len(star) > place]
             state = _rows(state, torch.arange(len(numbers), device=self.model.device))
-            said, state = self.model.step(state, _pictures(len(numbers)), self._tokens(numbers), WORLD)
+            said, state = self.model.step(state, _pictures(len(numbers)), self.tokens.of(numbers), WORLD)
             assert said.points_world is not None and said.conf_world is not None
             points, conf = compact(said.points_world, said.conf_world)
             for row, number in enumerate(numbers):
                 self.paired[stars[row][0], number] = points[row], conf[row]
             self._advance(len(numbers))
 
-    def collect(self, pairs: Sequence[tuple[int, int]]) -> Predictions:
-        h, w = self.images.shape[1:3]
+    def collect(self, pairs: Sequence[tuple[int, int]], images: UInt8[Tensor, "n h w 3"]) -> dict[str, Tensor]:
+        """Points and confidences of the pairs, in their order."""
+        h, w = images.shape[1:3]
         nothing = (torch.zeros(0, h, w, 3).half(), torch.zeros(0, h, w).half())
         paired = [self.paired.pop(pair) for pair in pairs]
         points, conf = (torch.stack(each) for each in zip(*paired, strict=True)) if paired else nothing
-        return Predictions(
-            images=self.images,
-            points_self=torch.stack([points for points, _ in self.alone]),
-            conf_self=torch.stack([conf for _, conf in self.alone]),
-            ends=torch.tensor(pairs, dtype=torch.long).reshape(-1, 2),
-            points_pair=points,
-            conf_pair=conf,
-        )
-
-    def _tokens(self, numbers: list[int]) -> Tokens:
-        """Of frames that may not be encoded yet."""
-        while len(self._features) <= max(numbers):
-            block = self.images[len(self._features) : len(self._features) + ANCHORS].to(self.model.device)
-            features = self.model.encode(ViewInput(image=normalize(block))).features
-            self._dtype = features.dtype
-            self._features.extend(features.half().cpu())
-        wanted = torch.stack([self._features[number] for number in numbers])
-        return Tokens(wanted.to(self.model.device, self._dtype), self._grid)
+        return {"points_pair": points, "conf_pair": conf}
 
     def _advance(self, steps: int) -> None:
         self._done += steps

@@ -1,0 +1,247 @@
+"""How good is an alignment, and do its time and memory grow in proportion to the frames?
+
+Walks through a planted room, lap after lap (`planted_walk.py`: noise, outliers, wrong pairs; no network), are aligned
+by the pose graph without and with loops. Loops are looked for as in a video: by tokens, then by pairs from both ends;
+some pairs of different places are taken for one by the planted network. The poses "given" are neighbours chained one
+after the other, as a stream without a memory would give them: they drift. ATE is in metres after the best similarity.
+
+Seconds are those of the processor (one thread), which other programs on the machine hardly change; `wall_s` is what a
+clock on the wall shows. Memory is the peak of a stage over what the process held before the walk was made, so the
+predictions (24x32 pixels) count; `predictions_mb` says how much of it they are.
+
+    OMP_NUM_THREADS=1 python benchmarks/alignment.py --frames 30 100 300 1000 3000 --out
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import torch
+from planted_walk import PlantedWalk
+from report import add_out_flag, environment, finish, table
+from timing import peak_memory_mb, start_peak_memory
+
+from cut3r.alignment.align import AlignConfig, Graph
+from cut3r.alignment.graphs import both_ways
+from cut3r.alignment.links import Links, links_of
+from cut3r.alignment.loops import Loop, after_solving, close_loops, judge, usual_confidence, with_loops
+from cut3r.alignment.pairs import Predictions
+from cut3r.alignment.pose_graph import PoseGraph, solve_pose_graph
+from cut3r.alignment.revisits import Revisit
+from cut3r.files.atomic import atomic_path
+from cut3r.geometry.poses import pose_from_parts
+from cut3r.metrics.motion import ate_sim3
+
+T = TypeVar("T")
+
+CPU = torch.device("cpu")
+FALSE_EACH = 50  # frames: one pair of different places that look alike
+APART = 30  # frames between such places
+SECONDS, MEMORY_MB, FRAMES = 60.0, 3000.0, 1000  # the goal: so many frames with loops within that
+BETTER = 0.6  # the goal: ATE of the graph against that of the poses given, and with loops against without
+
+
+class Stages:
+    """Seconds and peak memory of one stage after the other."""
+
+    def __init__(self) -> None:
+        self.cpu_s: dict[str, float] = {}
+        self.wall_s: dict[str, float] = {}
+        self.peak_mb: dict[str, float] = {}
+        self._held_mb = psutil.Process().memory_info().rss / 1e6
+
+    def run(self, name: str, stage: Callable[[], T]) -> T:
+        start_peak_memory(CPU)
+        wall, cpu = time.perf_counter(), time.process_time()
+        result = stage()
+        self.cpu_s[name], self.wall_s[name] = time.process_time() - cpu, time.perf_counter() - wall
+        self.peak_mb[name] = (peak_memory_mb(CPU) or 0.0) - self._held_mb
+        return result
+
+
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    machine = environment(CPU)
+    measured = [measure(n, Graph(args.pairs), args.seed) for n in args.frames]
+    print(table([row_of(each) for each in measured]) + "\n")
+    for line in verdicts(measured):
+        print(line)
+    print()
+    record = {"benchmark": "alignment", "pairs": args.pairs, "seed": args.seed, "walks": measured}
+    path = finish("alignment", record | {"environment": machine}, args.out)
+    if path:
+        plot(measured, path.with_suffix(".png"))
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    sizes = [30, 100, 300, 1000, 3000]
+    parser.add_argument("--frames", type=int, nargs="+", default=sizes, help="of each walk (default: %(default)s)")
+    pairs = "auto: all up to 30 frames, then wide (default: %(default)s)"
+    parser.add_argument("--pairs", choices=("auto", "window", "wide"), default="auto", help=pairs)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    add_out_flag(parser)
+    args = parser.parse_args(arguments)
+    if min(args.frames) < 3:
+        parser.error("a walk needs at least 3 frames")
+    return args
+
+
+def measure(frames: int, graph: Graph, seed: int) -> dict[str, Any]:
+    """Align one walk."""
+    stages, config = Stages(), AlignConfig(graph=graph)
+    walk = PlantedWalk(frames, false=false_pairs(frames, seed), seed=seed)
+    given = error(walk.chained(), walk)
+    local = stages.run("planting", lambda: walk.look(config.stars(frames)))
+    links = stages.run("links", lambda: links_of(local)[0])
+    solved = stages.run("graph", lambda: solve_pose_graph(frames, links))
+    result = {
+        "frames": frames,
+        "pairs": len(links),
+        "predictions_mb": size_mb(local),
+        "ate_given": given,
+        "ate_graph": ate(solved, walk),
+    }
+    if config.looks_for_loops(frames):
+        joined, loops = stages.run("loops", lambda: look_for_loops(local, walk, config.width))
+        links = links_of(joined)[0]
+        solved = stages.run("graph with loops", lambda: solve_pose_graph(frames, links))
+        result |= {"ate_loops": ate(solved, walk), "loops": count(loops, links, solved, walk)}
+    # the dense refinement is one more stage here: stages.run("dense", lambda: refine(joined, solved))
+    return result | {"cpu_s": stages.cpu_s, "wall_s": stages.wall_s, "peak_mb": stages.peak_mb}
+
+
+def look_for_loops(local: Predictions, walk: PlantedWalk, width: int) -> tuple[Predictions, list[Loop]]:
+    """As in a video; and the pairs of different places that look alike are offered on purpose."""
+    joined, loops = close_loops(local, walk.tokens(), walk.look, width=width)
+    if not walk.false:
+        return joined, loops
+    candidates = [Revisit(*pair, 1.0) for pair in sorted(walk.false)]
+    offered = walk.look(both_ways([(each.first, each.second) for each in candidates]))
+    judged = judge(offered, candidates, usual=usual_confidence(local, width))
+    return with_loops(joined, offered, judged), loops + judged
+
+
+def false_pairs(frames: int, seed: int) -> list[tuple[int, int]]:
+    """Frames that show different places and look alike: of 50 frames one pair."""
+    generator, plain, pairs = torch.Generator().manual_seed(seed), PlantedWalk(frames), set()
+    for _ in range(100 * frames):
+        i, j = sorted(torch.randint(frames, (2,), generator=generator).tolist())
+        if len(pairs) == frames // FALSE_EACH:
+            break
+        if j - i > APART and not plain.shares(i, j) and (j - i) & (j - i - 1):  # no pair of the wide graph
+            pairs.add((i, j))
+    return sorted(pairs)
+
+
+def count(loops: list[Loop], links: Links, solved: PoseGraph, walk: PlantedWalk) -> dict[str, int]:
+    """Loops after each test, true ones and those of different places."""
+    rows = zip(links.pairs(), solved.kept.tolist(), solved.residuals.tolist(), strict=True)
+    after = after_solving(loops, [{"first": i, "second": j, "kept": k, "residual_m": r} for (i, j), k, r in rows])
+    false = [not walk.shares(*loop.ends) for loop in loops]
+    passed = [not loop.refused for loop in loops]
+    kept = [not loop.refused for loop in after]
+    return {
+        "offered": len(loops),
+        "offered_false": sum(false),
+        "passed": sum(passed),
+        "passed_false": sum(p and f for p, f in zip(passed, false, strict=True)),
+        "kept": sum(kept),
+        "kept_false": sum(k and f for k, f in zip(kept, false, strict=True)),
+    }
+
+
+def ate(solved: PoseGraph, walk: PlantedWalk) -> float:
+    place = solved.world_from_frame
+    return error(pose_from_parts(place.rotation, place.translation), walk)
+
+
+def error(world_from_cam: torch.Tensor, walk: PlantedWalk) -> float:
+    return float(ate_sim3(world_from_cam, walk.world_from_cam))
+
+
+def size_mb(predictions: Predictions) -> float:
+    return sum(tensor.nbytes for tensor in vars(predictions).values()) / 1e6
+
+
+def aligning_s(result: dict[str, Any]) -> float:
+    """What the alignment itself takes, with loops: not the planting, and one solve of two."""
+    seconds = result["cpu_s"]
+    return seconds["links"] + seconds.get("loops", 0.0) + seconds.get("graph with loops", seconds["graph"])
+
+
+def row_of(result: dict[str, Any]) -> dict[str, Any]:
+    seconds, loops = result["cpu_s"], result.get("loops", {})
+    return {
+        "frames": result["frames"],
+        "pairs": result["pairs"],
+        "ATE given": result["ate_given"],
+        "graph": result["ate_graph"],
+        "with loops": result.get("ate_loops"),
+        "loops": loops.get("kept"),
+        "false": f"{loops['kept_false']} of {loops['passed_false']}" if loops else None,
+        "links s": seconds["links"],
+        "graph s": seconds["graph"],
+        "loops s": seconds.get("loops"),
+        "with loops s": seconds.get("graph with loops"),
+        "peak MB": max(result["peak_mb"].values()),
+    }
+
+
+def verdicts(measured: list[dict[str, Any]]) -> list[str]:
+    """The goals, reached or missed, at the largest walk for which they are set."""
+    lines = []
+    for result in measured:
+        n, better = result["frames"], result["ate_graph"] / result["ate_given"]
+        lines.append(f"{n} frames: graph {better:.2f} of given ({_reached(better <= BETTER)})")
+        if "ate_loops" in result:
+            better = result["ate_loops"] / result["ate_graph"]
+            lines[-1] += f", with loops {better:.2f} of without ({_reached(better <= BETTER)})"
+        if n == FRAMES:
+            seconds, memory = aligning_s(result), max(result["peak_mb"].values())
+            lines[-1] += f", {seconds:.0f} s ({_reached(seconds <= SECONDS)})"
+            lines[-1] += f", {memory:.0f} MB ({_reached(memory <= MEMORY_MB)})"
+    return lines
+
+
+def _reached(reached: bool) -> str:
+    return "reached" if reached else "MISSED"
+
+
+def plot(measured: list[dict[str, Any]], path: Path) -> None:
+    """Draw seconds, memory and errors against the number of frames."""
+    from matplotlib.figure import Figure  # only needed here, and slow to import
+
+    frames = [each["frames"] for each in measured]
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    seconds, memory, errors = figure.subplots(1, 3)
+    for name in ("links", "graph", "loops", "graph with loops"):
+        has = [each for each in measured if name in each["cpu_s"]]
+        seconds.plot([each["frames"] for each in has], [each["cpu_s"][name] for each in has], "o-", label=name)
+    scaled = aligning_s(measured[-1]) / frames[-1]
+    seconds.plot(frames, [scaled * n for n in frames], "k:", label="in proportion to the frames")
+    seconds.set(title="time", ylabel="seconds of one core")
+    peaks = [max(each["peak_mb"].values()) for each in measured]
+    memory.plot(frames, peaks, "o-", label="peak")
+    memory.plot(frames, [each["predictions_mb"] for each in measured], "o-", label="of it predictions, 24x32")
+    memory.plot(frames, [peaks[-1] / frames[-1] * n for n in frames], "k:", label="in proportion to the frames")
+    memory.set(title="memory", ylabel="MB")
+    for key, name in (("ate_given", "poses given"), ("ate_graph", "graph"), ("ate_loops", "graph with loops")):
+        has = [each for each in measured if key in each]
+        errors.plot([each["frames"] for each in has], [each[key] for each in has], "o-", label=name)
+    errors.set(title="error (walks of 6 m a lap and more)", ylabel="ATE, metres")
+    for axes in (seconds, memory, errors):
+        axes.set(xscale="log", yscale="log", xlabel="frames", xticks=frames, xticklabels=frames)
+        axes.minorticks_off()
+        axes.legend()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
