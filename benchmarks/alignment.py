@@ -100,7 +100,7 @@ def measure(frames: int, graph: Graph, seed: int) -> dict[str, Any]:
     local = stages.run("planting", lambda: walk.look(config.stars(frames)))
     links = stages.run("links", lambda: links_of(local)[0])
     solved = stages.run("graph", lambda: solve_pose_graph(frames, links))
-    result = {
+    result: dict[str, Any] = {
         "frames": frames,
         "pairs": len(links),
         "predictions_mb": size_mb(local),
@@ -129,7 +129,8 @@ def look_for_loops(local: Predictions, walk: PlantedWalk, width: int) -> tuple[P
 
 def false_pairs(frames: int, seed: int) -> list[tuple[int, int]]:
     """Frames that show different places and look alike: of 50 frames one pair."""
-    generator, plain, pairs = torch.Generator().manual_seed(seed), PlantedWalk(frames), set()
+    generator, plain = torch.Generator().manual_seed(seed), PlantedWalk(frames)
+    pairs: set[tuple[int, int]] = set()
     for _ in range(100 * frames):
         i, j = sorted(torch.randint(frames, (2,), generator=generator).tolist())
         if len(pairs) == frames // FALSE_EACH:

@@ -1,12 +1,13 @@
 """From frames to results, with a tiny random network: what is asked for is what comes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from cut3r.alignment.align import AlignConfig, Graph, Method, align
+from cut3r.alignment.align import AlignConfig, Graph, Loops, Method, align
 from cut3r.alignment.links import links_of
 from cut3r.alignment.pose_graph import solve_pose_graph
 from cut3r.alignment.predict import predict
@@ -48,8 +49,8 @@ def test_points_of_the_results_are_scaled_as_the_graph_says(tiny_linear):
 @pytest.mark.parametrize(
     "config", [AlignConfig(method, steps=5) for method in Method], ids=lambda config: config.method
 )
-def test_where_frames_stood_before_is_a_placement(tiny_linear, config):
-    before = align(tiny_linear, take(frames(3), FIT), config).before
+def test_where_frames_stood_before_is_a_placement(tiny_linear, method):
+    before = align(tiny_linear, take(frames(3), FIT), AlignConfig(method, steps=5)).before
     assert before.translation.shape == (3, 3) and bool((before.scale > 0).all())
     torch.testing.assert_close(before.translation[0].double(), torch.zeros(3).double(), atol=1e-5, rtol=0)
 
@@ -132,6 +133,35 @@ def test_the_one_camera_is_the_known_one(tiny_linear):
 )
 def test_the_graph_that_is_asked_for(config, n, count):
     assert sum(len(star) - 1 for star in config.stars(n)) == count
+
+
+@pytest.mark.parametrize(
+    ("config", "n", "looks"),
+    [
+        (AlignConfig(), 30, False),
+        (AlignConfig(), 31, True),
+        (AlignConfig(graph=Graph.window), 10, True),
+        (AlignConfig(graph=Graph.first), 99, False),
+        (AlignConfig(loops=Loops.off), 99, False),
+    ],
+    ids=["few: all pairs", "many", "window", "one reference", "off"],
+)
+def test_loops_are_looked_for_where_only_neighbours_are_paired(config, n, looks):
+    assert config.looks_for_loops(n) is looks
+
+
+@pytest.mark.slow
+def test_the_report_tells_of_loops_and_of_the_drift(tiny_linear):
+    """The last frames are the first ones again."""
+    some = frames(34)
+    again = [replace(some[k], index=34 + k) for k in range(3)]
+    report = align(tiny_linear, take(some + again, FIT), AlignConfig(graph=Graph.window, width=1)).report
+    offered = report["loops"]["kept"] + report["loops"]["refused"]
+    assert {(0, 34), (1, 35), (2, 36)} & {(loop["first"], loop["second"]) for loop in offered}
+    assert all(loop["reason"] for loop in report["loops"]["refused"])
+    assert set(report["scale_drift"]) == {"log_scale_per_100_frames", "log_scale_range", "loops"}
+    without = align(tiny_linear, take(some, FIT), AlignConfig(graph=Graph.window, width=1, loops=Loops.off)).report
+    assert "loops" not in without
 
 
 def test_frames_of_two_shapes_are_refused():

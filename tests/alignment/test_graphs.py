@@ -41,6 +41,13 @@ def test_powers_reach_far():
     assert {j - i for i, j in pairs_of(window(40, 3, powers=True)) if i < j} == {1, 2, 3, 4, 8, 16, 32}
 
 
+def test_few_pairs_of_each_distance_bridge_any_moment():
+    pairs = [(i, j) for i, j in pairs_of(window(600, 3, powers=True)) if i < j]
+    for distance in (4, 8, 64, 256):
+        bridges = [sum(i < moment <= j for i, j in pairs if j - i == distance) for moment in range(1, 600)]
+        assert max(bridges) == min(distance, 8)
+
+
 def test_one_reference_pairs_each_frame_once():
     assert one_reference(5, 2) == [(2, 3, 4), (2, 1, 0)]
 

@@ -91,6 +91,7 @@ def test_only_accepted_loops_join_the_pairs(revisit):
     assert with_loops(local, pair, judge(pair, candidates, usual=99.0)) is local
 
 
+@pytest.mark.slow
 def test_loops_improve_a_walk_of_two_laps():
     """200 frames whose local pairs bend the walk; candidates come from tokens, as in a video."""
     walk = PlantedWalk(200, laps=2, size=(12, 16))
@@ -103,6 +104,7 @@ def test_loops_improve_a_walk_of_two_laps():
     assert ate(closed, walk) < 0.6 * ate(without, walk)
 
 
+@pytest.mark.slow
 def test_false_loops_are_refused_by_the_solve():
     """Different places that look alike: the network is sure, and its two views agree with each other."""
     false = [(20, 70), (35, 130), (60, 185)]
@@ -125,6 +127,7 @@ def test_false_loops_are_refused_by_the_solve():
     assert len(report["refused"]) == 3 and len(report["kept"]) == 5 and json.loads(json.dumps(report)) == report
 
 
+@pytest.mark.slow
 def test_a_loop_joins_groups_that_no_other_pair_holds_together():
     walk = PlantedWalk(200, laps=2, size=(12, 16))
     stars = [tuple(k for k in star if (k < 100) == (star[0] < 100)) for star in window(200)]

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from cut3r.alignment.graphs import both_ways, pairs_of, window
+from cut3r.alignment import normal_equations
+from cut3r.alignment.graphs import both_ways, complete, pairs_of, window
 from cut3r.alignment.normal_equations import Problem, moved
 from cut3r.alignment.pose_graph import GraphConfig, solve_pose_graph
 from cut3r.alignment.start import along_tree
@@ -138,3 +139,37 @@ def test_the_order_of_links_changes_nothing():
     mixed = type(links)(*(value[order] for value in vars(links).values()))
     first, second = solve_pose_graph(15, links), solve_pose_graph(15, mixed)
     torch.testing.assert_close(first.world_from_frame.matrix(), second.world_from_frame.matrix(), atol=1e-3, rtol=0)
+
+
+def test_the_factor_grows_about_in_proportion_to_the_frames(monkeypatch):
+    """But for a logarithm. Far pairs from every frame made it grow with the square: 3,000 frames did not end."""
+    entries, factor = [], normal_equations.splu
+
+    def counted(*given, **options):
+        factors = factor(*given, **options)
+        entries.append(factors.nnz)
+        return factors
+
+    monkeypatch.setattr(normal_equations, "splu", counted)
+    for n in (300, 1200):
+        walk = Walk(n, points=4)
+        loops = both_ways([(k, k + n // 2) for k in range(0, n // 2, 20)])
+        links = walk.links(pairs_of([*window(n, powers=True), *loops]))
+        free = torch.ones(n, 7, dtype=torch.bool)
+        free[0] = False
+        problem, truth = Problem(links, free), Similarity.from_matrix(walk.world_from_cam)
+        problem._solve(*problem._normal_equations(truth, problem.measure(truth)[1]), 1e-6)
+    assert entries[1] < 7 * entries[0], "4 is proportion, 16 the square"
+
+
+def test_many_pairs_that_show_nothing_in_common_do_not_make_one_heap():
+    """A complete graph around a room, in which the network guesses most pairs, and says so."""
+    walk = Walk(24, noise=0.02, turn=0.005)
+    pairs = pairs_of(complete(24))
+    near = torch.tensor([min((i - j) % 24, (j - i) % 24) <= 3 for i, j in pairs])
+    links = walk.links(pairs)
+    target = torch.where(near[:, None, None], links.target, 0.3 * links.target.flip(1) + walk._normal(len(pairs), 1, 3))
+    weights = torch.where(near[:, None], links.weights, 0.15 * links.weights)
+    solved = solve_pose_graph(24, type(links)(links.ends, links.source, target, weights))
+    assert walk.ate(solved.world_from_frame) < 0.05
+    assert solved.kept[near].all() and float(solved.kept[~near].double().mean()) < 0.02

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from cut3r.alignment.graphs import complete, original, pairs_of, window
-from cut3r.alignment.predict import predict
+from cut3r.alignment.graphs import both_ways, complete, original, pairs_of, window
+from cut3r.alignment.predict import predict, predict_more
+from cut3r.alignment.tokens import FrameTokens
 from cut3r.inference.preprocess import to_tensor
 from cut3r.model.encoder import ViewInput
 from cut3r.model.prediction import Outputs
@@ -55,6 +56,19 @@ def test_each_frame_is_encoded_once_and_shared_steps_are_taken_once(tiny_linear,
     assert sum(encoded) == 9
     assert sum(stepped) == 9 + len(pairs_of(stars))
     assert len(stepped) == 1 + 3, "all stars in one batch"
+
+
+def test_later_pairs_are_what_they_would_have_been_and_encode_nothing_again(tiny_linear, monkeypatch):
+    images, loops = pictures(9), both_ways([(0, 8), (2, 7)])
+    tokens = FrameTokens(tiny_linear, images)
+    local = predict(tiny_linear, images, window(9, 1), tokens=tokens)
+    at_once = predict(tiny_linear, images, loops)
+    monkeypatch.setattr(tiny_linear, "encode", lambda view: pytest.fail("all frames are encoded"))
+    later = predict_more(tiny_linear, local, loops, tokens)
+    assert later.ends.tolist() == [[0, 8], [8, 0], [2, 7], [7, 2]]
+    torch.testing.assert_close(later.points_pair, at_once.points_pair, **HALF)
+    assert later.points_self is local.points_self
+    assert tokens.pooled().shape == (9, tokens.of([0]).features.shape[-1])
 
 
 def test_a_single_frame_has_no_pairs(tiny_linear):

@@ -73,6 +73,16 @@ def test_latency_refuses_a_size_that_the_network_cannot_have(size):
     assert "384x512" in run.stderr
 
 
+@pytest.mark.slow
+def test_alignment_compares_the_graph_with_the_poses_given_and_draws_it(tmp_path):
+    printed, record = run_benchmark("alignment", "--frames", "20", "50", "--out", str(tmp_path / "run.json"))
+    few, many = record["walks"]
+    assert "50 frames: graph" in printed and (tmp_path / "run.png").stat().st_size > 1000
+    assert few["ate_graph"] < 0.6 * few["ate_given"] and many["ate_graph"] < 0.6 * many["ate_given"]
+    assert set(many["cpu_s"]) == {"planting", "links", "graph", "loops", "graph with loops"} == set(many["peak_mb"])
+    assert "ate_loops" not in few, "all pairs are there"
+
+
 def test_long_stream_keeps_its_record_and_a_plot(tmp_path):
     printed, record = run_benchmark("long_stream", "--frames", "60", "--out", str(tmp_path / "run.json"))
     assert "memory stays flat" in printed

@@ -42,6 +42,14 @@ def test_the_report_says_how_well_it_went(weights, photos, tmp_path):
     assert len(report["pairs"]) == 10 and {"first", "second", "residual_m", "kept"} == set(report["pairs"][0])
 
 
+@pytest.mark.parametrize("loops", ["auto", "off"])
+def test_loops_are_looked_for_unless_told_otherwise(weights, photos, loops, tmp_path):
+    out = tmp_path / "out"
+    flags = ["--pairs", "window", "--window", 1, "--max-frames", 4, "--loops", loops]
+    assert run_demo_ga(photos, "--model_path", weights, "--output_dir", out, *flags) == 0
+    assert ("loops" in json.loads((out / "alignment.json").read_text())) == (loops == "auto")
+
+
 def test_no_alignment_is_what_the_demo_gives(weights, photos, tmp_path):
     flags = ["--model_path", weights, "--seq_path", photos, "--max-frames", 3]
     assert run_demo_ga(*flags, "--align", "none", "--output_dir", tmp_path / "a") == 0

@@ -40,7 +40,7 @@ def window(n: int, width: int = WINDOW, *, powers: bool = False) -> list[Star]:
     Args:
         powers: Also frames at distances d = 4, 8, 16, ... beyond the width, which bend less over long walks: from every
             frame up to d = 8, beyond from every (d / 8)th. So any moment of the video lies between at most 8 such pairs
-            of each distance, and a sparse factor grows in proportion to the frames. From every frame, it would have 7
+            of each distance, and a sparse factor grows little faster than the frames. From every frame, it would have 7
             times the entries at 600 frames, and the result would be no better (measured on planted walks).
 
     Raises:
