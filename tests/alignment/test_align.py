@@ -46,9 +46,7 @@ def test_points_of_the_results_are_scaled_as_the_graph_says(tiny_linear):
     torch.testing.assert_close(result.points_cam, aligned.points_cam[2].float() * aligned.scales[2])
 
 
-@pytest.mark.parametrize(
-    "config", [AlignConfig(method, steps=5) for method in Method], ids=lambda config: config.method
-)
+@pytest.mark.parametrize("method", Method)
 def test_where_frames_stood_before_is_a_placement(tiny_linear, method):
     before = align(tiny_linear, take(frames(3), FIT), AlignConfig(method, steps=5)).before
     assert before.translation.shape == (3, 3) and bool((before.scale > 0).all())

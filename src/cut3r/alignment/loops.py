@@ -120,10 +120,7 @@ def with_loops(predictions: Predictions, offered: Predictions, loops: Sequence[L
     accepted = torch.tensor([not loop.refused for loop in loops for _ in range(2)], dtype=torch.bool)
     if not bool(accepted.any()):
         return predictions
-    new = (offered.ends[accepted], offered.points_pair[accepted], offered.conf_pair[accepted])
-    old = (predictions.ends, predictions.points_pair, predictions.conf_pair)
-    ends, points, conf = (torch.cat(both) for both in zip(old, new, strict=True))
-    return replace(predictions, ends=ends, points_pair=points, conf_pair=conf)
+    return predictions.with_pairs(offered.ends[accepted], offered.points_pair[accepted], offered.conf_pair[accepted])
 
 
 def after_solving(loops: Sequence[Loop], pairs: Sequence[dict[str, Any]]) -> list[Loop]:

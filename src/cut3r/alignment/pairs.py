@@ -106,6 +106,17 @@ class Predictions:
             conf_pair=self.conf_pair.masked_fill(excluded[self.ends[:, 1]], 0.0),
         )
 
+    def with_pairs(
+        self, ends: Int[Tensor, "k 2"], points: Float[Tensor, "k h w 3"], conf: Float[Tensor, "k h w"]
+    ) -> "Predictions":
+        """Add pairs at the end."""
+        return replace(
+            self,
+            ends=torch.cat((self.ends, ends)),
+            points_pair=torch.cat((self.points_pair, points)),
+            conf_pair=torch.cat((self.conf_pair, conf)),
+        )
+
     def in_chunks(self, size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Ends, points and confidences of some pairs at a time."""
         yield from zip(self.ends.split(size), self.points_pair.split(size), self.conf_pair.split(size), strict=True)

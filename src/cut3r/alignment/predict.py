@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
 from cut3r.alignment.graphs import Star, pairs_of
 from cut3r.alignment.pairs import Predictions, compact
+from cut3r.alignment.store import PredictionStore
 from cut3r.alignment.tokens import FrameTokens
 from cut3r.model.encoder import ViewInput
 from cut3r.model.network import Cut3r
@@ -29,6 +30,8 @@ def predict(
     stars: Sequence[Star],
     *,
     tokens: FrameTokens | None = None,
+    excluded: Bool[Tensor, "n h w"] | None = None,
+    store: PredictionStore | None = None,
     anchors: int = ANCHORS,
     on_progress: OnProgress | None = None,
 ) -> Predictions:
@@ -40,6 +43,8 @@ def predict(
     Args:
         images: As the network takes them, see `inference.preprocess.fit`.
         tokens: Of these images, where the caller wants to use them again; they are filled in.
+        excluded: Pixels (masks of frames) whose points get confidence 0.
+        store: Made for these pairs; what is done in it is not done again. By default one in memory.
         anchors: How many are one batch.
         on_progress: Called after each batch.
 
@@ -48,15 +53,10 @@ def predict(
     """
     pairs = pairs_of(stars)
     _check(pairs, len(images))
-    run = _Run(model, tokens or FrameTokens(model, images), on_progress, len(pairs) + len(images))
+    store = store or PredictionStore(len(images), pairs, (images.shape[1], images.shape[2]))
+    run = _Run(model, tokens or FrameTokens(model, images), excluded, store, on_progress, len(pairs) + len(images))
     run.stars(range(len(images)), stars, anchors)
-    return Predictions(
-        images,
-        points_self=torch.stack([points for points, _ in run.alone]),
-        conf_self=torch.stack([conf for _, conf in run.alone]),
-        ends=torch.tensor(pairs, dtype=torch.long).reshape(-1, 2),
-        **run.collect(pairs, images),
-    )
+    return store.predictions(images)
 
 
 @torch.no_grad()
@@ -66,6 +66,7 @@ def predict_more(
     stars: Sequence[Star],
     tokens: FrameTokens,
     *,
+    excluded: Bool[Tensor, "n h w"] | None = None,
     anchors: int = ANCHORS,
     on_progress: OnProgress | None = None,
 ) -> Predictions:
@@ -73,19 +74,25 @@ def predict_more(
     pairs = pairs_of(stars)
     _check(pairs, predictions.frames)
     first = sorted({i for i, _ in pairs})
-    run = _Run(model, tokens, on_progress, len(pairs) + len(first))
+    store = PredictionStore(0, pairs, predictions.size)
+    run = _Run(model, tokens, excluded, store, on_progress, len(pairs) + len(first))
     run.stars(first, stars, anchors)
-    ends = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2)
-    return replace(predictions, ends=ends, **run.collect(pairs, predictions.images))
+    return replace(predictions, ends=store.ends, points_pair=store.points_pair, conf_pair=store.conf_pair)
 
 
 class _Run:
-    """What was predicted so far: of frames alone in the order of their numbers, and of pairs."""
+    """Fills a store; one without room for frames takes the pairs only."""
 
-    def __init__(self, model: Cut3r, tokens: FrameTokens, on_progress: OnProgress | None, total: int) -> None:
-        self.model, self.tokens = model, tokens
-        self.alone: list[tuple[Tensor, Tensor]] = []
-        self.paired: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+    def __init__(
+        self,
+        model: Cut3r,
+        tokens: FrameTokens,
+        excluded: Bool[Tensor, "n h w"] | None,
+        store: PredictionStore,
+        on_progress: OnProgress | None,
+        total: int,
+    ) -> None:
+        self.model, self.tokens, self.excluded, self.store = model, tokens, excluded, store
         self._on_progress, self._done, self._total = on_progress, 0, total
 
     def stars(self, numbers: Sequence[int], stars: Sequence[Star], anchors: int) -> None:
@@ -95,11 +102,16 @@ class _Run:
             if len(star) > 1:
                 of_anchor[star[0]].append(star)
         for some in (list(numbers[k : k + anchors]) for k in range(0, len(numbers), anchors)):
-            after = self.look(some)
             longest_first = sorted((star for k in some for star in of_anchor[k]), key=len, reverse=True)
+            if len(self.store.done) and bool(self.store.done[some].all()):
+                self._advance(len(some) + sum(len(star) - 1 for star in longest_first))
+                continue
+            after = self.look(some)
             for batch in (longest_first[k : k + 2 * anchors] for k in range(0, len(longest_first), 2 * anchors)):
                 place = torch.tensor([some.index(star[0]) for star in batch])
                 self.follow(batch, _rows(after, place.to(self.model.device)))
+            if len(self.store.done):
+                self.store.finish(some)
 
     def look(self, numbers: list[int]) -> StreamState:
         """See frames alone: gives the states of streams that begin with them."""
@@ -107,7 +119,8 @@ class _Run:
         said, after = self.model.step(state, _pictures(len(numbers)), self.tokens.of(numbers), SELF)
         assert said.points_cam is not None and said.conf_cam is not None
         points, conf = compact(said.points_cam, said.conf_cam)
-        self.alone.extend(zip(points, conf, strict=True))
+        for row, number in enumerate(numbers if len(self.store.done) else []):
+            self.store.put_alone(number, points[row], self._counted(conf[row], number))
         self._advance(len(numbers))
         return after
 
@@ -120,16 +133,11 @@ class _Run:
             assert said.points_world is not None and said.conf_world is not None
             points, conf = compact(said.points_world, said.conf_world)
             for row, number in enumerate(numbers):
-                self.paired[stars[row][0], number] = points[row], conf[row]
+                self.store.put_pair((stars[row][0], number), points[row], self._counted(conf[row], number))
             self._advance(len(numbers))
 
-    def collect(self, pairs: Sequence[tuple[int, int]], images: UInt8[Tensor, "n h w 3"]) -> dict[str, Tensor]:
-        """Points and confidences of the pairs, in their order."""
-        h, w = images.shape[1:3]
-        nothing = (torch.zeros(0, h, w, 3).half(), torch.zeros(0, h, w).half())
-        paired = [self.paired.pop(pair) for pair in pairs]
-        points, conf = (torch.stack(each) for each in zip(*paired, strict=True)) if paired else nothing
-        return {"points_pair": points, "conf_pair": conf}
+    def _counted(self, conf: Float[Tensor, "h w"], number: int) -> Float[Tensor, "h w"]:
+        return conf if self.excluded is None else conf.masked_fill(self.excluded[number], 0.0)
 
     def _advance(self, steps: int) -> None:
         self._done += steps

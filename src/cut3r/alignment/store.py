@@ -10,13 +10,15 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float16, Int
+from jaxtyping import Float, Float16, Int, UInt8
 from torch import Tensor
 
+from cut3r.alignment.pairs import Predictions
 from cut3r.files.atomic import atomic_path
 from cut3r.files.disk import DiskFullError, is_disk_full
 
@@ -37,6 +39,7 @@ class PredictionStore:
         frames: How many.
         ends: The pairs of frames.
         size: (h, w) of the network's image.
+        room: For so many more pairs, which are found later.
         folder: Made if it is missing. None keeps everything in memory.
         key: Everything that decides what is predicted, as text. What lies in the folder by another key is thrown away.
 
@@ -51,12 +54,14 @@ class PredictionStore:
         ends: Sequence[tuple[int, int]],
         size: tuple[int, int],
         *,
+        room: int = 0,
         folder: Path | None = None,
         key: str = "",
     ) -> None:
         self.ends: Int[Tensor, "e 2"] = torch.tensor(ends, dtype=torch.long).reshape(-1, 2)
+        self.room = room
         self.folder = folder
-        counts = {**dict.fromkeys(SELF, frames), **dict.fromkeys(PAIR, len(self.ends))}
+        counts = {**dict.fromkeys(SELF, frames), **dict.fromkeys(PAIR, len(self.ends) + room)}
         shapes: dict[str, tuple[int, ...]] = {
             name: (count, *size, 3) if name.startswith("points") else (count, *size) for name, count in counts.items()
         }
@@ -66,7 +71,7 @@ class PredictionStore:
             self._arrays = {name: np.zeros(shape, np.float16) for name, shape in shapes.items()}
             self.done = np.zeros(frames, bool)
             return
-        digest = hashlib.sha256(f"{key} {frames} {list(ends)} {size}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{key} {frames} {list(ends)} {room} {size}".encode()).hexdigest()
         if not self._open(folder, digest, shapes):
             self._make(folder, digest, shapes)
 
@@ -82,11 +87,33 @@ class PredictionStore:
     @property
     def points_pair(self) -> Float16[Tensor, "e h w 3"]:
         """The points of a pair's second frame, metres in the camera of its first one."""
-        return self._tensor("points_pair")
+        return self._tensor("points_pair")[: len(self.ends)]
 
     @property
     def conf_pair(self) -> Float16[Tensor, "e h w"]:
-        return self._tensor("conf_pair")
+        return self._tensor("conf_pair")[: len(self.ends)]
+
+    def predictions(self, images: UInt8[Tensor, "n h w 3"]) -> Predictions:
+        """Everything, without a copy."""
+        return _Stored(
+            images, self.points_self, self.conf_self, self.ends, self.points_pair, self.conf_pair, store=self
+        )
+
+    def append(
+        self, ends: Int[Tensor, "k 2"], points: Float16[Tensor, "k h w 3"], conf: Float16[Tensor, "k h w"]
+    ) -> None:
+        """Take in pairs that were found later; not noted as done, for another run finds them again.
+
+        Raises:
+            ValueError: There is no room for so many.
+        """
+        if len(ends) > self.room:
+            raise ValueError(f"there is room for {self.room} more pairs and not for {len(ends)}")
+        for pair in ends.tolist():
+            self._place[pair[0], pair[1]] = len(self._place)
+        for pair, some, sure in zip(ends.tolist(), points, conf, strict=True):
+            self.put_pair((pair[0], pair[1]), some, sure)
+        self.ends, self.room = torch.cat((self.ends, ends)), self.room - len(ends)
 
     def put_alone(self, frame: int, points: Float16[Tensor, "h w 3"], conf: Float16[Tensor, "h w"]) -> None:
         self._arrays["points_self"][frame], self._arrays["conf_self"][frame] = points.numpy(), conf.numpy()
@@ -149,6 +176,21 @@ class PredictionStore:
             raise
         with atomic_path(folder / RECORD) as temporary:  # last: without it nothing counts
             temporary.write_text(json.dumps({"key": digest}) + "\n")
+
+
+@dataclass(frozen=True)
+class _Stored(Predictions):
+    """Predictions that lie in a store, where later pairs find room."""
+
+    store: PredictionStore
+
+    def with_pairs(
+        self, ends: Int[Tensor, "k 2"], points: Float[Tensor, "k h w 3"], conf: Float[Tensor, "k h w"]
+    ) -> Predictions:
+        if len(ends) > self.store.room or len(self.ends) != len(self.store.ends):
+            return super().with_pairs(ends, points, conf)
+        self.store.append(ends, points, conf)
+        return self.store.predictions(self.images)
 
 
 def _reserve(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
