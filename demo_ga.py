@@ -12,6 +12,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # imported when needed: --help answers at once
     from rich.console import Console
 
     from cut3r.alignment.align import AlignConfig, Alignment
+    from cut3r.alignment.stages import Stages
     from cut3r.inference.result import FrameResult
     from cut3r.inference.session import Session
     from cut3r.inference.sink import Sinks
@@ -49,6 +51,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     window = "neighbours on each side in a window (default: %(default)s)"
     group.add_argument("--window", type=int, default=3, metavar="N", help=window)
+    bundle = "then refine cameras by details of the original pictures (needs pip install 'cut3r[ba]')"
+    group.add_argument("--ba", action="store_true", help=bundle)
     rigid = "believe the network's metres: frames get no scale of their own"
     group.add_argument("--rigid", action="store_true", help=rigid)
 
@@ -70,6 +74,11 @@ def run(args: argparse.Namespace) -> int:
         footage = stack.enter_context(from_flags.make_footage(args))
         if footage.stream.live and args.max_frames is None:
             raise ValueError(f"{footage.stream.description} has no end, and alignment needs one; say --max-frames")
+        if args.ba and not footage.can_be_read_again:
+            raise ValueError(
+                f"--ba reads the pictures a second time, and {footage.stream.description} can be read only once; save "
+                "it as a file first, or leave out --ba"
+            )
         output = from_flags.make_output(args, footage)
         device = check_device(args.device)
         stack.enter_context(output)
@@ -104,6 +113,12 @@ def _check_flags(args: argparse.Namespace) -> None:
         streams["--points world"] = args.points == "world"
     for flag in [flag for flag, given in streams.items() if given]:
         raise ValueError(f"{flag} is for one long stream, and has no meaning here; leave it out, or use demo.py")
+    if args.ba and args.align == "none":
+        raise ValueError("--ba refines an alignment, and --align none makes none; leave one of them out")
+    if args.ba:
+        from cut3r.alignment.bundle_packages import check_packages
+
+        check_packages()
     if args.window < 1:
         raise ValueError(f"--window is {args.window}; give 1 neighbour or more")
 
@@ -118,11 +133,26 @@ def _align(args: argparse.Namespace, console: "Console", session: "Session", foo
     logger.info("%d frames of %s", len(taken), footage.stream.description)
     with Stages(console) as stages:
         aligned = align(session.model, taken, _config(args), on_progress=stages)
+        if args.ba:
+            aligned = _bundle_adjusted(args, aligned, footage, stages)
     said = aligned.report
     logger.info(
         "%d pairs, loss %.4g before and %.4g after", len(said["pairs"]), said["loss_before"], said["loss_after"]
     )
     return aligned
+
+
+def _bundle_adjusted(
+    args: argparse.Namespace, aligned: "Alignment", footage: "Footage", stages: "Stages"
+) -> "Alignment":
+    from cut3r.alignment.bundle import bundle_adjust
+
+    refined, said = bundle_adjust(aligned, lambda: footage.open(0), on_progress=stages)
+    before, after = said["reprojection_before_px"], said["reprojection_after_px"]
+    logger.info(
+        "bundle adjustment: %s; reprojection error %.2f px before and %.2f after", said["verdict"], before, after
+    )
+    return replace(refined, report=refined.report | {"bundle_adjustment": said})
 
 
 def _config(args: argparse.Namespace) -> "AlignConfig":
