@@ -58,7 +58,7 @@ def solve(
     Raises:
         ArithmeticError: Ceres found no usable solution.
     """
-    scene, ids = _scene(state, tracks, used, free, priors, sizes)
+    scene, ids = _scene(state, tracks, used, free, sizes)
     options = pycolmap.BundleAdjustmentOptions()
     options.print_summary = False
     options.refine_focal_length, options.refine_extra_params = True, free.distortion
@@ -84,34 +84,35 @@ def solve(
 
 
 def _scene(
-    state: BundleState, tracks: Tracks, used: np.ndarray, free: Free, priors: Priors, sizes: Sequence[tuple[int, int]]
+    state: BundleState, tracks: Tracks, used: np.ndarray, free: Free, sizes: Sequence[tuple[int, int]]
 ) -> tuple[Any, dict[int, int]]:
     """pycolmap's form of it, and the numbers of its points by track. Frames and lenses are numbered from 1 there."""
     scene = pycolmap.Reconstruction()
     for number in np.unique(state.lens).tolist():
         scene.add_camera_with_trivial_rig(_camera(state, number, sizes[number], bool(free.lenses[number]), free))
+    used = used & (np.bincount(tracks.track[used], minlength=len(tracks))[tracks.track] > 1)
     rows_of = [np.flatnonzero(used & (tracks.frame == frame)) for frame in range(len(state.k1))]
     place = np.zeros(len(tracks.track), dtype=int)
     for frame, rows in enumerate(rows_of):
         place[rows] = np.arange(len(rows))
-        pixels = tracks.pixels[rows] if len(rows) else state.intrinsics[frame, :2, 2][None]
+        pixels = tracks.pixels[rows] if len(rows) else np.tile(state.intrinsics[frame, :2, 2], (2, 1))
         image = pycolmap.Image(str(frame), pixels, int(state.lens[frame]) + 1, frame + 1)
         cam_from_world = np.linalg.inv(state.world_from_cam[frame])
         scene.add_image_with_trivial_frame(image, pycolmap.Rigid3d(cam_from_world[:3]))
     ids: dict[int, int] = {}
     rows = np.flatnonzero(used)
-    for part in np.split(rows, np.flatnonzero(np.diff(tracks.track[rows])) + 1):
-        # a single observation without a depth leaves its point anywhere on a ray
-        if len(part) > 1 or (len(part) and np.isfinite(priors.depth[part]).all()):
-            track = pycolmap.Track()
-            for row in part.tolist():
-                track.add_element(int(tracks.frame[row]) + 1, int(place[row]))
-            number = int(tracks.track[part[0]])
-            ids[number] = scene.add_point3D(state.points[number], track)
+    for part in np.split(rows, np.flatnonzero(np.diff(tracks.track[rows])) + 1) if len(rows) else []:
+        track = pycolmap.Track()
+        for row in part.tolist():
+            track.add_element(int(tracks.frame[row]) + 1, int(place[row]))
+        number = int(tracks.track[part[0]])
+        ids[number] = scene.add_point3D(state.points[number], track)
     for frame in (k for k, rows in enumerate(rows_of) if not len(rows)):
-        # without any observation pycolmap leaves a camera out; a point of its own says nothing of where it stands
+        # without any observation pycolmap leaves a camera out; a point of its own, seen twice because once is not
+        # allowed, says nothing of where it stands
         track = pycolmap.Track()
         track.add_element(frame + 1, 0)
+        track.add_element(frame + 1, 1)
         scene.add_point3D(state.world_from_cam[frame, :3, 3] + state.world_from_cam[frame, :3, 2], track)
     return scene, ids
 
