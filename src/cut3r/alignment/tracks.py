@@ -82,7 +82,7 @@ def find_tracks(
     for count, frame in enumerate(open_frames(), start=1):
         if count > n or frame.rgb.shape[:2] != guide.sizes[count - 1]:
             raise ValueError(_OTHER_FRAMES.format(n))
-        graph.add(frame, follow=count > 1 and group[count - 1] == group[count - 2])
+        graph.add(frame, follow=count > 1 and bool(group[count - 1] == group[count - 2]))
         tell(count, 2 * n)
     if count != n:
         raise ValueError(_OTHER_FRAMES.format(n))
