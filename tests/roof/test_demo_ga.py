@@ -40,6 +40,14 @@ def test_the_report_says_how_well_it_went(weights, photos, tmp_path):
     assert len(report["pairs"]) == 10 and {"first", "second", "residual_m", "kept"} == set(report["pairs"][0])
 
 
+def test_bundle_adjustment_is_reported(weights, photos, tmp_path):
+    pytest.importorskip("pyceres", reason="SKIPPED LOUDLY: no pyceres (pip install cut3r[ba])")
+    out = tmp_path / "out"
+    assert run_demo_ga(photos, "--model_path", weights, "--output_dir", out, "--ba", "--max-frames", 3) == 0
+    said = json.loads((out / "alignment.json").read_text())["bundle_adjustment"]
+    assert said["verdict"] and said["seconds"] > 0 and len(said["observations_per_frame"]) in (0, 3)
+
+
 def test_no_alignment_is_what_the_demo_gives(weights, photos, tmp_path):
     flags = ["--model_path", weights, "--seq_path", photos, "--max-frames", 3]
     assert run_demo_ga(*flags, "--align", "none", "--output_dir", tmp_path / "a") == 0
@@ -52,6 +60,7 @@ WRONG = {
     "resume": (["--resume"], "--resume"),
     "revisit": (["--revisit", "2"], "--revisit"),
     "world points": (["--points", "world"], "--points world"),
+    "bundle adjustment": (["--ba", "--align", "none"], "--ba"),
     "window": (["--window", "0"], "--window"),
 }
 
