@@ -39,18 +39,19 @@ class Planted:
 def plant(
     frames: int = 6,
     *,
-    points: int = 60,
+    points: int = 150,
     degrees: float = 1.5,
     metres: float = 0.05,
     focal: float = 1.05,
     outliers: float = 0.05,
     known: bool = False,
+    travel: float = 1.0,
     seed: int = 0,
 ) -> Planted:
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     along = torch.linspace(0, 1.2, frames).double()
     turns = torch.stack((0.1 * along, -0.25 * along, 0 * along), dim=-1)
-    places = torch.stack((along, 0.2 * (3 * along).sin(), 0.1 * along), dim=-1)
+    places = travel * torch.stack((along, 0.2 * (3 * along).sin(), 0.1 * along), dim=-1)
     truth = pose_from_parts(rotation_from_vector(turns), places)
     camera = pinhole(SIZE, FOCAL).double()
     pixel_map = PixelMap((SIZE[0] * TIMES, SIZE[1] * TIMES), SIZE, (1 / TIMES, 1 / TIMES), (0.0, 0.0))

@@ -112,9 +112,8 @@ def test_what_is_refused_leaves_the_alignment_as_it_is(planted):
 
 
 def test_without_parallax_the_focal_length_stays():
-    planted = plant(metres=0.0, degrees=0.5)
-    still = replace(planted.aligned, points_cam=planted.aligned.points_cam * 200)  # so far away that nothing shifts
-    _, report = adjust_tracks(still, planted.tracks)
+    planted = plant(metres=0.0, degrees=0.5, travel=0.0)  # a camera that only turns
+    _, report = adjust_tracks(planted.aligned, planted.tracks)
     assert report["parallax_deg"] < 1
     assert report["focal_px"]["after"] == pytest.approx([210.0], rel=1e-6)
 
