@@ -168,12 +168,15 @@ class _Work:
         return share * float(np.median([max(size) for size in self.guide.sizes]))
 
     def _may_refine_focal(self, state: BundleState) -> bool:
-        return self.config.refine_focal and float(np.median(state.parallax_deg(self.tracks))) >= FOCAL_PARALLAX_DEG
+        return self.config.refine_focal and self._parallax(state) >= FOCAL_PARALLAX_DEG
 
     def _may_refine_distortion(self, state: BundleState, used: np.ndarray) -> bool:
         enough = int(used.sum()) >= DISTORTION_OBSERVATIONS
-        parallax = float(np.median(state.parallax_deg(self.tracks)))
-        return self.config.refine_distortion and enough and parallax >= DISTORTION_PARALLAX_DEG
+        return self.config.refine_distortion and enough and self._parallax(state) >= DISTORTION_PARALLAX_DEG
+
+    def _parallax(self, state: BundleState) -> float:
+        """The smaller of what was given and what the state has: a wrong focal length looks like motion to a solve."""
+        return float(min(self.report["parallax_deg"], np.median(state.parallax_deg(self.tracks))))
 
     def _virtual(self) -> list[tuple[int, int, np.ndarray, np.ndarray]]:
         """Predicted points of each frame, as its next neighbours should see them."""
