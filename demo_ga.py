@@ -3,7 +3,7 @@
 python demo_ga.py --seq_path room.mp4 --max-frames 8                                 the bundled tiny network
 python demo_ga.py --model_path 512-dpt --seq_path kitchen.mp4 --save kitchen.glb     your footage, official weights
 
-Same flags, files and page as demo.py; alignment.json says how well it went.
+Same flags, files and page as demo.py; alignment.json says how well it went. After an interruption, --resume goes on.
 """
 
 import argparse
@@ -20,13 +20,8 @@ import demo
 from cut3r.run.flags import add_known, parse_args
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
-    from rich.console import Console
-
-    from cut3r.alignment.align import AlignConfig, Alignment
     from cut3r.inference.result import FrameResult
-    from cut3r.inference.session import Session
     from cut3r.inference.sink import Sinks
-    from cut3r.io.frame import Frame
     from cut3r.run.output_folder import OutputFolder
 
 logger = logging.getLogger("demo_ga")
@@ -40,8 +35,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("how frames are aligned")
-    align = "one stream as it is, a pose graph, that and dense refinement, or the original's (default: %(default)s)"
+    group = parser.add_argument_group("how frames are aligned (docs/alignment.md)")
+    align = (
+        "poses of one stream as they are, a sparse pose graph, the graph and then dense refinement of cameras and "
+        "depth, or the original's optimiser (default: %(default)s)"
+    )
     group.add_argument("--align", choices=("none", "graph", "full", "original"), default="full", help=align)
     pairs = "which frames are seen together (default: all up to 30 frames, then wide: neighbours, and some far apart)"
     group.add_argument(
@@ -51,6 +49,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--window", type=int, default=3, metavar="N", help=window)
     loops = "look for frames that see the same place again, unless all frames are paired (default: %(default)s)"
     group.add_argument("--loops", choices=("auto", "off"), default="auto", help=loops)
+    bundle = "then refine cameras by details of the original pictures (needs pip install 'cut3r[ba]')"
+    group.add_argument("--ba", action="store_true", help=bundle)
     rigid = "believe the network's metres: frames get no scale of their own"
     group.add_argument("--rigid", action="store_true", help=rigid)
     add_known(parser.add_argument_group("what is known of the cameras (docs/known_cameras.md)"))
@@ -58,6 +58,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the flags say. What a user can do wrong comes as an exception with one clear sentence."""
+    from cut3r.alignment.flags import align_config, align_footage, check_align_flags, check_footage, clean_up
+    from cut3r.alignment.stages import Stages
     from cut3r.inference.sink import Sinks
     from cut3r.run import from_flags
     from cut3r.run.known_flags import count_all, make_known
@@ -66,15 +68,14 @@ def run(args: argparse.Namespace) -> int:
     from cut3r.viewer.address import check_host
 
     console = demo.start_logging()
-    _check_flags(args)
-    config = None if args.align == "none" else _config(args)
+    check_align_flags(args)
+    config = align_config(args)
     from_flags.check_flags(args, demo.BUNDLED_CLIP)
     if not args.no_viewer:
         check_host(args.host)
     with ExitStack() as stack:
         footage = stack.enter_context(from_flags.make_footage(args))
-        if footage.stream.live and args.max_frames is None:
-            raise ValueError(f"{footage.stream.description} has no end, and alignment needs one; say --max-frames")
+        check_footage(args, footage)
         known, total = make_known(args), count_all(footage, args)
         output = from_flags.make_output(args, footage)
         device = check_device(args.device)
@@ -83,7 +84,13 @@ def run(args: argparse.Namespace) -> int:
             model = from_flags.load_model(args, device)
         session = from_flags.make_session(args, model)
         footage.fit = session.fit
-        aligned = None if config is None else _align(config, console, session, known.onto(footage.open(0), total))
+        aligned = None
+        if config is not None:
+            reading = console.status("reading frames")
+            with Stages(console) as stages:
+                aligned = align_footage(
+                    args, config, session, footage, known, total=total, reading=reading, on_progress=stages
+                )
         settings = from_flags.settings_of(args, footage) | {"dtype": from_flags.precision_of(args, model)}
         output.begin(cut3r.__version__, settings)
         viewer = None if args.no_viewer else demo.open_viewer(args, session.query if aligned is None else None, stack)
@@ -95,69 +102,15 @@ def run(args: argparse.Namespace) -> int:
         results = session.stream(known.onto(footage.open(0), total)) if aligned is None else aligned.results()
         count = _write(args, output, _shown(results, watching))
         if aligned is not None:
-            _write_report(output.folder / REPORT, aligned)
+            _write_report(output.folder / REPORT, aligned.report)
         output.end(RunState.finished, count)
+        clean_up(args)
         if not_shown := watching.finish():
             return demo.sorry(f"{not_shown[0]}; all files were written", demo.FAILED, PROGRAM)
         if viewer:
             logger.info("explore it at %s and end with Ctrl-C", viewer.url)
             viewer.wait()
     return 0
-
-
-def _check_flags(args: argparse.Namespace) -> None:
-    """Refuse flags that would do nothing here."""
-    from cut3r.run.known_flags import check_known_flags
-
-    streams = {"--resume": args.resume, "--revisit": args.revisit != 1, "--freeze": args.freeze}
-    if args.align != "none":
-        streams["--points world"] = args.points == "world"
-    for flag in [flag for flag, given in streams.items() if given]:
-        raise ValueError(f"{flag} is for one long stream, and has no meaning here; leave it out, or use demo.py")
-    if args.align == "none" and (args.poses or args.scale_from):
-        raise ValueError("--poses and --scale-from are for an alignment; leave them out with --align none")
-    check_known_flags(args)
-    if args.window < 1:
-        raise ValueError(f"--window is {args.window}; give 1 neighbour or more")
-
-
-def _align(config: "AlignConfig", console: "Console", session: "Session", frames: "Iterator[Frame]") -> "Alignment":
-    from cut3r.alignment.align import align
-    from cut3r.alignment.stages import Stages
-    from cut3r.alignment.taken import take
-
-    with console.status("reading frames"):
-        taken = take(frames, session.fit)
-    logger.info("%d frames", len(taken))
-    with Stages(console) as stages:
-        aligned = align(session.model, taken, config, on_progress=stages)
-    said = aligned.report
-    logger.info(
-        "%d pairs, loss %.4g before and %.4g after", len(said["pairs"]), said["loss_before"], said["loss_after"]
-    )
-    if loops := said.get("loops"):
-        logger.info("%d loops kept, %d refused", len(loops["kept"]), len(loops["refused"]))
-    return aligned
-
-
-def _config(args: argparse.Namespace) -> "AlignConfig":
-    from cut3r.alignment.align import AlignConfig, Graph, Loops, Method
-    from cut3r.alignment.datum import KnownDistance
-    from cut3r.run.known_flags import POSES, pose_sigma
-
-    distance = KnownDistance.parse(args.scale_from) if args.scale_from not in (None, POSES) else None
-    return AlignConfig(
-        method=Method(args.align),
-        graph=Graph(args.pairs),
-        loops=Loops(args.loops),
-        width=args.window,
-        with_scale=not args.rigid,
-        shared_focal=args.shared_focal,
-        parity=args.original,
-        pose_sigma=pose_sigma(args),
-        distance=distance,
-        centres_only=args.scale_from == POSES,
-    )
 
 
 def _write(args: argparse.Namespace, output: "OutputFolder", results: "Iterator[FrameResult]") -> int:
@@ -190,11 +143,11 @@ def _shown(results: "Iterator[FrameResult]", watching: "Sinks") -> "Iterator[Fra
         yield result
 
 
-def _write_report(path: Path, aligned: "Alignment") -> None:
+def _write_report(path: Path, report: dict) -> None:
     from cut3r.files.atomic import atomic_path
 
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(aligned.report, indent=1) + "\n")
+        temporary.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ ONLY_IN = {
     "viser": ("src/cut3r/viewer/",),
     "av": ("src/cut3r/io/",),
     "cv2": ("src/cut3r/io/", "src/cut3r/viewer/", "src/cut3r/data/showcase.py"),
+    "pycolmap": ("src/cut3r/alignment/bundle_problem.py",),
+    "pyceres": ("src/cut3r/alignment/bundle_problem.py", "src/cut3r/alignment/bundle_costs.py"),
     "croco": ("src/cut3r/model/rope.py",),
     "evo": ("eval/",),
     "open3d": ("eval/",),

@@ -50,6 +50,14 @@ def test_loops_are_looked_for_unless_told_otherwise(weights, photos, loops, tmp_
     assert ("loops" in json.loads((out / "alignment.json").read_text())) == (loops == "auto")
 
 
+def test_bundle_adjustment_is_reported(weights, photos, tmp_path):
+    pytest.importorskip("pyceres", reason="SKIPPED LOUDLY: no pyceres (pip install cut3r[ba])")
+    out = tmp_path / "out"
+    assert run_demo_ga(photos, "--model_path", weights, "--output_dir", out, "--ba", "--max-frames", 3) == 0
+    said = json.loads((out / "alignment.json").read_text())["bundle_adjustment"]
+    assert said["verdict"] and said["seconds"] > 0 and len(said["observations_per_frame"]) in (0, 3)
+
+
 def test_no_alignment_is_what_the_demo_gives(weights, photos, tmp_path):
     flags = ["--model_path", weights, "--seq_path", photos, "--max-frames", 3]
     assert run_demo_ga(*flags, "--align", "none", "--output_dir", tmp_path / "a") == 0
@@ -73,9 +81,10 @@ def test_the_page_has_a_switch_between_before_and_after(weights, photos, align, 
 
 
 WRONG = {
-    "resume": (["--resume"], "--resume"),
+    "resume": (["--resume", "--align", "none"], "--resume"),
     "revisit": (["--revisit", "2"], "--revisit"),
     "world points": (["--points", "world"], "--points world"),
+    "bundle adjustment": (["--ba", "--align", "none"], "--ba"),
     "window": (["--window", "0"], "--window"),
 }
 

@@ -1,0 +1,124 @@
+"""The flags of an alignment, and what they become. What is wrong comes as one clear sentence."""
+
+import argparse
+import logging
+import shutil
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from cut3r.alignment.align import align
+from cut3r.alignment.align_config import AlignConfig, Graph, Loops, Method, OnProgress
+from cut3r.alignment.datum import KnownDistance
+from cut3r.alignment.result import Alignment
+from cut3r.alignment.taken import take
+from cut3r.inference.session import Session
+from cut3r.run.footage import Footage
+from cut3r.run.known import Known
+from cut3r.run.known_flags import POSES, check_known_flags, pose_sigma
+
+logger = logging.getLogger(__name__)
+
+WORK = ".alignment"  # in the output folder, while an alignment is not finished
+
+
+def check_align_flags(args: argparse.Namespace) -> None:
+    """Refuse flags that would do nothing, and what needs a package that is not here."""
+    streams = {"--revisit": args.revisit != 1, "--freeze": args.freeze}
+    if args.align == "none":
+        streams["--resume"] = args.resume
+    else:
+        streams["--points world"] = args.points == "world"
+    for flag in [flag for flag, given in streams.items() if given]:
+        raise ValueError(f"{flag} is for one long stream, and has no meaning here; leave it out, or use demo.py")
+    aligned_only = {"--poses": args.poses, "--scale-from": args.scale_from, "--ba": args.ba}
+    for flag in [flag for flag, given in aligned_only.items() if given and args.align == "none"]:
+        raise ValueError(f"{flag} is for an alignment, and --align none makes none; leave one of them out")
+    check_known_flags(args)
+    if args.ba:
+        from cut3r.alignment.bundle_packages import check_packages
+
+        check_packages()
+    if args.window < 1:
+        raise ValueError(f"--window is {args.window}; give 1 neighbour or more")
+
+
+def check_footage(args: argparse.Namespace, footage: Footage) -> None:
+    """Refuse a source that an alignment cannot work with."""
+    if footage.stream.live and args.max_frames is None:
+        raise ValueError(f"{footage.stream.description} has no end, and alignment needs one; say --max-frames")
+    if args.ba and not footage.can_be_read_again:
+        raise ValueError(
+            f"--ba reads the pictures a second time, and {footage.stream.description} can be read only once; save it "
+            "as a file first, or leave out --ba"
+        )
+
+
+def align_config(args: argparse.Namespace) -> AlignConfig | None:
+    """None for `--align none`."""
+    if args.align == "none":
+        return None
+    distance = KnownDistance.parse(args.scale_from) if args.scale_from not in (None, POSES) else None
+    return AlignConfig(
+        method=Method(args.align),
+        graph=Graph(args.pairs),
+        loops=Loops(args.loops),
+        width=args.window,
+        with_scale=not args.rigid,
+        shared_focal=args.shared_focal,
+        parity=args.original,
+        pose_sigma=pose_sigma(args),
+        distance=distance,
+        centres_only=args.scale_from == POSES,
+    )
+
+
+def align_footage(
+    args: argparse.Namespace,
+    config: AlignConfig,
+    session: Session,
+    footage: Footage,
+    known: Known,
+    *,
+    total: int | None,
+    reading: AbstractContextManager[object],
+    on_progress: OnProgress,
+) -> Alignment:
+    """Read the footage and align its frames, in a folder from which `--resume` goes on until `clean_up`.
+
+    Args:
+        total: Frames of the whole source.
+        reading: Shown while frames are read.
+    """
+    with reading:
+        taken = take(known.onto(footage.open(0), total), session.fit)
+    logger.info("%d frames of %s", len(taken), footage.stream.description)
+    if not args.resume:
+        clean_up(args)
+    aligned = align(session.model, taken, config, folder=Path(args.output_dir) / WORK, on_progress=on_progress)
+    said = aligned.report
+    logger.info(
+        "%d pairs, loss %.4g before and %.4g after", len(said["pairs"]), said["loss_before"], said["loss_after"]
+    )
+    if loops := said.get("loops"):
+        logger.info("%d loops kept, %d refused", len(loops["kept"]), len(loops["refused"]))
+    return _bundle_adjusted(aligned, config, footage, on_progress) if args.ba else aligned
+
+
+def clean_up(args: argparse.Namespace) -> None:
+    """Remove what an interrupted alignment would go on with."""
+    folder = Path(args.output_dir) / WORK
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+def _bundle_adjusted(aligned: Alignment, config: AlignConfig, footage: Footage, on_progress: OnProgress) -> Alignment:
+    from cut3r.alignment.bundle import bundle_adjust
+
+    held = set(config.poses_that_stay(aligned.taken))
+    refined, said = bundle_adjust(aligned, lambda: footage.open(0), held=held, on_progress=on_progress)
+    before, after = said["reprojection_before_px"], said["reprojection_after_px"]
+    logger.info(
+        "bundle adjustment: %s; reprojection error %.2f px before and %.2f after", said["verdict"], before, after
+    )
+    return replace(refined, report=refined.report | {"bundle_adjustment": said})
