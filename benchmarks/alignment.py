@@ -235,11 +235,11 @@ def plot(measured: list[dict[str, Any]], path: Path) -> None:
     for key, name in (("ate_given", "poses given"), ("ate_graph", "graph"), ("ate_loops", "graph with loops")):
         has = [each for each in measured if key in each]
         errors.plot([each["frames"] for each in has], [each[key] for each in has], "o-", label=name)
-    errors.set(title="error (walks of 6 m a lap and more)", ylabel="ATE, metres")
-    for axes in (seconds, memory, errors):
+    errors.set(title="error (a lap is 14 m)", ylabel="ATE, metres")
+    for axes, place in ((seconds, "lower right"), (memory, "upper left"), (errors, "upper left")):
         axes.set(xscale="log", yscale="log", xlabel="frames", xticks=frames, xticklabels=frames)
         axes.minorticks_off()
-        axes.legend()
+        axes.legend(loc=place, fontsize="small")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=120)
 
