@@ -102,6 +102,7 @@ def _check_flags(args: argparse.Namespace) -> None:
     streams = {"--resume": args.resume, "--revisit": args.revisit != 1, "--freeze": args.freeze}
     if args.align != "none":
         streams["--points world"] = args.points == "world"
+        streams["--update"] = args.update != "overwrite"
     for flag in [flag for flag, given in streams.items() if given]:
         raise ValueError(f"{flag} is for one long stream, and has no meaning here; leave it out, or use demo.py")
     if args.window < 1:

@@ -205,7 +205,6 @@ class Session:
         """How frames are written into the state."""
         return self._engine.rule
 
-    @torch.inference_mode()
     def update_values(self) -> dict[str, Tensor]:
         """What the rule of writing did and keeps, on the host, for diagnosis.
 
@@ -214,7 +213,7 @@ class Session:
         """
         state = self._now.state
         every = torch.ones(state.tokens.shape[1]) * ~state.is_new.cpu()
-        buffers = {name: buffer[0].to("cpu", copy=True) for name, buffer in sorted(state.buffers.items())}
+        buffers = {name: buffer[0].cpu().clone() for name, buffer in sorted(state.buffers.items())}
         return {"gate": every} | buffers
 
     def snapshot(self) -> Snapshot:

@@ -1,8 +1,8 @@
 """The entropy of attention, without keeping its maps.
 
-With logits a and p = softmax(a), the entropy is logsumexp(a) - sum p a; and as a = q k, sum p a = q (sum p k): attention
-itself with the keys for values. A fused kernel that also tells the logsumexp therefore makes no map at all. Elsewhere
-the maps of a few heads at a time are made and reduced at once.
+With logits a and p = softmax(a), the entropy is logsumexp(a) - sum p a; and as a = q k, sum p a = q (sum p k), which is
+attention with the keys for values. A fused kernel that also tells the logsumexp therefore makes no map at all.
+Elsewhere the maps of a few heads at a time are made and reduced at once.
 """
 
 import math
