@@ -119,6 +119,6 @@ def test_warming_up_is_not_timed():
 def test_rules_are_compared_with_overwriting():
     printed, record = run_benchmark("rules", "--config", "tiny", "--rounds", "2", "--update", "ttt3r")
     baseline, rule = record["rows"]
-    assert "| tiny |" in printed
+    assert "|   tiny |" in printed
     assert (baseline["update"], baseline["ratio"], rule["update"]) == ("overwrite", 1.0, "ttt3r")
     assert rule["buffers_mb"] > baseline["buffers_mb"] == 0

@@ -6,7 +6,7 @@ import torch
 
 from cut3r.model.prediction import Outputs
 from cut3r.model.update import UpdateRule, Writing
-from cut3r.rules.common import WRITTEN
+from cut3r.rules.gate import WRITTEN
 from cut3r.rules.memix import MeMix
 from cut3r.rules.recal3r import ReCal3R, doubt_of, entropy_rank, prior
 from cut3r.rules.statistics import Statistic

@@ -8,8 +8,8 @@ from cut3r.model.encoder import ViewInput
 from cut3r.model.prediction import Outputs
 from cut3r.model.state import StreamState, blend
 from cut3r.model.update import OVERWRITE
-from cut3r.rules.common import GATE, NOT_A_NUMBER, WRITTEN, common_buffers, give, ranks
 from cut3r.rules.filt3r import FILT3R
+from cut3r.rules.gate import GATE, NOT_A_NUMBER, WRITTEN, common_buffers, give, ranks
 from cut3r.rules.memix import MeMix
 from cut3r.rules.recal3r import ReCal3R
 from cut3r.rules.ttsa3r import TTSA3R

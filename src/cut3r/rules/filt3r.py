@@ -9,7 +9,7 @@ from torch import Tensor
 from cut3r.model.config import ModelConfig
 from cut3r.model.state import StreamState
 from cut3r.model.update import Writing
-from cut3r.rules.common import WRITTEN, common_buffers, give
+from cut3r.rules.gate import WRITTEN, common_buffers, give
 
 
 @dataclass(frozen=True)

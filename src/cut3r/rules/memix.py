@@ -11,7 +11,7 @@ from torch import Tensor
 from cut3r.model.config import ModelConfig
 from cut3r.model.state import StreamState
 from cut3r.model.update import OVERWRITE, UpdateRule, Writing
-from cut3r.rules.common import GATE, WRITTEN, common_buffers
+from cut3r.rules.gate import GATE, WRITTEN, common_buffers
 
 
 @dataclass(frozen=True)

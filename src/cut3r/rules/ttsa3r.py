@@ -10,7 +10,7 @@ from cut3r.model.config import ModelConfig
 from cut3r.model.encoder import Tokens
 from cut3r.model.state import StreamState
 from cut3r.model.update import Writing
-from cut3r.rules.common import common_buffers, give
+from cut3r.rules.gate import common_buffers, give
 from cut3r.rules.statistics import LogitStatistics, Statistic
 
 
