@@ -5,6 +5,7 @@ from enum import Enum
 from pathlib import Path
 
 from cut3r.metrics.depth_alignment import DepthAlignment
+from cut3r.rules import rule_of, text_of
 from eval.evaluate import Stage
 from eval.mv_recon import ReconAlignment
 
@@ -39,7 +40,8 @@ class EvalConfig:
         name: Of the system in tables; by default that of the file or folder.
         parity: Exactly the published scripts, quirks included; by default what is right, with more detail.
         size: Longer side of the network's pictures; by default as it was trained.
-        update: The rule by which a frame changes the state; overwrite is the original's.
+        update: The rule by which a frame changes the state, NAME or NAME:constant=value,...; overwrite is the
+            original's.
         revisit, freeze: Passes over each sequence; with freeze only the first one changes the state.
         solve_pose: Camera from the two point maps instead of the pose head.
         out: Folder of the run; by default eval_results/PROTOCOL/DATASET_WEIGHTS.
@@ -82,8 +84,7 @@ class EvalConfig:
             raise ValueError("give weights=FILE|NAME to run our network, or predictions=FOLDER to score what is there")
         if self.layout is Layout.reference and self.predictions is None:
             raise ValueError("layout=reference describes the folder of predictions=..., which is not given")
-        if self.update != "overwrite":
-            raise ValueError(f"update is {self.update!r}; there is overwrite, the original's rule")
+        self.update = text_of(rule_of(self.update))
         if self.revisit < 1 or (self.freeze and self.revisit == 1):
             raise ValueError(f"revisit is {self.revisit}; give at least 1, and at least 2 with freeze=true")
         if self.every < 1:

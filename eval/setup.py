@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from cut3r.inference.session import trained_size
+from cut3r.rules import rule_of
 from cut3r.speed.packed import pack
 from cut3r.speed.precision import apply_precision
 from cut3r.weights.checkpoint import load, resolve
@@ -57,6 +58,7 @@ def make_run(
             freeze=config.freeze,
             solve_pose=config.solve_pose,
             parity=config.parity,
+            rule=rule_of(config.update),
             digest=facts["weights"]["sha256"],
         )
         label = path.stem

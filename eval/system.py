@@ -23,6 +23,8 @@ from cut3r.inference.snapshot import fingerprint
 from cut3r.io.frames import Frame
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
+from cut3r.model.update import OVERWRITE, UpdateRule
+from cut3r.rules import text_of
 
 LOOKAHEAD = 8  # frames that are read before they are needed
 OpenFrames = Callable[[], Iterable[Frame]]
@@ -83,6 +85,7 @@ class Ours:
         size: Longer side of the network's pictures; None for the one it was trained at.
         passes: Over each stream; the last one is scored.
         freeze: Only the first pass changes the state.
+        rule: By which a frame changes the state.
         solve_pose: Take the rigid motion between a view's two point maps as its camera, instead of the pose head's.
         digest: Of the weights' file.
     """
@@ -93,6 +96,7 @@ class Ours:
     freeze: bool = False
     solve_pose: bool = False
     parity: bool = False
+    rule: UpdateRule = OVERWRITE
     digest: str = ""
 
     def describe(self) -> dict[str, Any]:
@@ -101,7 +105,7 @@ class Ours:
             "weights": self.digest or fingerprint(self.model),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "size": self.size or trained_size(self.model),
-            "update": "overwrite",
+            "update": text_of(self.rule),
             "passes": self.passes,
             "freeze": self.freeze,
             "solve_pose": self.solve_pose,
@@ -127,7 +131,7 @@ class Ours:
     @cached_property
     def _engine(self) -> Engine:
         """One for all streams: what it records on a GPU is recorded once."""
-        return Engine(self.model)
+        return Engine(self.model, rule=self.rule)
 
     def _camera(self, result: FrameResult) -> Float[torch.Tensor, "4 4"]:
         if not self.solve_pose:

@@ -9,21 +9,24 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
-    "FILT3R": "cut3r.rules.gates",
+    "FILT3R": "cut3r.rules.filt3r",
     "FitConfig": "cut3r.inference.preprocess",
     "FitMode": "cut3r.inference.preprocess",
     "Frame": "cut3r.io.frame",
     "FrameOptions": "cut3r.io.selection",
     "FrameResult": "cut3r.inference.result",
+    "MeMix": "cut3r.rules.memix",
     "Outputs": "cut3r.model.prediction",
     "PointSource": "cut3r.inference.result",
+    "ReCal3R": "cut3r.rules.recal3r",
     "Reconstruction": "cut3r.inference.reconstruction",
     "Session": "cut3r.inference.session",
     "Similarity": "cut3r.geometry.registration",
     "Sink": "cut3r.inference.sink",
     "Sinks": "cut3r.inference.sink",
     "SortOrder": "cut3r.io.selection",
-    "TTT3R": "cut3r.rules.gates",
+    "TTSA3R": "cut3r.rules.ttsa3r",
+    "TTT3R": "cut3r.rules.ttt3r",
     "View": "cut3r.inference.view",
     "Write": "cut3r.inference.policy",
     "load": "cut3r.weights.checkpoint",
@@ -36,14 +39,17 @@ __all__ = [
     "Frame",
     "FrameOptions",
     "FrameResult",
+    "MeMix",
     "Outputs",
     "PointSource",
+    "ReCal3R",
     "Reconstruction",
     "Session",
     "Similarity",
     "Sink",
     "Sinks",
     "SortOrder",
+    "TTSA3R",
     "TTT3R",
     "View",
     "Write",
@@ -69,8 +75,11 @@ if TYPE_CHECKING:
     from cut3r.io.selection import FrameOptions as FrameOptions
     from cut3r.io.selection import SortOrder as SortOrder
     from cut3r.model.prediction import Outputs as Outputs
-    from cut3r.rules.gates import FILT3R as FILT3R
-    from cut3r.rules.gates import TTT3R as TTT3R
+    from cut3r.rules.filt3r import FILT3R as FILT3R
+    from cut3r.rules.memix import MeMix as MeMix
+    from cut3r.rules.recal3r import ReCal3R as ReCal3R
+    from cut3r.rules.ttsa3r import TTSA3R as TTSA3R
+    from cut3r.rules.ttt3r import TTT3R as TTT3R
     from cut3r.weights.checkpoint import load as load
 
 

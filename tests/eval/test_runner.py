@@ -111,7 +111,10 @@ def refusal(monkeypatch, capsys, *words: str) -> str:
         ((), "name a data set, such as dataset=sintel"),
         (("dataset=rgbd",), "give weights=FILE|NAME to run our network, or predictions=FOLDER"),
         (("dataset=rgbd", "sise=3"), "there is no setting 'sise', did you mean 'size'"),
-        (("dataset=rgbd", "weights=tiny", "update=ttt3r"), "update is 'ttt3r'; there is overwrite"),
+        (
+            ("dataset=rgbd", "weights=tiny", "update=tt3r"),
+            "there is no update rule 'tt3r'; choose from overwrite, ttt3r",
+        ),
         (("dataset=rgbd", "weights=tiny", "freeze=true"), "at least 2 with freeze=true"),
         (("dataset=moon", "weights=tiny"), "relpose has no set 'moon'; choose from sintel, tum"),
         (("dataset=sintel", "weights=tiny", "root=/nowhere"), "sintel"),

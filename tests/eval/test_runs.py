@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from cut3r.geometry.poses import transform
+from cut3r.rules import rule_of
+from eval.config import EvalConfig
 from eval.evaluate import EvaluationRun, OtherRunError, Stage
 from eval.monodepth import MonoDepth
 from eval.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions
@@ -223,6 +225,23 @@ def test_our_network_gives_what_is_asked_for(tiny_linear, recordings, solve_pose
         assert (frames[1].world_from_cam is None) != protocol.wanted.cameras
         assert (frames[1].points_world is None) != protocol.wanted.points
     assert ours.describe()["passes"] == 2
+
+
+def test_a_rule_decides_the_predictions_and_is_named_with_its_constants(tiny_linear, recordings):
+    (sequence, _) = open_set("mv_recon", "rgbd", recordings)
+    config = EvalConfig(dataset="rgbd", weights="tiny", update="filt3r:r=0.8")
+    assert config.update.startswith("filt3r:p_init=1.5,") and ",r=0.8," in config.update
+    cameras = []
+    for rule in (rule_of("overwrite"), rule_of(config.update)):
+        ours, wanted = Ours(tiny_linear, rule=rule), PROTOCOLS["relpose"].wanted
+        cameras.append([each.world_from_cam for each in ours.predict(lambda: frames_of(sequence), wanted)])
+    assert ours.describe()["update"] == config.update
+    assert Ours(tiny_linear).describe()["update"] == "overwrite"
+    assert [np.array_equal(*pair) for pair in zip(*cameras, strict=True)] == [True, True, False]
+
+
+def frames_of(sequence):
+    return (PROTOCOLS["relpose"].frame(sequence, min(number, 1)) for number in range(3))
 
 
 def test_the_recorded_cameras_between_two_point_maps(golden):

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from cut3r.inference.engine import Engine
 from cut3r.inference.session import Session
 from cut3r.inference.snapshot import RECORD, checksum, pack, unpack
-from cut3r.rules.gates import FILT3R, TTT3R
+from cut3r.rules.filt3r import FILT3R
+from cut3r.rules.ttt3r import TTT3R
 
 
 def forged(session: Session, *, tensors: dict | None = None, **record: object) -> tuple[dict, dict]:
@@ -112,7 +113,7 @@ def test_a_session_file_follows_the_umask(tiny_linear, tmp_path):
 
 def test_the_buffers_of_a_rule_are_saved_with_the_state(tiny_linear, tmp_path):
     pictures = np.random.default_rng(0).integers(0, 255, (4, 32, 48, 3), dtype=np.uint8)
-    session, other = (Session(tiny_linear, rule=FILT3R()) for _ in range(2))
+    session, other = (Session(tiny_linear, update=FILT3R()) for _ in range(2))
     for picture in pictures[:3]:
         session.push(picture)
     session.save(tmp_path / "session.safetensors")
@@ -125,9 +126,9 @@ def test_the_buffers_of_a_rule_are_saved_with_the_state(tiny_linear, tmp_path):
 
 @pytest.mark.parametrize("other", [TTT3R(), FILT3R(r=0.8), None])
 def test_a_session_that_writes_otherwise_is_refused(tiny_linear, tmp_path, other):
-    Session(tiny_linear, rule=FILT3R()).save(tmp_path / "session.safetensors")
+    Session(tiny_linear, update=FILT3R()).save(tmp_path / "session.safetensors")
     with pytest.raises(ValueError, match=r"writes by FILT3R\(p_init=1\.5.*and this one by"):
-        Session(tiny_linear, rule=other).load(tmp_path / "session.safetensors")
+        Session(tiny_linear, update=other).load(tmp_path / "session.safetensors")
 
 
 def test_a_buffer_that_no_rule_has_is_refused(tiny_linear):
@@ -140,4 +141,4 @@ def test_the_rule_of_a_shared_engine_is_that_of_the_session(tiny_linear):
     engine = Engine(tiny_linear, rule=TTT3R())
     assert "buffer.written" in Session(tiny_linear, engine=engine).snapshot().state.tensors()
     with pytest.raises(ValueError, match="the engine writes by TTT3R"):
-        Session(tiny_linear, rule=FILT3R(), engine=engine)
+        Session(tiny_linear, update=FILT3R(), engine=engine)

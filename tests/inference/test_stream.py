@@ -16,6 +16,7 @@ from cut3r.inference.replay import eager_recorder
 from cut3r.inference.session import Session
 from cut3r.io.frames import Frame
 from cut3r.model.prediction import Outputs
+from cut3r.model.update import OVERWRITE, UpdateRule
 
 
 def frame(number: int, size: tuple[int, int] = (48, 64)) -> Frame:
@@ -27,9 +28,10 @@ def frames_of_two_sizes() -> list[Frame]:
     return [frame(number, (48, 64) if number % 5 < 3 else (64, 48)) for number in range(9)]
 
 
-def recording(model, **options) -> Session:
+def recording(model, *, rule: UpdateRule = OVERWRITE, **options) -> Session:
     """A session whose engine records, replays and works ahead, as on a GPU, but without graphs."""
-    return Session(model, engine=Engine(model, graphs=True, record=eager_recorder, asynchronous=True), **options)
+    engine = Engine(model, rule=rule, graphs=True, record=eager_recorder, asynchronous=True)
+    return Session(model, engine=engine, **options)
 
 
 def assert_same(a, b, *, exactly: bool = True):

@@ -124,3 +124,11 @@ def test_warming_up_is_not_timed():
     timing = time_ms(lambda: time.sleep(next(naps)), repeats=3, warmup=1, device=torch.device("cpu"))
     assert timing.p10 <= timing.median < 100
     assert next(naps, None) is None
+
+
+def test_rules_are_compared_with_overwriting():
+    printed, record = run_benchmark("rules", "--config", "tiny", "--rounds", "2", "--update", "ttt3r")
+    baseline, rule = record["rows"]
+    assert "|   tiny |" in printed
+    assert (baseline["update"], baseline["ratio"], rule["update"]) == ("overwrite", 1.0, "ttt3r")
+    assert rule["buffers_mb"] > baseline["buffers_mb"] == 0

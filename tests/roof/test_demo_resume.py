@@ -18,6 +18,7 @@ from cut3r.inference.result import FrameResult
 from cut3r.inference.snapshot import Packed
 from cut3r.io.frames import FrameStream
 from cut3r.io.trajectory import read_tum
+from cut3r.rules import rule_of, text_of
 from cut3r.run.resume import ResumePoint
 from cut3r.run.writer import RunWriter
 from tests.roof.demo_runs import ROOT, contents, run_demo, written
@@ -50,6 +51,30 @@ def test_an_interrupted_run_goes_on_with_the_same_result(weights, photos, tmp_pa
     assert written(tmp_path / "parts") == written(tmp_path / "whole")
     with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "parts.npz") as parts:
         assert all(whole[name].tobytes() == parts[name].tobytes() for name in whole.files)
+
+
+@pytest.mark.parametrize("rule", ["filt3r:r=0.8", "memix+ttsa3r"])
+def test_a_run_that_writes_by_a_rule_goes_on_with_its_buffers(weights, photos, tmp_path, monkeypatch, capsys, rule):
+    flags = ["--model_path", weights, "--seq_path", photos, "--save-frames", "none", "--update", rule]
+    assert run_demo(*flags, "--output_dir", tmp_path / "whole", "--save", tmp_path / "whole.npz") == 0
+    interrupt_at(monkeypatch, 2, signal.SIGTERM)
+    parts = ["--output_dir", tmp_path / "parts"]
+    assert run_demo(*flags, *parts) == demo.INTERRUPTED
+    monkeypatch.undo()
+    marker = json.loads((tmp_path / "parts" / "cut3r.json").read_text())
+    assert marker["settings"]["update"] == text_of(rule_of(rule))
+    assert run_demo(*flags[:-2], *parts, "--update", "filt3r", "--resume") == demo.WRONG_ARGUMENTS
+    assert "update was" in capsys.readouterr().err
+    assert run_demo(*flags, *parts, "--resume", "--save", tmp_path / "parts.npz") == 0
+    with np.load(tmp_path / "whole.npz") as whole, np.load(tmp_path / "parts.npz") as parts_file:
+        assert all(whole[name].tobytes() == parts_file[name].tobytes() for name in whole.files)
+
+
+def test_a_rule_that_does_not_exist_is_refused_before_anything_is_made(weights, photos, tmp_path, capsys):
+    flags = ["--model_path", weights, "--seq_path", photos, "--output_dir", tmp_path / "out", "--update", "tt3r"]
+    assert run_demo(*flags) == demo.WRONG_ARGUMENTS
+    assert "there is no update rule 'tt3r'; choose from overwrite, ttt3r" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

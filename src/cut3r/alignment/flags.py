@@ -29,6 +29,7 @@ def check_align_flags(args: argparse.Namespace) -> None:
         streams["--resume"] = args.resume
     else:
         streams["--points world"] = args.points == "world"
+        streams["--update"] = args.update != "overwrite"
     for flag in [flag for flag, given in streams.items() if given]:
         raise ValueError(f"{flag} is for one long stream, and has no meaning here; leave it out, or use demo.py")
     aligned_only = {"--poses": args.poses, "--scale-from": args.scale_from, "--ba": args.ba}

@@ -28,6 +28,7 @@ from cut3r.geometry.registration import Similarity
 
 logger = logging.getLogger(__name__)
 
+LARGEST_SCALE = 1e4  # of a frame
 ROUNDS = 3  # of solving without the pairs refused, and asking again which are: some look wrong only beside wrong ones
 GUESS = 0.3  # of the weight that the best pairs of frames usually have: pairs with less do not begin
 TRIM = 3.0  # a point whose error is so many times its pair's usual one is an outlier
@@ -116,11 +117,24 @@ def solve_pose_graph(
                 break
             trimmed, priors = _trimmed(links.only(kept), solved), priors.against(residuals(links.only(kept), solved))
             solved, believed = Problem(trimmed, free, priors).descend(solved, config.steps), kept
+    solved = _at_hand(solved)
     after = Problem(links, free).measure(solved)[0] if len(links) else 0.0
     if config.with_scale:
         solved = usual_scale(solved, groups, known)
         start = usual_scale(start, groups, known)
     return PoseGraph(solved, residuals(links, solved), kept, before, after, groups, start)
+
+
+def _at_hand(solved: Similarity) -> Similarity:
+    """Put frames back to the network's metres whose scale ran away: where known cameras move and predictions say that
+    nothing does, all is best explained by a world without end."""
+    away = ~((solved.scale > 1 / LARGEST_SCALE) & (solved.scale < LARGEST_SCALE))
+    if bool(away.any()):
+        logger.warning(
+            "known cameras and what the network sees have no scale in common, so %d frames keep the network's metres",
+            int(away.sum()),
+        )
+    return replace(solved, scale=solved.scale.masked_fill(away, 1.0))
 
 
 def residuals(links: Links, world_from_frame: Similarity) -> Float[Tensor, "e"]:

@@ -34,6 +34,7 @@ from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
 from cut3r.model.state import StreamState
 from cut3r.model.update import OVERWRITE, UpdateRule
+from cut3r.rules import rule_of
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ class Session:
             For footage from one camera without zoom.
         parity: Compute intrinsics exactly as the original's demo: from all pixels, with the principal point
             (w // 2, h // 2).
-        rule: How frames are written into the state: `cut3r.model.update`; by default they overwrite it.
+        update: How frames are written into the state: a rule, or its name with constants ("ttt3r", "filt3r:r=0.8"; see
+            `cut3r.rules`); by default they overwrite it.
         engine: How frames go through the network; by default the fastest way that the device knows. Sessions of one
             network and one rule may share it.
 
@@ -71,7 +73,7 @@ class Session:
         source: PointSource = PointSource.self,
         shared_focal: bool = False,
         parity: bool = False,
-        rule: UpdateRule | None = None,
+        update: UpdateRule | str | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.model = model
@@ -82,6 +84,7 @@ class Session:
         self.shared_focal = shared_focal
         self.parity = parity
         self.not_finite = 0
+        rule = rule_of(update) if isinstance(update, str) else update
         self._engine = engine or Engine(model, rule=rule or OVERWRITE)
         if rule not in (None, self._engine.rule):
             raise ValueError(f"the engine writes by {self._engine.rule!r}, not {rule!r}; make it with this rule")
@@ -197,12 +200,37 @@ class Session:
         """The number of the next result."""
         return self._now.number
 
+    @property
+    def rule(self) -> UpdateRule:
+        """How frames are written into the state."""
+        return self._engine.rule
+
+    def update_values(self) -> dict[str, Tensor]:
+        """What the rule of writing did and keeps, on the host, for diagnosis.
+
+        `gate` (s): the share that each state token took over of the last frame that was written; before the first frame
+        0. The rule's buffers by name: see its class.
+        """
+        state = self._now.state
+        every = torch.ones(state.tokens.shape[1]) * ~state.is_new.cpu()
+        buffers = {name: buffer[0].cpu().clone() for name, buffer in sorted(state.buffers.items())}
+        return {"gate": every} | buffers
+
     def snapshot(self) -> Snapshot:
         """The session's memory as a value; it costs nothing and is not changed by later frames."""
         return self._now
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to a snapshot of this session, or go on from one of another session with the same network."""
+        """Go back to a snapshot of this session, or go on from one of another session with the same network.
+
+        Raises:
+            ValueError: That session writes by another rule.
+        """
+        if snapshot.rule != self.rule:
+            raise ValueError(
+                f"the snapshot is of a session that writes by {snapshot.rule!r}, and this one by {self.rule!r}; "
+                "make the session with that rule (update=...)"
+            )
         self._now = replace(snapshot, state=snapshot.state.to(self.model.device))
 
     def save(self, path: str | Path) -> None:
@@ -223,7 +251,7 @@ class Session:
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The session's memory as named tensors and text, for a file that holds more than the session."""
-        return pack(self._now, self.model, self._engine.rule)
+        return pack(self._now, self.model)
 
     def unpack(self, tensors: dict[str, Tensor], metadata: dict[str, str], *, name: str = "the file") -> None:
         """Take over what `pack` gave.
@@ -231,11 +259,11 @@ class Session:
         Raises:
             ValueError: Not a saved session, or one of another network.
         """
-        self.restore(unpack(tensors, metadata, self.model, self._engine.rule, name=name))
+        self.restore(unpack(tensors, metadata, self.model, self.rule, name=name))
 
     @torch.inference_mode()
     def _start(self) -> Snapshot:
-        return Snapshot(self.model.initial_state(1, self._engine.rule))
+        return Snapshot(self.model.initial_state(1, self.rule), rule=self.rule)
 
     def _as_frame(self, frame: Frame | UInt8[np.ndarray, "h w 3"]) -> Frame:
         if isinstance(frame, np.ndarray):

@@ -31,15 +31,17 @@ class Snapshot:
     chunk: int = 0
     focals: tuple[float, ...] = ()
     world_from_chunk: Similarity | None = None  # None: at the origin
+    rule: UpdateRule = OVERWRITE  # that wrote the state
 
 
-def pack(snapshot: Snapshot, model: Cut3r, rule: UpdateRule = OVERWRITE) -> Packed:
-    """Turn a snapshot of a session that writes by a rule into named tensors and text."""
+def pack(snapshot: Snapshot, model: Cut3r) -> Packed:
+    """Turn a snapshot into named tensors and text."""
     tensors = {PREFIX + name: tensor for name, tensor in snapshot.state.to("cpu").tensors().items()}
     tensors[FOCALS] = torch.tensor(snapshot.focals, dtype=torch.float64)
     tensors[PLACE] = (snapshot.world_from_chunk or Similarity.identity()).matrix().double()
     tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    record = {"number": snapshot.number, "chunk": snapshot.chunk, "network": fingerprint(model), "rule": repr(rule)}
+    record = {"number": snapshot.number, "chunk": snapshot.chunk, "network": fingerprint(model)}
+    record["rule"] = repr(snapshot.rule)
     return tensors, {RECORD: json.dumps(record | {"checksum": checksum(tensors, record)})}
 
 
@@ -61,7 +63,10 @@ def unpack(
             f"{name} was saved by a session of another network (or other weights); load the checkpoint it was made with"
         )
     if (wrote := record.get("rule", repr(OVERWRITE))) != repr(rule):  # files from before there were rules have none
-        raise ValueError(f"{name} was saved by a session that writes by {str(wrote)[:300]}, and this one by {rule!r}")
+        raise ValueError(
+            f"{name} was saved by a session that writes by {str(wrote)[:300]}, and this one by {rule!r}; "
+            "make the session with that rule (update=...)"
+        )
     _check_tensors(tensors, model, rule, name)
     for count in ("number", "chunk"):
         value = record.get(count)
@@ -71,7 +76,7 @@ def unpack(
     focals = tuple(of_state.pop(FOCALS.removeprefix(PREFIX)).tolist())
     place = of_state.pop(PLACE.removeprefix(PREFIX))
     moved = None if torch.equal(place, torch.eye(4).double()) else Similarity.from_matrix(place)
-    return Snapshot(StreamState.from_tensors(of_state), record["number"], record["chunk"], focals, moved)
+    return Snapshot(StreamState.from_tensors(of_state), record["number"], record["chunk"], focals, moved, rule)
 
 
 def read_session_file(path: Path) -> Packed:

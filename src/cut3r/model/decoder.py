@@ -23,12 +23,13 @@ class Decoded:
     """What the heads read (`pose` and `stages`) and what the state becomes if the view writes (`candidate`).
 
     `stages`: encoder features, two layers on the way without the pose token, and the last layer's normalised patch
-    tokens.
+    tokens. `embedded`: the patch tokens before the first layer.
     """
 
     pose: Float[Tensor, "b 1 d"]
     stages: tuple[Tensor, Tensor, Tensor, Tensor]
     candidate: Float[Tensor, "b s d"]
+    embedded: Float[Tensor, "b n d"]
     grid: tuple[int, int]
 
 
@@ -70,7 +71,8 @@ class Decoder(nn.Module):
         statistics: QueriesAndKeys | None = None,
     ) -> Decoded:
         """Decode a view; `statistics` is told what the state's queries make of the view's keys."""
-        image = torch.cat((pose_query, self.embed(tokens.features).float()), dim=1)  # [b, 1 + n, d]
+        embedded = self.embed(tokens.features).float()
+        image = torch.cat((pose_query, embedded), dim=1)  # [b, 1 + n, d]
         depth = len(self.image_blocks)
         kept = {depth // 2: image, depth * 3 // 4: image}
         dims, device = (self.image_head_dim, self.state_head_dim), image.device
@@ -86,4 +88,4 @@ class Decoder(nn.Module):
                 kept[layer] = image
         image, candidate = self.norm(image), self.norm_state(state)
         early, late = (kept[layer][:, 1:] for layer in (depth // 2, depth * 3 // 4))
-        return Decoded(image[:, :1], (tokens.features, early, late, image[:, 1:]), candidate, tokens.grid)
+        return Decoded(image[:, :1], (tokens.features, early, late, image[:, 1:]), candidate, embedded, tokens.grid)

@@ -120,17 +120,14 @@ class Cut3r(nn.Module):
         writes = view.write_mask()
         if bool(writes.any()):
             memory = self.memory.write(state.memory, summary, decoded.pose)
-            gate, buffers = rule.gate(Writing(state, decoded.candidate, tokens, statistics))
+            gate, buffers = rule.gate(Writing(state, decoded, tokens, statistics))
             written = replace(
                 after, tokens=blend(gate, decoded.candidate, state.tokens), memory=memory, buffers=buffers
             )
             after = merge(writes, written, after)
         resets = view.reset_mask()
         if bool(resets.any()):
-            initial = self.initial_state(state.batch_size, rule)
-            # Parity: a reset of the original does not make a stream new; the next pose query is read from the memory
-            is_new = initial.is_new if rule.reset_is_new_stream else after.is_new
-            after = merge(resets, replace(initial, is_new=is_new), after)
+            after = merge(resets, rule.reset(after, self.initial_state(state.batch_size, rule)), after)
         return prediction, after
 
     def rollout(

@@ -4,7 +4,7 @@ All rules have one form: each state token moves a share of the way to what the d
 with a gate in [0, 1]. The pose memory is not gated.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -12,29 +12,25 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cut3r.model.config import ModelConfig
+from cut3r.model.decoder import Decoded
 from cut3r.model.encoder import Tokens
 from cut3r.model.state import StreamState
 
 
 @dataclass(frozen=True)
 class Writing:
-    """What a rule may look at: the state before, the decoder's proposal, the view, and its statistics of attention."""
+    """What a rule may look at: the state before, the decoder's proposal (`decoded.candidate`) and what became of the
+    view's tokens, those tokens, and the statistics of attention that the rule asked for."""
 
     state: StreamState
-    candidate: Float[Tensor, "b s d"]
+    decoded: Decoded
     tokens: Tokens
     statistics: Any
 
 
 @runtime_checkable
 class UpdateRule(Protocol):
-    """A way to write. Its `repr` names it with its constants, which saved sessions keep; frozen dataclasses do that.
-
-    `reset_is_new_stream`: after a reset inside a stream the next view counts as the first of one; the original's
-    overwriting does not do so.
-    """
-
-    reset_is_new_stream: bool
+    """A way to write. Its `repr` names it with its constants, which saved sessions keep; frozen dataclasses do that."""
 
     def statistics(self) -> Any:
         """Give what is told, layer by layer, the state's queries and the view's keys (`add(q, k)`), or None."""
@@ -48,12 +44,13 @@ class UpdateRule(Protocol):
         The caller keeps both away from samples that are not written. May not ask the device for a value.
         """
 
+    def reset(self, before: StreamState, initial: StreamState) -> StreamState:
+        """Give what a reset makes of a state: the initial one, unless published code does otherwise."""
+
 
 @dataclass(frozen=True)
 class Overwrite:
     """The published rule: the state becomes what the decoder proposes."""
-
-    reset_is_new_stream = False
 
     def statistics(self) -> None:
         return None
@@ -63,6 +60,10 @@ class Overwrite:
 
     def gate(self, writing: Writing) -> tuple[None, dict[str, Tensor]]:
         return None, {}
+
+    def reset(self, before: StreamState, initial: StreamState) -> StreamState:
+        # Parity: a reset of the original does not make a stream new; the next pose query is read from the memory
+        return replace(initial, is_new=before.is_new)
 
 
 OVERWRITE = Overwrite()

@@ -93,6 +93,8 @@ def _add_method(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--points", choices=("self", "world"), default="self", help=points)
     focal = "one focal length for the stream, not one per frame"
     group.add_argument("--shared-focal", action="store_true", help=focal)
+    update = "how frames change the state: overwrite, ttt3r, ttsa3r, filt3r, recal3r, memix, memix+ttt3r, ..."
+    group.add_argument("--update", default="overwrite", metavar="NAME[:constant=value,...]", help=update)
     original = "read, fit and write exactly as the original demo does"
     group.add_argument("--original", action="store_true", help=original)
 

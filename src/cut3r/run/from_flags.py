@@ -14,6 +14,7 @@ from cut3r.inference.session import Session, trained_size
 from cut3r.inference.view import EDGES
 from cut3r.io.frames import FrameOptions, SortOrder
 from cut3r.model.network import Cut3r
+from cut3r.rules import rule_of, text_of
 from cut3r.run.flags import DTYPES, SOME
 from cut3r.run.footage import Footage
 from cut3r.run.output_check import check_inputs, check_output, check_targets
@@ -42,6 +43,7 @@ def check_flags(args: argparse.Namespace, example: Path) -> None:
             raise ValueError(f"--{flag} is empty; name something, or leave the flag out")
     for path in args.save:
         check_suffix(path)
+    args.update = text_of(rule_of(args.update))  # with all constants: what they mean does not depend on the version
     if args.revisit < 1:
         raise ValueError(f"--revisit is {args.revisit}, expected 1 (one pass) or more")
     if not args.model_path and not BUNDLED["tiny"].is_file():
@@ -115,7 +117,9 @@ def make_session(args: argparse.Namespace, model: Cut3r) -> Session:
         parity=args.original,
     )
     source = PointSource(args.points)
-    return Session(model, fit=fit, source=source, shared_focal=args.shared_focal, parity=args.original)
+    return Session(
+        model, fit=fit, source=source, shared_focal=args.shared_focal, parity=args.original, update=args.update
+    )
 
 
 def make_writer(
