@@ -122,9 +122,13 @@ class VoxelGrid:
         voxels, in_range = np.zeros(len(points), np.int64), np.ones(len(points), bool)
         for axis in range(3):
             with np.errstate(over="ignore", invalid="ignore"):  # infinity, and nan of 0 / 0, are out of range
-                cells = np.floor(points[:, axis].astype(np.float64) / self.voxel_size) + HALF_AXIS
+                cells = points[:, axis].astype(np.float64)
+                cells /= self.voxel_size
+                np.floor(cells, out=cells)
+                cells += HALF_AXIS
+                all_inside = len(cells) == 0 or (cells.min() >= 0 and cells.max() < 2 * HALF_AXIS)  # nan is not
+            if not all_inside:
                 inside = (cells >= 0) & (cells < 2 * HALF_AXIS)
-            if not inside.all():
                 cells[~inside] = 0
                 in_range &= inside
             voxels = (voxels << AXIS_BITS) | cells.astype(np.int64)

@@ -1,5 +1,6 @@
 """A picture with its camera and its points: what a session's results, an alignment and other sources have in common."""
 
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from cut3r.inference.preprocess import PixelMap
 SURE = 1e6  # the confidence of what is known
 EDGES = 0.03  # a step of this share of the depth from one pixel to the next, in an image of ...
 EDGES_SIDE = 512  # ... this longer side; in a smaller one a pixel covers more, and steps are larger in proportion
+
+_looking = threading.Lock()  # sinks ask at the same time, each in its thread: the second waits for the first's answer
 
 
 @dataclass(frozen=True)
@@ -135,9 +138,10 @@ class View:
             edges: The smallest step of depth that counts, as a share of the depth, from pixel to pixel of an image
                 whose longer side is 512. None takes all valid pixels.
         """
-        if edges not in self._surfaces:
-            self._surfaces[edges] = without_edges(self.valid, self.depth, edges)
-        return self._surfaces[edges]
+        with _looking:
+            if edges not in self._surfaces:
+                self._surfaces[edges] = without_edges(self.valid, self.depth, edges)
+            return self._surfaces[edges]
 
 
 def without_edges(valid: Bool[Tensor, "h w"], depth: Float[Tensor, "h w"], edges: float | None) -> Bool[Tensor, "h w"]:
