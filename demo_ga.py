@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cut3r
 import demo
@@ -22,6 +22,7 @@ from cut3r.run.flags import add_known, parse_args
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.inference.result import FrameResult
     from cut3r.inference.sink import Sinks
+    from cut3r.io.frame import Frame
     from cut3r.run.output_folder import OutputFolder
 
 logger = logging.getLogger("demo_ga")
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     """Do what the flags say. What a user can do wrong comes as an exception with one clear sentence."""
     from cut3r.alignment.flags import align_config, align_footage, check_align_flags, check_footage, clean_up
     from cut3r.alignment.stages import Stages
+    from cut3r.alignment.taken import take
     from cut3r.inference.sink import Sinks
     from cut3r.run import from_flags
     from cut3r.run.known_flags import count_all, make_known
@@ -84,13 +86,17 @@ def run(args: argparse.Namespace) -> int:
             model = from_flags.load_model(args, device)
         session = from_flags.make_session(args, model)
         footage.fit = session.fit
+
+        def open_frames() -> "Iterator[Frame]":
+            return known.onto(footage.open(0), total)
+
         aligned = None
         if config is not None:
-            reading = console.status("reading frames")
+            with console.status("reading frames"):
+                taken = take(open_frames(), session.fit)
+            logger.info("%d frames of %s", len(taken), footage.stream.description)
             with Stages(console) as stages:
-                aligned = align_footage(
-                    args, config, session, footage, known, total=total, reading=reading, on_progress=stages
-                )
+                aligned = align_footage(args, config, session, taken, open_frames, on_progress=stages)
         settings = from_flags.settings_of(args, footage) | {"dtype": from_flags.precision_of(args, model)}
         output.begin(cut3r.__version__, settings)
         viewer = None if args.no_viewer else demo.open_viewer(args, session.query if aligned is None else None, stack)
@@ -99,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         watching = Sinks({"the viewer": viewer} if viewer else {})
         watching.begin()
         stack.callback(watching.finish)
-        results = session.stream(known.onto(footage.open(0), total)) if aligned is None else aligned.results()
+        results = session.stream(open_frames()) if aligned is None else aligned.results()
         count = _write(args, output, _shown(results, watching))
         if aligned is not None:
             _write_report(output.folder / REPORT, aligned.report)
@@ -143,7 +149,7 @@ def _shown(results: "Iterator[FrameResult]", watching: "Sinks") -> "Iterator[Fra
         yield result
 
 
-def _write_report(path: Path, report: dict) -> None:
+def _write_report(path: Path, report: dict[str, Any]) -> None:
     from cut3r.files.atomic import atomic_path
 
     with atomic_path(path) as temporary:

@@ -173,3 +173,16 @@ def test_many_pairs_that_show_nothing_in_common_do_not_make_one_heap():
     solved = solve_pose_graph(24, type(links)(links.ends, links.source, target, weights))
     assert walk.ate(solved.world_from_frame) < 0.05
     assert solved.kept[near].all() and float(solved.kept[~near].double().mean()) < 0.02
+
+
+def test_known_cameras_that_move_where_predictions_stand_still_do_not_blow_frames_up(caplog):
+    """Without a limit the best explanation is a world so large that the known motion vanishes in it."""
+    still = Walk(4)
+    still.world_from_cam = torch.eye(4).double().repeat(4, 1, 1)
+    known = {k: torch.eye(4).double() for k in range(4)}
+    for k, camera in known.items():
+        camera[:3, 3] = torch.tensor([1.0 * k, 0.1 * k * k, 0.0])
+    solved = solve_pose_graph(4, still.links(local(4)), known=known)
+    assert bool((solved.world_from_frame.scale < 1e4).all()) and bool((solved.world_from_frame.scale > 1e-4).all())
+    torch.testing.assert_close(poses(solved.world_from_frame)[3], known[3], atol=1e-9, rtol=0)
+    assert "no scale in common" in caplog.text

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cut3r.alignment import store
-from cut3r.alignment.store import RECORD, PredictionStore
+from cut3r.alignment.store import RECORD, PredictionStore, remove_predictions
 from cut3r.files.disk import DiskFullError
 
 ENDS = [(0, 1), (1, 0), (1, 2)]
@@ -76,7 +76,7 @@ def test_a_full_disk_is_found_out_at_once(tmp_path, monkeypatch):
 def test_it_can_be_removed_and_still_be_read(tmp_path):
     ours = opened(tmp_path / "p")
     fill(ours, 0)
-    ours.remove()
+    remove_predictions(tmp_path / "p")
     assert not (tmp_path / "p").exists()
     assert float(ours.points_self[0].mean()) == 1
 

@@ -9,6 +9,7 @@ from PIL import Image
 import demo
 import demo_ga
 from cut3r.inference.frame_folder import read_frame_folder
+from cut3r.io import features
 from cut3r.io.trajectory import read_tum, write_kitti, write_tum
 
 
@@ -131,3 +132,17 @@ def test_frames_that_a_file_leaves_out_are_named(weights, photos, tmp_path, caps
     flags = ["--max-frames", 4, "--poses", tmp_path / "transforms.json", "--pairs", "window"]
     assert run_demo_ga(photos, "--model_path", weights, "--output_dir", tmp_path / "out", *flags) == 0
     assert "says nothing of 2 frames: photo_3.png, photo_5.png" in capsys.readouterr().err
+
+
+def test_masks_exclude_details_from_bundle_adjustment(aligned, tmp_path, monkeypatch):
+    pytest.importorskip("pyceres", reason="SKIPPED LOUDLY: no pyceres (pip install cut3r[ba])")
+    masks, seen, detect = tmp_path / "masks", [], features.detect
+    masks.mkdir()
+    for number in range(8):
+        white = np.zeros((48, 64), np.uint8)
+        white[:, 32:] = 255
+        Image.fromarray(white).save(masks / f"{number:03d}.png")
+    monkeypatch.setattr(features, "detect", lambda image, mask, *rest: seen.append(mask) or detect(image, mask, *rest))
+    aligned("--masks", masks, "--ba")
+    assert len(seen) == 4
+    assert all(not mask[:, :32].any() and mask[:, 32:].all() for mask in seen)

@@ -17,7 +17,7 @@ from cut3r.alignment.pairs import Predictions
 from cut3r.alignment.predict import predict, predict_more
 from cut3r.alignment.result import Alignment
 from cut3r.alignment.saved import load_alignment, save_alignment
-from cut3r.alignment.store import PredictionStore
+from cut3r.alignment.store import PredictionStore, remove_predictions
 from cut3r.alignment.taken import Taken
 from cut3r.alignment.tokens import FrameTokens
 from cut3r.geometry.registration import Similarity
@@ -56,7 +56,7 @@ def align(
     original = config.method is Method.original and len(taken) > 1
     if original:
         check_original(taken, config.poses_that_count(taken))
-    key = _key_of_predictions(model, taken)
+    key = "" if folder is None else _key_of_predictions(model, taken)
     result = None if folder is None else folder / RESULT
     if result is not None and (earlier := load_alignment(result, taken, _key_of_result(key, taken, config))):
         return earlier
@@ -83,6 +83,14 @@ def align(
     if result is not None:
         save_alignment(result, aligned, _key_of_result(key, taken, config))
     return aligned
+
+
+def remove_work(folder: Path) -> None:
+    """Remove what `align` keeps in a folder for going on; the folder, too, unless something else is in it."""
+    remove_predictions(folder / PREDICTIONS)
+    (folder / RESULT).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _close_loops(

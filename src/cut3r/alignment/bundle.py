@@ -88,7 +88,7 @@ def bundle_adjust(
         on_progress=lambda done, total: tell("finding points in pictures", done, total),
     )
     tell("bundle adjustment", 0, 1)
-    aligned, report = adjust_tracks(aligned, found, config, held=held)
+    aligned, report = _adjusted(aligned, guide, found, config, held)
     tell("bundle adjustment", 1, 1)
     return aligned, report | {"seconds": time.monotonic() - start}
 
@@ -98,7 +98,12 @@ def adjust_tracks(
 ) -> tuple[Alignment, dict[str, Any]]:
     """The same with tracks that are known already; needs no pictures."""
     check_packages()
-    config, guide = config or BundleConfig(), Guide.of(aligned)
+    return _adjusted(aligned, Guide.of(aligned), found, config or BundleConfig(), held)
+
+
+def _adjusted(
+    aligned: Alignment, guide: Guide, found: Tracks, config: BundleConfig, held: Collection[int] | None
+) -> tuple[Alignment, dict[str, Any]]:
     groups = _groups(aligned)
     known = set(aligned.taken.intrinsics)
     tracks, points = known_points(found, guess(guide, found))

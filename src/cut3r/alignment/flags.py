@@ -2,19 +2,18 @@
 
 import argparse
 import logging
-import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from cut3r.alignment.align import align
+from cut3r.alignment.align import align, remove_work
 from cut3r.alignment.align_config import AlignConfig, Graph, Loops, Method, OnProgress
 from cut3r.alignment.datum import KnownDistance
 from cut3r.alignment.result import Alignment
-from cut3r.alignment.taken import take
+from cut3r.alignment.taken import Taken
 from cut3r.inference.session import Session
+from cut3r.io.frame import Frame
 from cut3r.run.footage import Footage
-from cut3r.run.known import Known
 from cut3r.run.known_flags import POSES, check_known_flags, pose_sigma
 
 logger = logging.getLogger(__name__)
@@ -78,46 +77,45 @@ def align_footage(
     args: argparse.Namespace,
     config: AlignConfig,
     session: Session,
-    footage: Footage,
-    known: Known,
+    taken: Taken,
+    open_frames: Callable[[], Iterable[Frame]],
     *,
-    total: int | None,
-    reading: AbstractContextManager[object],
     on_progress: OnProgress,
 ) -> Alignment:
-    """Read the footage and align its frames, in a folder from which `--resume` goes on until `clean_up`.
+    """Align frames, in a folder from which `--resume` goes on until `clean_up`.
 
     Args:
-        total: Frames of the whole source.
-        reading: Shown while frames are read.
+        open_frames: Gives the frames once more, in their original size, with their masks; called for `--ba`.
     """
-    with reading:
-        taken = take(known.onto(footage.open(0), total), session.fit)
-    logger.info("%d frames of %s", len(taken), footage.stream.description)
+    folder = Path(args.output_dir) / WORK
     if not args.resume:
         clean_up(args)
-    aligned = align(session.model, taken, config, folder=Path(args.output_dir) / WORK, on_progress=on_progress)
-    said = aligned.report
-    logger.info(
-        "%d pairs, loss %.4g before and %.4g after", len(said["pairs"]), said["loss_before"], said["loss_after"]
-    )
-    if loops := said.get("loops"):
-        logger.info("%d loops kept, %d refused", len(loops["kept"]), len(loops["refused"]))
-    return _bundle_adjusted(aligned, config, footage, on_progress) if args.ba else aligned
+    try:
+        aligned = align(session.model, taken, config, folder=folder, on_progress=on_progress)
+        said = aligned.report
+        logger.info(
+            "%d pairs, loss %.4g before and %.4g after", len(said["pairs"]), said["loss_before"], said["loss_after"]
+        )
+        if loops := said.get("loops"):
+            logger.info("%d loops kept, %d refused", len(loops["kept"]), len(loops["refused"]))
+        return _bundle_adjusted(aligned, config, open_frames, on_progress) if args.ba else aligned
+    except KeyboardInterrupt:
+        logger.info("what the network said so far is kept in %s; the same command with --resume goes on", folder)
+        raise
 
 
 def clean_up(args: argparse.Namespace) -> None:
-    """Remove what an interrupted alignment would go on with."""
-    folder = Path(args.output_dir) / WORK
-    if folder.exists():
-        shutil.rmtree(folder)
+    """Remove what an interrupted alignment would go on with; whatever else is in that folder stays."""
+    remove_work(Path(args.output_dir) / WORK)
 
 
-def _bundle_adjusted(aligned: Alignment, config: AlignConfig, footage: Footage, on_progress: OnProgress) -> Alignment:
+def _bundle_adjusted(
+    aligned: Alignment, config: AlignConfig, open_frames: Callable[[], Iterable[Frame]], on_progress: OnProgress
+) -> Alignment:
     from cut3r.alignment.bundle import bundle_adjust
 
     held = set(config.poses_that_stay(aligned.taken))
-    refined, said = bundle_adjust(aligned, lambda: footage.open(0), held=held, on_progress=on_progress)
+    refined, said = bundle_adjust(aligned, open_frames, held=held, on_progress=on_progress)
     before, after = said["reprojection_before_px"], said["reprojection_after_px"]
     logger.info(
         "bundle adjustment: %s; reprojection error %.2f px before and %.2f after", said["verdict"], before, after

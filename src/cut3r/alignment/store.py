@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,11 +130,6 @@ class PredictionStore:
         if isinstance(self.done, np.memmap):
             self.done.flush()
 
-    def remove(self) -> None:
-        """Remove the folder: its predictions are not needed any more. The arrays can still be read."""
-        if self.folder is not None:
-            shutil.rmtree(self.folder)
-
     def _tensor(self, name: str) -> Tensor:
         return torch.from_numpy(self._arrays[name])
 
@@ -160,17 +154,16 @@ class PredictionStore:
         return True
 
     def _make(self, folder: Path, digest: str, shapes: dict[str, tuple[int, ...]]) -> None:
-        ours = {RECORD, DONE, *(f"{name}.npy" for name in shapes)}
+        remove_predictions(folder)
         if folder.exists():
-            if foreign := sorted({path.name for path in folder.iterdir()} - ours):
-                raise ValueError(f"{folder} is not a folder of predictions, it holds {foreign[0]}; name another place")
-            shutil.rmtree(folder)
+            foreign = min(path.name for path in folder.iterdir())
+            raise ValueError(f"{folder} is not a folder of predictions, it holds {foreign}; name another place")
         folder.mkdir(parents=True)
         try:
             self._arrays = {name: _reserve(folder / f"{name}.npy", np.float16, shape) for name, shape in shapes.items()}
             self.done = _reserve(folder / DONE, np.bool_, (shapes["conf_self"][0],))
         except OSError as error:
-            shutil.rmtree(folder)
+            remove_predictions(folder)
             if is_disk_full(error, folder.parent):
                 raise DiskFullError(folder.parent) from error
             raise
@@ -191,6 +184,14 @@ class _Stored(Predictions):
             return super().with_pairs(ends, points, conf)
         self.store.append(ends, points, conf)
         return self.store.predictions(self.images)
+
+
+def remove_predictions(folder: Path) -> None:
+    """Remove the files of a store; the folder, too, unless something else is in it. Open arrays can still be read."""
+    for name in (RECORD, DONE, *(f"{name}.npy" for name in SELF + PAIR)):
+        (folder / name).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _reserve(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:

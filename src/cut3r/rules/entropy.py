@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+KERNEL = "_scaled_dot_product_flash_attention_for_cpu"
 LARGEST_MAP = 1 << 22  # numbers in the maps of heads that are reduced together: 16 MiB
 
 
@@ -18,13 +19,14 @@ LARGEST_MAP = 1 << 22  # numbers in the maps of heads that are reduced together:
 def mean_entropy(q: Float[Tensor, "b heads s c"], k: Float[Tensor, "b heads n c"]) -> Float[Tensor, "b s"]:
     """Give the entropy of each query's attention as a share of the largest possible, ln n; the mean over the heads."""
     q, k = q.float() * q.shape[-1] ** -0.5, k.float()
-    entropy = fused_entropy(q, k) if q.device.type == "cpu" else entropy_in_parts(q, k)
+    fused = q.device.type == "cpu" and hasattr(torch.ops.aten, KERNEL)  # it has no public name yet
+    entropy = fused_entropy(q, k) if fused else entropy_in_parts(q, k)
     return (entropy / math.log(max(k.shape[2], 2))).clamp(0, 1).mean(dim=1)
 
 
 def fused_entropy(q: Float[Tensor, "b heads s c"], k: Float[Tensor, "b heads n c"]) -> Float[Tensor, "b heads s"]:
     """The entropy of softmax(q k), in nats, by the attention kernel of the CPU."""
-    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    kernel = getattr(torch.ops.aten, KERNEL)
     mean_key, log_sum = kernel(q, k, k, scale=1.0)  # b heads s c, b heads s
     return log_sum - (q * mean_key).sum(dim=-1)
 
