@@ -14,14 +14,13 @@ import torch
 from jaxtyping import Float32, Float64
 from PIL import Image
 
-from cut3r.data.layout import LAYOUTS, naming_the_file, read_png16, write_json
+from cut3r.data.datasets.co3d import LAYOUT, Co3d
+from cut3r.data.layout import naming_the_file, read_png16, write_json
 from cut3r.data.transforms import Rescale, drop_far, object_size, principal_window
 from cut3r.files.listing import visible
 from cut3r.geometry.poses import invert, pose_from_parts
 from cut3r.io.images import read_image
 from datasets_preprocess.runner import Converter, RawScene, Record, Unlisted, Writer, require_rigid
-
-LAYOUT = LAYOUTS["co3d"]
 
 SPLITS = ("train", "test")
 MIN_QUALITY = 0.5  # of a sequence's viewpoints, as annotated
@@ -200,12 +199,4 @@ def _read_jgz(path: Path) -> Any:
         return json.load(file)
 
 
-CONVERTER = Converter(
-    "co3d",
-    "CO3Dv2: object turntables, real, up to scale, 51 categories. https://github.com/facebookresearch/co3d",
-    1,
-    scenes,
-    convert,
-    finish,
-    sources,
-)
+CONVERTER = Converter(Co3d, 1, scenes, convert, finish, sources)

@@ -13,10 +13,10 @@ import shutil
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -26,10 +26,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cut3r.data.layout import LAYOUTS, Layout, read_errors, write_json, write_npz, write_png16
+from cut3r.data.layout import Layout, read_errors, write_json, write_npz, write_png16
+from cut3r.data.processed import ProcessedDataset
 from cut3r.files.atomic import atomic_path
 from cut3r.files.listing import visible
 from cut3r.geometry.poses import is_rigid
+from cut3r.io.depth import write_depth
 from cut3r.io.frames import fingerprint
 from cut3r.io.images import write_image
 
@@ -41,10 +43,15 @@ JPEG_QUALITY = 75  # Pillow's default, as the original's files
 
 @dataclass(frozen=True)
 class RawScene:
-    """A unit of work. `name` is unique and serves as a path; `frames` is whatever `scenes` found out about them."""
+    """A unit of work. `name` is unique and serves as a path; `frames` and `facts` are whatever `scenes` found out."""
 
     name: str
     frames: tuple[Any, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class LeftOut(Exception):
+    """Raised by `convert`: this scene is left out on purpose, for the reason that is the message."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +69,30 @@ class Writer:
     out: Path
     layout: Layout
     parity: bool = False  # with the quirks of the original converter
+    options: Any = None  # an instance of the converter's dataclass of options
+    left_out: dict[str, str] = field(default_factory=dict)  # frame -> reason, of the scene at hand
 
-    def path(self, kind: str, scene: str, frame: str = "") -> Path:
-        return self.layout.path(self.out, kind, scene, frame)
+    def path(self, kind: str, scene: str, frame: str = "", **fields: Any) -> Path:
+        return self.layout.path(self.out, kind, scene, frame, **fields)
 
-    def image(self, kind: str, scene: str, frame: str, rgb: np.ndarray) -> None:
-        write_image(self.path(kind, scene, frame), rgb, quality=JPEG_QUALITY)
+    def leave_out(self, frame: str, reason: str) -> None:
+        """Record that a frame is not converted, and why; the rest of its scene is."""
+        self.left_out[frame] = reason
+
+    def image(self, kind: str, scene: str, frame: str, rgb: np.ndarray, *, quality: int = JPEG_QUALITY) -> None:
+        """Write a picture as JPEG or PNG, as the layout says."""
+        write_image(self.path(kind, scene, frame), rgb, quality=quality)
+
+    def depth(self, kind: str, scene: str, frame: str, metres: np.ndarray) -> None:
+        """Write a depth map in the format that the layout's suffix names: .npy, .png (millimetres), .exr, .npz."""
+        write_depth(self.path(kind, scene, frame), np.asarray(metres, np.float32))
+
+    def npy(self, kind: str, scene: str, frame: str, values: np.ndarray) -> None:
+        with atomic_path(self.path(kind, scene, frame)) as temporary:
+            np.save(temporary, values, allow_pickle=False)
+
+    def json(self, kind: str, scene: str, content: Any) -> None:
+        write_json(self.path(kind, scene), content)
 
     def png8(self, kind: str, scene: str, frame: str, values: np.ndarray) -> None:
         with atomic_path(self.path(kind, scene, frame)) as temporary:
@@ -121,16 +146,25 @@ class Converter:
     one scene and returns the names of its frames; any error fails this scene alone. `finish(out, records)` writes what
     spans scenes, from the records of all that are done, in all shards. `sources(raw, scene)` names the files and
     folders that a scene is made from: it is done again when they change. A new `version` says that the output has
-    changed: finished scenes are then done again.
+    changed: finished scenes are then done again. `options` is a dataclass of what a user may set.
     """
 
-    name: str  # the key in `cut3r.data.datasets.DATASETS` and `cut3r.data.layout.LAYOUTS`
-    about: str  # what it is and where it comes from
+    reader: type[ProcessedDataset]  # whose layout is written
     version: int
     scenes: Scenes
     convert: Convert
     finish: Finish = _nothing_spans_scenes
     sources: Sources = _own_folder
+    options: type | None = None
+
+    @property
+    def name(self) -> str:
+        return self.reader.card.slug
+
+    @property
+    def about(self) -> str:
+        card = self.reader.card
+        return f"{card.title}: {card.about}. {card.url}"
 
 
 @dataclass(frozen=True)
@@ -233,7 +267,7 @@ def read_records(out: Path) -> list[Record]:
 def _convert_all(
     converter: Converter, raw: Path, out: Path, todo: list[RawScene], workers: int, parity: bool
 ) -> Iterator[Record]:
-    writer = Writer(out, LAYOUTS[converter.name], parity)
+    writer = Writer(out, converter.reader.layout, parity, converter.options() if converter.options else None)
     if workers <= 1:
         for scene in todo:
             yield _convert_one(converter, raw, scene, writer)

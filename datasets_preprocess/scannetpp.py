@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Float64, UInt8
 from PIL import Image
 
+from cut3r.data.datasets.scannetpp import ScanNetpp
 from cut3r.data.layout import read_npz
 from cut3r.data.transforms import Rescale, Size
 from cut3r.files.listing import visible
@@ -204,11 +205,4 @@ def _read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
         return np.asarray(image.convert("L"))
 
 
-CONVERTER = Converter(
-    "scannetpp",
-    "ScanNet++ v1: rooms, DSLR and iPhone, metric, laser-scanned. https://kaldir.vc.in.tum.de/scannetpp/",
-    1,
-    scenes,
-    convert,
-    sources=sources,
-)
+CONVERTER = Converter(ScanNetpp, 1, scenes, convert, sources=sources)

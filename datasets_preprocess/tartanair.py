@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
+from cut3r.data.datasets.tartanair import TartanAir
 from cut3r.files.listing import visible
 from cut3r.geometry.poses import is_rotation, matrix_from_quaternion, pose_from_parts
 from cut3r.io.numbers import read_rows
@@ -71,11 +72,4 @@ def read_poses(path: Path) -> Float64[np.ndarray, "v 4 4"]:
     return pose_from_parts(rotations, rows[:, :3]).numpy() @ NED_FROM_OPENCV
 
 
-CONVERTER = Converter(
-    "tartanair",
-    "TartanAir: synthetic flights, metric, exact depth, 18 environments. https://theairlab.org/tartanair-dataset/",
-    1,
-    scenes,
-    convert,
-    sources=sources,
-)
+CONVERTER = Converter(TartanAir, 1, scenes, convert, sources=sources)

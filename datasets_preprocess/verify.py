@@ -7,7 +7,7 @@ from pathlib import Path
 from cut3r.data.dataset import MultiViewDataset, NoScenesError
 from cut3r.data.datasets import DATASETS
 from cut3r.data.layout import read_errors
-from cut3r.data.sampling import Scene
+from cut3r.data.scene import Scene
 from cut3r.data.transforms import principal_window
 from datasets_preprocess.runner import read_records, require_rigid
 
@@ -80,17 +80,18 @@ def _scenes_of(name: str, out: Path, split: str | None) -> tuple[list[Opened], l
 def _examine(opened: Opened) -> tuple[list[str], list[str]]:
     """Read the frames of a scene: problems, and frames without depth."""
     dataset, scene = opened
-    found = [_examine_frame(dataset, scene, frame) for frame in scene.frames]
+    found = [_examine_frame(dataset, scene, position) for position in range(len(scene.frames))]
     without_depth = [
         f"{scene.name}/{frame}" for frame, (_, depth) in zip(scene.frames, found, strict=True) if not depth
     ]
     return [problem for problem, _ in found if problem], without_depth
 
 
-def _examine_frame(dataset: MultiViewDataset, scene: Scene, frame: str) -> tuple[str, bool]:
+def _examine_frame(dataset: MultiViewDataset, scene: Scene, position: int) -> tuple[str, bool]:
     """Say what is wrong with a frame, if anything is, and whether it shows depth."""
+    frame = scene.frames[position]
     try:
-        raw = dataset.read(scene, frame)
+        raw = dataset.read(scene, position)
         require_rigid(raw.world_from_cam, frame)
         principal_window(raw.size, raw.intrinsics)
     except read_errors() as error:

@@ -137,17 +137,17 @@ def test_the_frames_of_a_sample_are_read_together():
     asked = []
 
     class Together(Walker):
-        def read_many(self, scene, frames):
-            asked.append(list(frames))
-            return super().read_many(scene, frames)
+        def read_many(self, scene, positions):
+            asked.append(list(positions))
+            return super().read_many(scene, positions)
 
     assert_same(Together()[0], Walker()[0])
-    assert asked == [["0", "1", "2", "3"]]
+    assert asked == [[0, 1, 2, 3]]
 
 
 def test_frames_are_read_one_at_a_time_and_a_broken_one_does_not_stop_the_others():
     dataset = Walker(broken=["scene0/1"])
-    frames = dataset.read_many(dataset.scenes[0], ["0", "1", "2"])
+    frames = dataset.read_many(dataset.scenes[0], [0, 1, 2])
     assert next(frames).depth[1, 1] == 2
     with pytest.raises(OSError, match="truncated"):
         next(frames)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cut3r.data.layout import LAYOUTS, Layout, read_npz, read_png16, write_npz, write_png16
+from cut3r.data.datasets import PROCESSED
+from cut3r.data.layout import Layout, read_npz, read_png16, write_npz, write_png16
 
 LAYOUT = Layout({"rgb": "{scene}/{frame}_rgb.png", "list": "all_{split}.json"})
 
@@ -19,9 +20,25 @@ def test_frames_are_found_sorted_and_files_in_the_making_are_not_frames(tmp_path
     assert LAYOUT.frames(tmp_path, "rgb", "a") == ("02", "10")
 
 
-@pytest.mark.parametrize("name", sorted(LAYOUTS))
+@pytest.mark.parametrize("name", sorted(PROCESSED))
 def test_templates_of_one_dataset_name_different_files(name):
-    assert len(set(LAYOUTS[name].templates.values())) == len(LAYOUTS[name].templates)
+    layout = PROCESSED[name].layout
+    templates = [template for kind in layout.templates for template in layout.alternatives(kind)]
+    assert len(set(templates)) == len(templates)
+
+
+def test_the_first_of_several_templates_is_written_and_any_is_read(tmp_path):
+    layout = Layout({"depth": ("{scene}/{frame}.npz", "{scene}/{frame}.exr"), "rgb": "{camera}/{frame}.jpg"})
+    assert layout.path(tmp_path, "depth", "a", "1") == tmp_path / "a" / "1.npz"
+    assert layout.find(tmp_path, "depth", "a", "1") == tmp_path / "a" / "1.npz", "none is there"
+    (tmp_path / "a").mkdir()
+    for name in ("1.exr", "2.npz", "2.exr"):
+        (tmp_path / "a" / name).touch()
+    assert layout.find(tmp_path, "depth", "a", "1") == tmp_path / "a" / "1.exr"
+    assert layout.find(tmp_path, "depth", "a", "2") == tmp_path / "a" / "2.npz"
+    assert layout.frames(tmp_path, "depth", "a") == ("1", "2")
+    assert layout.path(tmp_path, "rgb", frame="7", camera="left") == tmp_path / "left" / "7.jpg"
+    assert layout.frames(tmp_path, "depth", "absent") == ()
 
 
 def test_sixteen_bits_come_back(tmp_path):

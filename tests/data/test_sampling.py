@@ -3,15 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cut3r.data.sampling import (
-    Group,
-    GroupPolicy,
-    MaskProbabilities,
-    SamplingPolicy,
-    Scene,
-    block_shuffle,
-    cut_off,
-)
+from cut3r.data.sampling import MaskProbabilities, SamplingPolicy, Wanted, block_shuffle, cut_off
+from cut3r.data.scene import Scene
 
 DEFAULT = SamplingPolicy()
 # common.md C9, golden: seed, views, start, frames, policy, positions, video
@@ -77,8 +70,9 @@ def test_repeating_needs_two_frames_after_the_start():
 
 def test_each_frame_with_enough_frames_behind_it_is_a_start():
     scene = Scene("a", tuple("abcdefghij"))
-    assert DEFAULT.entries(scene, 4) == 7
-    assert DEFAULT.entries(scene, 11) == 0
+    assert DEFAULT.entries(scene, Wanted(2, 4)) == 7, "the largest number of views counts"
+    assert DEFAULT.entries(scene, Wanted(4, 11)) == 0
+    assert DEFAULT.entries(scene, Wanted(4, 12, allow_repeat=True)) == 7
 
 
 @pytest.mark.parametrize(("views", "repeat", "frames"), [(64, False, 64), (64, True, 21), (4, True, 3), (4, False, 4)])
@@ -104,52 +98,3 @@ def test_samples_without_metric_scale_show_images_and_draw_nothing():
     rng = np.random.default_rng(0)
     assert [MaskProbabilities(0.0, 1.0, 0.0).draw(view, False, rng) for view in range(8)] == [(True, False)] * 8
     assert rng.random() == np.random.default_rng(0).random()
-
-
-# A group of 6 frames of a scene of 20, the first 10 of which are by one camera.
-GROUP = Group((3, 19, 18, 4, 5, 12), (tuple(range(10)),))
-GROUP_SCENE = Scene("room", tuple(str(i) for i in range(20)), (GROUP,))
-
-
-def choose_of_group(seed, *, video_share, ordered_share=0.0, views=4, group=GROUP, cut_off=4, **options):
-    policy = GroupPolicy(SamplingPolicy(3), video_share, ordered_share, **options)
-    scene = Scene("room", GROUP_SCENE.frames, (group,))
-    return policy.choose(scene, 0, views, cut_off, np.random.default_rng(seed))
-
-
-@given(seed=st.integers(0, 2**31))
-def test_a_group_sample_holds_members_and_a_video_sample_frames_of_one_camera(seed):
-    assert set(choose_of_group(seed, video_share=0.0).positions) <= set(GROUP.members)
-    assert max(choose_of_group(seed, video_share=1.0).positions) < 10
-
-
-@given(seed=st.integers(0, 2**31))
-def test_ordered_draws_are_sorted(seed):
-    choice = choose_of_group(seed, video_share=0.0, ordered_share=1.0)
-    assert choice.is_video and choice.positions == sorted(set(choice.positions))
-
-
-def test_the_best_members_come_first():
-    group = Group(tuple(range(19, -1, -1)), ((),))
-    drawn = {p for seed in range(50) for p in choose_of_group(seed, video_share=0.0, views=2, group=group).positions}
-    assert min(drawn) == 13, "two views choose among the best four to seven"
-
-
-def test_a_group_that_is_too_small_repeats():
-    choice = choose_of_group(0, video_share=0.0, views=8)
-    assert len(choice.positions) == 8 and set(choice.positions) <= set(GROUP.members)
-
-
-def test_a_video_that_is_too_short_is_used_only_in_parity():
-    # 06_scannetpp.md quirk 3: a list sliced with a negative end
-    group = Group((15, 16, 17, 18), (tuple(range(6)),))
-    fixed = choose_of_group(3, video_share=1.0, views=8, group=group, cut_off=8)
-    assert set(fixed.positions) <= set(group.members)
-    original = choose_of_group(3, video_share=1.0, views=8, group=group, cut_off=8, too_short_videos=True)
-    assert set(original.positions) <= set(range(6))
-
-
-def test_either_camera_of_a_group_is_walked():
-    group = Group((0, 1, 2, 3), (tuple(range(10)), tuple(range(10, 20))))
-    firsts = {choose_of_group(seed, video_share=1.0, group=group).positions[0] >= 10 for seed in range(20)}
-    assert firsts == {True, False}

@@ -3,7 +3,8 @@
 import numpy as np
 
 from cut3r.data.dataset import MultiViewDataset
-from cut3r.data.sampling import SamplingPolicy, Scene
+from cut3r.data.sampling import SamplingPolicy
+from cut3r.data.scene import Scene
 from cut3r.data.view import RawFrame
 
 FAR_AWAY = 20_000.0  # metres from the world's origin, as in city-wide datasets
@@ -22,10 +23,10 @@ class Toy(MultiViewDataset):
         for number, count in enumerate(self.frames):
             yield Scene(f"scene{number}", tuple(str(i) for i in range(count)))
 
-    def read(self, scene, frame):
-        if f"{scene.name}/{frame}" in self.broken:
+    def read(self, scene, position):
+        if f"{scene.name}/{position}" in self.broken:
             raise OSError("the file is truncated")
-        return toy_frame(int(frame), empty=f"{scene.name}/{frame}" in self.empty)
+        return toy_frame(position, empty=f"{scene.name}/{position}" in self.empty)
 
 
 class Walker(Toy):

@@ -265,7 +265,7 @@ def test_missing_datasets_are_named_with_what_to_do(load_recipe, tmp_path):
 
 def test_the_template_asks_for_its_reader(load_recipe):
     config = load_recipe("own_dataset")
-    with pytest.raises(MissingDatasetsError, match="my_dataset: there is no reader of that name"):
+    with pytest.raises(MissingDatasetsError, match="my_dataset: the reader 'my_dataset:MyDataset' cannot be imported"):
         DataFeed(config.data, config.paths, config.model)
 
 

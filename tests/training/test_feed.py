@@ -11,7 +11,7 @@ from cut3r.data.loader import LoaderConfig
 from cut3r.data.sampling import MaskProbabilities
 from cut3r.model.config import ModelConfig
 from cut3r.training.data_config import SYNTHETIC, CurriculumStage, DataConfig, PathsConfig
-from cut3r.training.feed import DataFeed
+from cut3r.training.feed import DataFeed, MissingDatasetsError, available, reader_of
 from tests.data.toy_dataset import Toy, Walker
 
 
@@ -156,3 +156,16 @@ def test_a_stage_goes_on_in_the_middle_of_an_epoch():
 def test_a_stage_whose_batches_are_too_large_is_refused_at_the_start():
     with pytest.raises(ValueError, match="8 samples per epoch do not fill one batch of 16"):
         feed(rooms(curriculum=[CurriculumStage(1), CurriculumStage(2, batch_size=16)]))
+
+
+def test_a_reader_of_ones_own_is_imported_by_its_address(tmp_path):
+    config = DataConfig(samples={"mine": 3}, sizes=[[24, 32]], readers={"mine": "tests.data.toy_dataset:Walker"})
+    paths = PathsConfig(tmp_path, {"mine": Path()})
+    assert reader_of("mine", config).__name__ == "Walker"
+    assert available(config.samples, config, paths) == {"mine": 3}
+    config.readers["mine"] = "tests.data.toy_dataset:Absent"
+    with pytest.raises(MissingDatasetsError, match=r"'tests\.data\.toy_dataset:Absent' cannot be imported"):
+        available(config.samples, config, paths)
+    config.readers["mine"] = "pathlib:Path"
+    with pytest.raises(MissingDatasetsError, match=r"pathlib:Path is no class of cut3r\.data\.dataset"):
+        available(config.samples, config, paths)

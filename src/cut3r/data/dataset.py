@@ -6,11 +6,12 @@ matter which worker makes it, and it can be made again alone.
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +19,9 @@ import torch
 from torch.utils.data import get_worker_info
 
 from cut3r.data.layout import read_errors
-from cut3r.data.sampling import Choice, MaskProbabilities, Policy, SamplingPolicy, Scene, cut_off
+from cut3r.data.sampling import Choice, MaskProbabilities, Policy, SamplingPolicy, Wanted
+from cut3r.data.scene import Scene
+from cut3r.data.scene_index import ChosenScenes, SceneIndex
 from cut3r.data.transforms import ColorJitter, Size, fit
 from cut3r.data.view import CompactView, Facts, RawFrame, View, assemble
 from cut3r.geometry.poses import is_rigid
@@ -63,6 +66,7 @@ class MultiViewDataset(ABC):
     single_view: ClassVar[bool] = False  # views are unrelated pictures: the state is reset after each
     policy: Policy = SamplingPolicy()
     parity_policy: ClassVar[Policy | None] = None  # where the original's differs
+    policies: ClassVar[Mapping[str, Policy]] = MappingProxyType({})  # of scenes that name their own
     masks: MaskProbabilities = MaskProbabilities()  # of the dataset, unless the constructor is told others
     needs_depth: ClassVar[bool] = False  # a frame whose crop shows no depth is replaced
     foreground_prob: ClassVar[float] = 0.0  # share of samples whose background depth is forgotten
@@ -110,8 +114,8 @@ class MultiViewDataset(ABC):
                 f"{self.name}: there is no folder {root}; set its path in configs/paths, or convert the dataset with "
                 "python -m datasets_preprocess"
             )
-        if split not in (None, *self.splits):
-            raise ValueError(f"{self.name} has no split {split!r}; it has {self.splits}, and None takes the first")
+        if split not in (None, *self._splits()):
+            raise ValueError(f"{self.name} has no split {split!r}; it has {self._splits()}, and None takes the first")
         self.root = Path(root) if root is not None else Path()
         self.split = split or self.splits[0]
         self.num_views = num_views
@@ -124,7 +128,6 @@ class MultiViewDataset(ABC):
         self.include_translation = include_translation
         self.masks = masks or self.masks
         self.parity = parity
-        self.cut_off = cut_off(num_views, allow_repeat=allow_repeat)
         self._policy = (self.parity_policy if parity else None) or self.policy
         self._broken = torch.zeros(_COUNTERS, dtype=torch.int64).share_memory_()
         self.scenes, self._ends = self._admit(self.index())
@@ -134,15 +137,23 @@ class MultiViewDataset(ABC):
         """List the scenes below `self.root`, in an order that is the same everywhere."""
 
     @abstractmethod
-    def read(self, scene: Scene, frame: str) -> RawFrame:
+    def read(self, scene: Scene, position: int) -> RawFrame:
         """Read one frame. Whatever damaged or missing files raise is handled by the caller."""
 
-    def read_many(self, scene: Scene, frames: Sequence[str]) -> Iterator[RawFrame]:
+    def read_many(self, scene: Scene, positions: Sequence[int]) -> Iterator[RawFrame]:
         """Read frames of a scene, in this order, each when it is asked for.
 
         What one frame raises does not end the iterator: ask on for the next.
         """
-        return map(partial(self.read, scene), frames)
+        return map(partial(self.read, scene), positions)
+
+    def policy_of(self, scene: Scene) -> Policy:
+        """Give the policy that the scene names, or that of the dataset."""
+        return self.policies[scene.policy] if scene.policy else self._policy
+
+    def _splits(self) -> tuple[str | None, ...]:
+        """List the splits that may be asked for."""
+        return self.splits
 
     def __len__(self) -> int:
         return int(self._ends[-1]) * self.repeats
@@ -166,8 +177,10 @@ class MultiViewDataset(ABC):
                 f"{request.num_views} views asked of {self.name}, which was made for 1 to {self.num_views}"
             )
         reasons = []
+        rng = self._generator(request, 0)
         for attempt in range(ATTEMPTS):
-            rng = self._generator(request, attempt)
+            if attempt and not self.parity:  # the original goes on with the same generator
+                rng = self._generator(request, attempt)
             entry = request.index if attempt == 0 else int(rng.integers(len(self)))
             try:
                 return self._sample(entry // self.repeats, request, rng)
@@ -183,22 +196,36 @@ class MultiViewDataset(ABC):
         """Count the frames that worker processes could not read or crop since the dataset was made."""
         return int(self._broken.sum())
 
-    def _admit(self, scenes: Iterable[Scene]) -> tuple[list[Scene], np.ndarray]:
+    def _wanted(self, num_views: int) -> Wanted:
+        return Wanted(num_views, self.num_views, self.allow_repeat)
+
+    def _admit(self, listed: Iterable[Scene]) -> tuple[Sequence[Scene], np.ndarray]:
         """Keep the scenes that have samples, and the running sum of their numbers."""
-        counted = [(scene, self._policy.entries(scene, self.cut_off)) for scene in scenes]
-        kept = [(scene, count) for scene, count in counted if count > 0]
-        if not kept:
+        scenes = listed if isinstance(listed, SceneIndex | ChosenScenes) else list(listed)
+        counts = self._entries(scenes)
+        kept = np.flatnonzero(counts)
+        if not len(kept):
             raise NoScenesError(
-                f"{self.name}: none of the {len(counted)} scenes in {self.root}, split {self.split}, has the "
-                f"{self.cut_off} frames that {self.num_views} views need; lower num_views or set allow_repeat"
+                f"{self.name}: none of the {len(scenes)} scenes in {self.root}, split {self.split}, has the "
+                f"{self._wanted(self.num_views).admission} frames that {self.num_views} views need; lower num_views "
+                "or set allow_repeat"
             )
-        if len(kept) < len(counted):
-            logger.info("%s: %d of %d scenes are too short", self.name, len(counted) - len(kept), len(counted))
-        return [scene for scene, _ in kept], np.cumsum([count for _, count in kept])
+        if len(kept) < len(scenes):
+            logger.info("%s: %d of %d scenes are too short", self.name, len(scenes) - len(kept), len(scenes))
+        chosen = [scenes[number] for number in kept] if isinstance(scenes, list) else ChosenScenes(scenes, kept)
+        return chosen, np.cumsum(counts[kept])
+
+    def _entries(self, scenes: Sequence[Scene]) -> np.ndarray:
+        """Count the samples of each scene; of an index by the lengths alone, if that is enough."""
+        wanted = self._wanted(self.num_views)
+        policies = (self._policy, *self.policies.values())
+        if isinstance(scenes, SceneIndex | ChosenScenes) and all(isinstance(p, SamplingPolicy) for p in policies):
+            return SamplingPolicy().entries_of(scenes.lengths, wanted)
+        return np.array([self.policy_of(scene).entries(scene, wanted) for scene in scenes], np.int64)
 
     def _generator(self, request: Request, attempt: int) -> np.random.Generator:
         if self.parity:
-            return np.random.default_rng(self.seed + request.index + attempt * len(self))
+            return np.random.default_rng(self.seed + request.index)
         return np.random.default_rng([self.seed, request.epoch, request.index, request.turn, attempt])
 
     def _sample(self, entry: int, request: Request, rng: np.random.Generator) -> list[CompactView]:
@@ -224,9 +251,7 @@ class MultiViewDataset(ABC):
 
     def _choose(self, scene: Scene, start: int, num_views: int, rng: np.random.Generator) -> Choice:
         try:
-            choice = self._policy.choose(
-                scene, start, num_views, cut_off(num_views, allow_repeat=self.allow_repeat), rng
-            )
+            choice = self.policy_of(scene).choose(scene, start, self._wanted(num_views), rng)
         except ValueError as error:
             raise UnusableSceneError(f"{scene.name}: {error}") from error
         if num_views > 1 and len(set(choice.positions)) == 1:
@@ -236,32 +261,31 @@ class MultiViewDataset(ABC):
     def _frames(
         self, scene: Scene, choice: Choice, crop: "_Crop", rng: np.random.Generator
     ) -> Iterator[tuple[int, RawFrame]]:
-        """Read the chosen frames; one that cannot be used is replaced by the nearest in a random direction, of those
-        that the sample does not hold already if there are any."""
+        """Read the chosen frames; one that cannot be used is replaced by what the policy says, of those that the sample
+        does not hold already if there are any. Parity: also of those; 04_co3d.md quirk 8."""
         reasons: dict[int, str] = {}  # why positions cannot be used
-        used = set(choice.positions)
-        frames = self.read_many(scene, [scene.frames[position] for position in choice.positions])
+        used = set() if self.parity else set(choice.positions)
+        frames = self.read_many(scene, choice.positions)
         for chosen in choice.positions:
             position, read = chosen, partial(next, frames)
             if chosen in reasons:
                 with suppress(*read_errors()):
                     read()
             while (frame := self._prepare(scene, position, read, crop, reasons, rng)) is None:
-                position = self._neighbour(scene, chosen, reasons, used, rng)
-                used.add(position)
-                read = partial(self.read, scene, scene.frames[position])
+                position = self._substitute(scene, position, reasons, used, rng)
+                read = partial(self.read, scene, position)
+                if not self.parity:
+                    used.add(position)
             yield position, frame
 
-    def _neighbour(
+    def _substitute(
         self, scene: Scene, position: int, reasons: dict[int, str], used: set[int], rng: np.random.Generator
     ) -> int:
         total = len(scene.frames)
-        if total - len(reasons) < min(self.cut_off, total) or len(reasons) > ATTEMPTS:
+        if total - len(reasons) < min(self._wanted(self.num_views).admission, total) or len(reasons) > ATTEMPTS:
             last = list(reasons.values())[-1]
             raise UnusableSceneError(f"{scene.name}: {len(reasons)} of its {total} frames cannot be used; {last}")
-        direction = 2 * int(rng.choice(2)) - 1
-        others = ((position + direction * step) % total for step in range(1, total))
-        usable = [other for other in others if other not in reasons]
+        usable = [p for p in self.policy_of(scene).substitutes(scene, position, rng) if p not in reasons]
         return next((other for other in usable if other not in used), usable[0])
 
     def _prepare(

@@ -1,7 +1,8 @@
 """Where a processed dataset keeps its files, and the file formats that pictures do not cover.
 
-Readers and converters share these templates, so that a converter can only write what a reader can read. They are the
-layouts of the original scripts: data that those have processed is read as it is.
+Each reader in `cut3r.data.datasets` has the `LAYOUT` of its dataset, and its converter writes by it: a converter
+can only write what a reader can read. They are the layouts of the original scripts: data that those have processed is
+read as it is.
 """
 
 import json
@@ -30,49 +31,40 @@ def read_errors() -> tuple[type[Exception], ...]:
 
 @dataclass(frozen=True)
 class Layout:
-    """Path templates below the processed folder, by kind of file; `{scene}`, `{frame}` and `{split}` are filled in."""
+    """Path templates below the processed folder, by kind of file; fields in braces ({scene}, {frame}) are filled in.
 
-    templates: Mapping[str, str]
+    A kind with several templates is written as the first says; readers take whichever file is there.
+    """
 
-    def path(self, root: Path, kind: str, scene: str = "", frame: str = "", *, split: str = "") -> Path:
-        return root / self.templates[kind].format(scene=scene, frame=frame, split=split)
+    templates: Mapping[str, str | tuple[str, ...]]
 
-    def frames(self, root: Path, kind: str, scene: str) -> tuple[str, ...]:
-        """List the frames that have a file of this kind, sorted."""
-        before, after = self.path(root, kind, scene, "\0").name.split("\0")
-        names = os.listdir(self.path(root, kind, scene).parent)
-        found = (name for name in names if name.startswith(before) and name.endswith(after))
-        return tuple(sorted(name[len(before) : len(name) - len(after)] for name in found if not name.startswith(".")))
+    def path(self, root: Path, kind: str, scene: str = "", frame: str = "", **fields: Any) -> Path:
+        """Say where a file of this kind is written."""
+        return self.paths(root, kind, scene, frame, **fields)[0]
 
+    def paths(self, root: Path, kind: str, scene: str = "", frame: str = "", **fields: Any) -> list[Path]:
+        """List where a file of this kind may lie, the usual place first."""
+        filled = (template.format(scene=scene, frame=frame, **fields) for template in self.alternatives(kind))
+        return [root / path for path in filled]
 
-LAYOUTS = {
-    "tartanair": Layout(
-        {
-            "rgb": "{scene}/{frame}_rgb.png",
-            "depth": "{scene}/{frame}_depth.npy",
-            "camera": "{scene}/{frame}_cam.npz",
-            "flow": "{scene}/{frame}_flow.npy",
-            "flow_mask": "{scene}/{frame}_mask.npy",
-        }
-    ),
-    "co3d": Layout(
-        {
-            "selection": "selected_seqs_{split}.json",
-            "rgb": "{scene}/images/{frame}.jpg",
-            "depth": "{scene}/depths/{frame}.jpg.geometric.png",
-            "foreground": "{scene}/masks/{frame}.png",
-            "camera": "{scene}/images/{frame}.npz",
-        }
-    ),
-    "scannetpp": Layout(
-        {
-            "rgb": "{scene}/images/{frame}.jpg",
-            "depth": "{scene}/depth/{frame}.png",
-            "selected": "{scene}/scene_metadata.npz",
-            "scene": "{scene}/new_scene_metadata.npz",
-        }
-    ),
-}
+    def find(self, root: Path, kind: str, scene: str = "", frame: str = "", **fields: Any) -> Path:
+        """Give the file of this kind that is there; the usual place if none is."""
+        paths = self.paths(root, kind, scene, frame, **fields)
+        return paths[0] if len(paths) == 1 else next((path for path in paths if path.is_file()), paths[0])
+
+    def frames(self, root: Path, kind: str, scene: str = "", **fields: Any) -> tuple[str, ...]:
+        """List the frames that have a file of this kind, sorted by name."""
+        found: set[str] = set()
+        for pattern in self.paths(root, kind, scene, "\0", **fields):
+            before, after = pattern.name.split("\0")
+            names = os.listdir(pattern.parent) if pattern.parent.is_dir() else []
+            fitting = (name for name in names if name.startswith(before) and name.endswith(after))
+            found |= {name[len(before) : len(name) - len(after)] for name in fitting if not name.startswith(".")}
+        return tuple(sorted(found - {""}))
+
+    def alternatives(self, kind: str) -> tuple[str, ...]:
+        templates = self.templates[kind]
+        return (templates,) if isinstance(templates, str) else templates
 
 
 @contextmanager

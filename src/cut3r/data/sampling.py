@@ -6,30 +6,15 @@ Source: common.md C8, C9 and the group samplers of the dataset files.
 """
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
-
-@dataclass(frozen=True)
-class Group:
-    """Frames of a scene that see the same place, by position, the most wanted first.
-
-    `videos` are the ordered lists of positions that a video sample of this group may walk along.
-    """
-
-    members: tuple[int, ...]
-    videos: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True)
-class Scene:
-    """The frames that were taken of one place, in order. `name` is unique in its dataset and appears in labels."""
-
-    name: str
-    frames: tuple[str, ...]
-    groups: tuple[Group, ...] = ()
+from cut3r.data.scene import Scene
 
 
 class Choice(NamedTuple):
@@ -39,15 +24,23 @@ class Choice(NamedTuple):
     is_video: bool  # in the order of time, or the original says so
 
 
-@runtime_checkable
-class Policy(Protocol):
-    """How a dataset makes samples of a scene."""
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of a policy: `num_views` now, of at most `most` in this dataset; frames may repeat or not."""
 
-    def entries(self, scene: Scene, cut_off: int) -> int:
-        """Count the different samples of the scene: the length of a dataset is their sum."""
+    num_views: int
+    most: int
+    allow_repeat: bool = False
 
-    def choose(self, scene: Scene, entry: int, num_views: int, cut_off: int, rng: np.random.Generator) -> Choice:
-        """Choose the frames of one entry."""
+    @property
+    def cut_off(self) -> int:
+        """The number of different frames that a sample of `num_views` must have."""
+        return cut_off(self.num_views, allow_repeat=self.allow_repeat)
+
+    @property
+    def admission(self) -> int:
+        """The number of frames that a sequence must have to take part."""
+        return cut_off(self.most, allow_repeat=self.allow_repeat)
 
 
 def cut_off(num_views: int, *, allow_repeat: bool) -> int:
@@ -55,8 +48,29 @@ def cut_off(num_views: int, *, allow_repeat: bool) -> int:
     return max(num_views // 3, 3) if allow_repeat else num_views
 
 
+class Policy(ABC):
+    """How a dataset makes samples of a scene."""
+
+    @abstractmethod
+    def entries(self, scene: Scene, wanted: Wanted) -> int:
+        """Count the different samples of the scene: the length of a dataset is their sum."""
+
+    @abstractmethod
+    def choose(self, scene: Scene, entry: int, wanted: Wanted, rng: np.random.Generator) -> Choice:
+        """Choose the frames of one entry.
+
+        Raises:
+            ValueError: This scene has no such sample.
+        """
+
+    def substitutes(self, scene: Scene, position: int, rng: np.random.Generator) -> Iterator[int]:
+        """List the frames that may take the place of a broken one, best first: the nearest in a random direction."""
+        direction, total = 2 * int(rng.choice(2)) - 1, len(scene.frames)
+        return ((position + direction * step) % total for step in range(1, total))
+
+
 @dataclass(frozen=True)
-class SamplingPolicy:
+class SamplingPolicy(Policy):
     """Walk forward from a start frame: a video with small steps, or a collection, the same shuffled.
 
     `max_interval` is the largest step between neighbours, `video_prob` the share of videos, `fixed_interval_prob` the
@@ -70,12 +84,16 @@ class SamplingPolicy:
     block_shuffle: int | None = None
     reverse: bool = False
 
-    def entries(self, scene: Scene, cut_off: int) -> int:
+    def entries(self, scene: Scene, wanted: Wanted) -> int:
         """Each frame that leaves enough frames behind it is a start."""
-        return max(len(scene.frames) - cut_off + 1, 0)
+        return int(self.entries_of(np.array([len(scene.frames)]), wanted)[0])
 
-    def choose(self, scene: Scene, entry: int, num_views: int, cut_off: int, rng: np.random.Generator) -> Choice:
-        return self.walk(entry, len(scene.frames), num_views, rng)
+    def entries_of(self, lengths: Int[np.ndarray, "n"], wanted: Wanted) -> Int[np.ndarray, "n"]:
+        """Count the samples of scenes by their numbers of frames alone."""
+        return np.maximum(lengths - wanted.admission + 1, 0)
+
+    def choose(self, scene: Scene, entry: int, wanted: Wanted, rng: np.random.Generator) -> Choice:
+        return self.walk(entry, len(scene.frames), wanted.num_views, rng)
 
     def walk(self, start: int, length: int, num_views: int, rng: np.random.Generator) -> Choice:
         """Choose `num_views` positions in [0, length).
@@ -130,46 +148,6 @@ class SamplingPolicy:
             return Choice((ordered * (num_views // unique + 1))[:num_views], is_video)
         again = rng.choice(positions, num_views, replace=True).tolist()
         return Choice(again if revisit < 0.9 else sorted(again), False)
-
-
-@dataclass(frozen=True)
-class GroupPolicy:
-    """Walk along a video of a group with probability `video_share`, else draw frames that see the same place.
-
-    `ordered_share` of all samples are draws in the order of the scene; the rest is shuffled.
-    """
-
-    video: SamplingPolicy
-    video_share: float
-    ordered_share: float
-    too_short_videos: bool = False  # Parity: 06_scannetpp.md quirk 3, also starts in videos that are too short
-
-    def entries(self, scene: Scene, cut_off: int) -> int:
-        return len(scene.groups)
-
-    def choose(self, scene: Scene, entry: int, num_views: int, cut_off: int, rng: np.random.Generator) -> Choice:
-        group = scene.groups[entry]
-        draw = rng.random()
-        video = group.videos[0] if len(group.videos) == 1 else group.videos[int(rng.integers(len(group.videos)))]
-        starts = self._starts(len(video), cut_off)
-        if draw < self.video_share and starts > 0:
-            walk, is_video = self.video.walk(int(rng.choice(starts)), len(video), num_views, rng)
-            return Choice([video[i] for i in walk], is_video)
-        chosen = sorted(self._draw(group, num_views, rng))
-        if draw > self.video_share + self.ordered_share:
-            return Choice(rng.permutation(chosen).tolist(), False)
-        return Choice(chosen, True)
-
-    def _starts(self, length: int, cut_off: int) -> int:
-        starts = length - cut_off + 1
-        return max(starts + length, 0) if self.too_short_videos and starts < 0 else max(starts, 0)
-
-    def _draw(self, group: Group, num_views: int, rng: np.random.Generator) -> list[int]:
-        """Draw from the best two to four times as many as are needed; a group that is too small repeats."""
-        wanted = min(len(group.members), int(num_views * (2 + 2 * rng.random())))
-        drawn: list[int] = rng.permutation(group.members[:wanted])[:num_views].tolist()
-        missing = num_views - len(drawn)
-        return drawn + (rng.choice(drawn, missing).tolist() if missing else [])
 
 
 def block_shuffle(positions: list[int], block: int | None, rng: np.random.Generator) -> list[int]:

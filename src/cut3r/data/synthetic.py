@@ -17,7 +17,8 @@ from torch import Tensor
 
 from cut3r.data.dataset import MultiViewDataset
 from cut3r.data.rooms import Room, make_room
-from cut3r.data.sampling import SamplingPolicy, Scene
+from cut3r.data.sampling import SamplingPolicy
+from cut3r.data.scene import Scene
 from cut3r.data.shading import render
 from cut3r.data.textures import pyramids
 from cut3r.data.view import RawFrame
@@ -129,15 +130,15 @@ class SyntheticRooms(MultiViewDataset):
         frames = tuple(f"{frame:05d}" for frame in range(self.walk.frames))
         return (Scene(f"{walk:06d}", frames) for walk in range(self.walks))
 
-    def read(self, scene: Scene, frame: str) -> RawFrame:
-        return next(self.read_many(scene, [frame]))
+    def read(self, scene: Scene, position: int) -> RawFrame:
+        return next(self.read_many(scene, [position]))
 
-    def read_many(self, scene: Scene, frames: Sequence[str]) -> Iterator[RawFrame]:
+    def read_many(self, scene: Scene, positions: Sequence[int]) -> Iterator[RawFrame]:
         """Render frames with one plan and one call of the renderer: the same pixels as one by one, in less time."""
-        index, rows = int(scene.name), [int(frame) for frame in frames]
+        index = int(scene.name)
         if self._stored is None:
-            return self._render(index, rows)
-        return map(stored_frame, (self._stored.frame(index, row) for row in rows))
+            return self._render(index, positions)
+        return map(stored_frame, (self._stored.frame(index, row) for row in positions))
 
     def _render(self, index: int, frames: Sequence[int]) -> Iterator[RawFrame]:
         different = list(dict.fromkeys(frames))

@@ -21,7 +21,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from cut3r.data.dataset import MultiViewDataset
-from cut3r.data.sampling import SamplingPolicy, Scene
+from cut3r.data.sampling import SamplingPolicy
+from cut3r.data.scene import Scene
 from cut3r.data.transforms import Rescale, Size, rescale
 from cut3r.data.view import RawFrame
 from cut3r.files.atomic import atomic_path
@@ -148,9 +149,9 @@ class TaughtFootage(MultiViewDataset):
             return scenes
         return [scene for scene in scenes if (scene.name in held_out) == (self.split == "test")]
 
-    def read(self, scene: Scene, frame: str) -> RawFrame:
+    def read(self, scene: Scene, position: int) -> RawFrame:
         """Where the teacher is unsure, the depth is negative: no truth, and the student learns to be unsure, too."""
-        taught = read_frame(self.root / f"{scene.name}.safetensors", frame)
+        taught = read_frame(self.root / f"{scene.name}.safetensors", scene.frames[position])
         unsure = (taught.confidence < self.taught.confidence) & (taught.frame.depth > 0)
         depth = np.where(unsure, UNSURE, taught.frame.depth)
         return RawFrame(taught.frame.rgb, depth, taught.frame.intrinsics, taught.frame.world_from_cam)

@@ -148,6 +148,8 @@ class DataConfig:
     map, or both; None: as each dataset says, 80, 15 and 5 % for most. From nothing, with ray maps, a network learns to
     read its camera there instead of from images; so begin with [1, 0, 0].
 
+    `readers` are the addresses, "module:Class", of readers that are not in this package, by the name of the dataset.
+
     The stages of the `curriculum` come one after the other, then what stands here.
 
     `footage` are videos, folders of photos or of videos, and patterns of them: what `run.teacher` makes the dataset
@@ -156,6 +158,7 @@ class DataConfig:
 
     samples: dict[str, int] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
+    readers: dict[str, str] = field(default_factory=dict)
     sizes: list[list[int]] = field(default_factory=lambda: [[224, 224]])
     num_views: int = 4
     masks: list[float] | None = None

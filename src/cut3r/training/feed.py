@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from cut3r.data.dataset import MultiViewDataset
-from cut3r.data.datasets import DATASETS
+from cut3r.data.datasets import DATASETS, import_reader
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.loader import Loader, load, plan_in_order
 from cut3r.data.mixture import Mixture, Part, SampleSource
@@ -127,7 +127,7 @@ class DataFeed:
         elif name == RGBD:
             make = partial(RgbdFolder, self.paths.folder(name), config=self.config.rgbd)
         else:
-            make = partial(DATASETS[name], self.paths.folder(name))
+            make = partial(reader_of(name, self.config), self.paths.folder(name))
         return make(sizes=[(h, w) for h, w in sizes], include_translation=self.with_translation, **options)
 
 
@@ -159,7 +159,7 @@ def available(
         ValueError: None is left.
     """
     wanted = {name: count for name, count in samples.items() if count > 0}
-    missing = {name: reason for name in wanted if (reason := _why_missing(name, paths, taught)) is not None}
+    missing = {name: reason for name in wanted if (reason := _why_missing(name, config, paths, taught)) is not None}
     if missing and not config.skip_missing:
         raise MissingDatasetsError(
             f"{len(missing)} of {len(wanted)} datasets cannot be read: "
@@ -172,12 +172,26 @@ def available(
     return {name: count for name, count in wanted.items() if name not in missing}
 
 
-def _why_missing(name: str, paths: PathsConfig, taught: Taught | None) -> str | None:
+def reader_of(name: str, config: DataConfig) -> type[MultiViewDataset]:
+    """Give the reader of a dataset: one of the user's, or one of the package.
+
+    Raises:
+        ValueError: The user's cannot be imported.
+    """
+    return import_reader(config.readers[name]) if name in config.readers else DATASETS[name]
+
+
+def _why_missing(name: str, config: DataConfig, paths: PathsConfig, taught: Taught | None) -> str | None:
     if name == SYNTHETIC or (name == FOOTAGE and taught is not None):
         return None
     if name == FOOTAGE:
         return "no teacher has seen it (run.teacher and data.footage say which, and train.py lets it)"
-    if name not in DATASETS:
-        return f"there is no reader of that name (there are {', '.join(DATASETS)})"
+    if name in config.readers:
+        try:
+            reader_of(name, config)
+        except ValueError as error:
+            return str(error)
+    elif name not in DATASETS:
+        return f"there is no reader of that name (there are {', '.join(DATASETS)}; data.readers names others)"
     folder = paths.folder(name)
     return None if folder.is_dir() else f"there is no folder {folder}"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cut3r.data.datasets.scannetpp import ScanNetpp
-from cut3r.data.layout import LAYOUTS, read_png16
+from cut3r.data.layout import read_png16
 from cut3r.data.transforms import Rescale
 from cut3r.io.colmap import read_images
 from datasets_preprocess.mesh import render_depth
@@ -21,7 +21,7 @@ from datasets_preprocess.scannetpp import (
 )
 from tests.data.datasets.raw_fixtures import SCANNETPP_SCENE, make_scannetpp
 
-LAYOUT = LAYOUTS["scannetpp"]
+LAYOUT = ScanNetpp.layout
 NAMES = [f"DSC{i:05d}" for i in range(6)] + [f"frame_{10 * i:06d}" for i in range(6)]
 
 
@@ -89,7 +89,7 @@ def test_the_reader_finds_what_the_converter_wrote(folders):
     assert reader.scenes[0].frames == tuple(NAMES)
     for i in range(6):
         for name in (NAMES[i], NAMES[6 + i]):
-            frame = reader.read(reader.scenes[0], name)
+            frame = reader.read(reader.scenes[0], NAMES.index(name))
             np.testing.assert_allclose(frame.world_from_cam[:3, 3], [0.1 * i, 0, 0], atol=1e-12)
             np.testing.assert_allclose(frame.world_from_cam[:3, :3], np.eye(3))
     assert frame.depth.max() == pytest.approx(3.0)
@@ -98,22 +98,21 @@ def test_the_reader_finds_what_the_converter_wrote(folders):
 @pytest.mark.parametrize("parity", [False, True])
 def test_groups_need_enough_partners_and_count_ten_times(folders, parity):
     reader = dataset(folders, parity)
-    assert len(reader.scenes[0].groups) == 9 and len(reader) == 90
+    assert len(reader) == 90, "nine of twelve images have three partners"
 
 
 def test_groups_are_ranked_by_score_and_walk_either_camera(folders):
-    group = dataset(folders).scenes[0].groups[2]
-    assert group.members == tuple(range(2, 12))
-    assert group.videos == (tuple(range(6)), tuple(range(6, 12)))
-    swapped = dataset(folders, True).scenes[0].groups
-    assert swapped[2].videos == (tuple(range(6, 12)),), "quirk 2: the other camera"
-    assert swapped[7].videos == (tuple(range(6)),)
+    scene = dataset(folders).scenes[0]
+    assert ScanNetpp.policy.members(scene, 2) == list(range(2, 12))
+    assert ScanNetpp.policy.paths(scene, 2) == [list(range(6)), list(range(6, 12))]
+    assert ScanNetpp.parity_policy.paths(scene, 2) == [list(range(6, 12))], "quirk 2: the other camera"
+    assert ScanNetpp.parity_policy.paths(scene, 7) == [list(range(6))]
 
 
 def test_parity_admits_small_groups_only_without_repeats(folders):
     # quirk 4: with repeats, four of twelve views are enough by default
-    assert len(dataset(folders, num_views=12, allow_repeat=True).scenes[0].groups) == 9
-    assert len(dataset(folders, True, num_views=12, allow_repeat=True).scenes[0].groups) == 1
+    assert len(dataset(folders, num_views=12, allow_repeat=True)) == 90
+    assert len(dataset(folders, True, num_views=12, allow_repeat=True)) == 10
 
 
 def test_a_sample_is_metric_and_consistent(folders):

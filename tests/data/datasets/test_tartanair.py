@@ -41,7 +41,7 @@ def test_the_reader_finds_what_the_converter_wrote(processed):
     dataset = TartanAir(out, num_views=4, sizes=[(32, 48)], parity=parity)
     assert len(dataset) == 6, "three starts in each of two trajectories"
     assert [scene.name for scene in dataset.scenes] == ["abandoned/Easy/P000", "abandoned/Hard/P000"]
-    frame = dataset.read(dataset.scenes[0], "000001")
+    frame = dataset.read(dataset.scenes[0], 1)
     assert (frame.depth[:5] == -1).all(), "sky"
     assert frame.world_from_cam[0, 3] == pytest.approx(1.1)
     known = frame.depth[5:]
@@ -69,4 +69,4 @@ def test_values_that_are_not_numbers_become_unknown(tmp_path):
     np.save(path, depth)
     run(CONVERTER, tmp_path / "raw", tmp_path / "out")
     dataset = TartanAir(tmp_path / "out", num_views=4, sizes=[(32, 48)])
-    assert dataset.read(dataset.scenes[0], "000000").depth[10, :2].tolist() == [0, -1]
+    assert dataset.read(dataset.scenes[0], 0).depth[10, :2].tolist() == [0, -1]

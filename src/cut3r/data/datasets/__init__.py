@@ -1,14 +1,32 @@
 """The datasets that have a reader, by the name that configs and converters use."""
 
+import importlib
+
 from cut3r.data.dataset import MultiViewDataset
 from cut3r.data.datasets.co3d import Co3d
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannetpp import ScanNetpp
 from cut3r.data.datasets.tartanair import TartanAir
+from cut3r.data.processed import ProcessedDataset
 
+PROCESSED: dict[str, type[ProcessedDataset]] = {reader.card.slug: reader for reader in (Co3d, ScanNetpp, TartanAir)}
 DATASETS: dict[str, type[MultiViewDataset]] = {
-    "co3d": Co3d,
+    **PROCESSED,
     "rgbd_folder": RgbdFolder,  # one's own
-    "scannetpp": ScanNetpp,
-    "tartanair": TartanAir,
 }
+
+
+def import_reader(address: str) -> type[MultiViewDataset]:
+    """Import a reader of one's own, "module:Class"; Python's path says where modules are.
+
+    Raises:
+        ValueError: There is no such module or class, or it is no `MultiViewDataset`.
+    """
+    module, _, name = address.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"the reader {address!r} cannot be imported ({error}); write module:Class") from error
+    if not (isinstance(found, type) and issubclass(found, MultiViewDataset)):
+        raise ValueError(f"{address} is no class of cut3r.data.dataset.MultiViewDataset")
+    return found

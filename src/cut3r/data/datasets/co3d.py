@@ -3,49 +3,79 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from cut3r.data.dataset import MultiViewDataset
-from cut3r.data.layout import LAYOUTS, read_npz, read_png16
-from cut3r.data.sampling import SamplingPolicy, Scene
+from cut3r.data.card import Card
+from cut3r.data.layout import Layout, naming_the_file, read_npz, read_png16
+from cut3r.data.processed import ProcessedDataset
+from cut3r.data.sampling import SamplingPolicy
+from cut3r.data.scene import Scene
 from cut3r.data.view import RawFrame
 from cut3r.io.images import read_image
 
-LAYOUT = LAYOUTS["co3d"]
 OBJECT_PROBABILITY = 0.1  # what the mask must exceed; uncertain pixels are kept
+CARD = Card(
+    slug="co3d",
+    label="Co3d_v2",
+    title="CO3Dv2",
+    url="https://github.com/facebookresearch/co3d",
+    licence="see the official page (others cite CC BY-NC 4.0)",
+    about="walks around single objects, real, depth by multi-view stereo, up to scale",
+    metric=False,
+    raw_gb=5500.0,
+    # half a pixel of a raw picture, which the converter has made smaller, typically to 0.4 (the files do not say)
+    corner_shift=-0.2,
+)
+LAYOUT = Layout(
+    {
+        "selection": "selected_seqs_{split}.json",
+        "category": "{scene}/selected_seqs_{split}.json",
+        "rgb": "{scene}/images/{frame}.jpg",
+        "depth": "{scene}/depths/{frame}.jpg.geometric.png",
+        "foreground": "{scene}/masks/{frame}.png",
+        "camera": "{scene}/images/{frame}.npz",
+    }
+)
 
 
-class Co3d(MultiViewDataset):
-    """Walks around single objects, up to scale. https://github.com/facebookresearch/co3d
+class Co3d(ProcessedDataset):
+    """Walks around single objects. Parity: the views come in reverse order, also those of videos."""
 
-    Parity: the views come in reverse order, also those of videos.
-    """
-
-    name = "Co3d_v2"
+    card = CARD
+    layout = LAYOUT
     splits = ("train", "test")
     policy = SamplingPolicy()
     parity_policy = replace(policy, reverse=True)
     needs_depth = True
     foreground_prob = 0.1
 
-    def index(self) -> Iterator[Scene]:
-        selection = json.loads(LAYOUT.path(self.root, "selection", split=self.split or "").read_text())
-        for category, sequences in selection.items():
-            for sequence, numbers in sequences.items():
-                yield Scene(f"{category}/{sequence}", tuple(f"frame{number:06d}" for number in numbers))
+    def list_scenes(self) -> Iterator[Scene]:
+        for split, path in zip(self.splits, self.made_from(), strict=True):
+            if not path.is_file():
+                continue
+            with naming_the_file(path):
+                selection = json.loads(path.read_text())
+            for category, sequences in selection.items():
+                for sequence, numbers in sequences.items():
+                    frames = tuple(f"frame{number:06d}" for number in numbers)
+                    yield Scene(f"{category}/{sequence}", frames, split=split)
 
-    def read(self, scene: Scene, frame: str) -> RawFrame:
-        kinds = ("rgb", "depth", "foreground", "camera")
-        paths = {kind: LAYOUT.path(self.root, kind, scene.name, frame) for kind in kinds}
-        pose, intrinsics, largest = read_npz(paths["camera"], "camera_pose", "camera_intrinsics", "maximum_depth")
-        with Image.open(paths["foreground"]) as mask:
+    def made_from(self) -> list[Path]:
+        return [LAYOUT.path(self.root, "selection", split=split) for split in self.splits]
+
+    def read(self, scene: Scene, position: int) -> RawFrame:
+        camera = self.file("camera", scene, position)
+        pose, intrinsics, largest = read_npz(camera, "camera_pose", "camera_intrinsics", "maximum_depth")
+        with Image.open(self.file("foreground", scene, position)) as mask:
             foreground = np.asarray(mask) / 255 > OBJECT_PROBABILITY
+        codes = read_png16(self.file("depth", scene, position)).astype(np.float32)
         return RawFrame(
-            rgb=read_image(paths["rgb"]),
-            depth=read_png16(paths["depth"]).astype(np.float32) / 65535 * np.nan_to_num(np.float32(largest)),
-            intrinsics=intrinsics.astype(np.float64),
+            rgb=read_image(self.file("rgb", scene, position)),
+            depth=codes / 65535 * np.nan_to_num(np.float32(largest)),
+            intrinsics=self.centred(intrinsics.astype(np.float64)),
             world_from_cam=pose.astype(np.float64),
             foreground=foreground,
         )

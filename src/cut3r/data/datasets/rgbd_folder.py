@@ -18,7 +18,8 @@ from cut3r.data.recording import (
     read_intrinsics,
     read_metres,
 )
-from cut3r.data.sampling import SamplingPolicy, Scene
+from cut3r.data.sampling import SamplingPolicy
+from cut3r.data.scene import Scene
 from cut3r.data.transforms import principal_window
 from cut3r.data.view import RawFrame
 from cut3r.io.images import read_image
@@ -82,8 +83,8 @@ class RgbdFolder(MultiViewDataset):
             self._check(name)
             yield Scene(name, tuple(self._recordings[name].shots))
 
-    def read(self, scene: Scene, frame: str) -> RawFrame:
-        shot = self._recordings[scene.name].shots[frame]
+    def read(self, scene: Scene, position: int) -> RawFrame:
+        shot = self._recordings[scene.name].shots[scene.frames[position]]
         return self._read(shot, self._cameras[scene.name])
 
     def _read(self, shot: Shot, intrinsics: Float64[np.ndarray, "3 3"]) -> RawFrame:
