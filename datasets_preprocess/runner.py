@@ -221,11 +221,13 @@ def run(
     retry_failed: bool = False,
     again: Iterable[str] = (),
     parity: bool = False,
+    options: Any = None,
 ) -> Report:
     """Convert the scenes of a shard that have no record yet, or whose raw files have changed since.
 
     Args:
         again: Scenes to convert in any case, by the end of their names.
+        options: An instance of the converter's `options`; None takes the defaults.
 
     Raises:
         FileNotFoundError: There is no raw folder, or no scene in it.
@@ -247,7 +249,10 @@ def run(
     logger.info("%s: %d scenes, %d to convert", converter.name, len(mine), len(todo))
     if changed:
         logger.info("%d of them again, because their raw files have changed: %s", len(changed), min(changed))
-    now = [record.done for record in _progress(_convert_all(converter, raw, out, todo, workers, parity), len(todo))]
+    now = [
+        record.done
+        for record in _progress(_convert_all(converter, raw, out, todo, workers, parity, options), len(todo))
+    ]
     records = [record for record in read_records(out) if _is_current(record, converter, parity)]
     converter.finish(out, [record for record in records if record.done])
     names = {scene.name for scene in mine}
@@ -265,9 +270,11 @@ def read_records(out: Path) -> list[Record]:
 
 
 def _convert_all(
-    converter: Converter, raw: Path, out: Path, todo: list[RawScene], workers: int, parity: bool
+    converter: Converter, raw: Path, out: Path, todo: list[RawScene], workers: int, parity: bool, options: Any
 ) -> Iterator[Record]:
-    writer = Writer(out, converter.reader.layout, parity, converter.options() if converter.options else None)
+    writer = Writer(
+        out, converter.reader.layout, parity, options or (converter.options() if converter.options else None)
+    )
     if workers <= 1:
         for scene in todo:
             yield _convert_one(converter, raw, scene, writer)

@@ -24,9 +24,16 @@ from datasets_preprocess.runner import Converter, RawScene, Writer, require_rigi
 
 logger = logging.getLogger(__name__)
 
-TARGET = (690, 920)  # (h, w) that the written images cover
 MESH = "scans/mesh_aligned_0.05.ply"
 PAIRS_URL = "https://download.europe.naverlabs.com/ComputerVision/DUSt3R/scannetpp_pairs.zip"
+
+
+@dataclass(frozen=True)
+class ScanNetppOptions:
+    """The size in pixels that the written images cover."""
+
+    target_height: int = 690
+    target_width: int = 920
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ def sources(raw: Path, scene: RawScene) -> list[Path]:
     return [folder / "dslr", folder / "iphone", folder / MESH, raw / "pairs" / scene.name]
 
 
-def convert(raw: Path, scene: RawScene, writer: Writer, *, target: Size = TARGET) -> list[str]:
+def convert(raw: Path, scene: RawScene, writer: Writer) -> list[str]:
     """Undistort, shrink and write the selected images with rendered depth.
 
     Raises:
@@ -81,7 +88,7 @@ def convert(raw: Path, scene: RawScene, writer: Writer, *, target: Size = TARGET
     intrinsics = []
     for name in names:
         require_rigid(sources[name].world_from_cam, name)
-        intrinsics.append(_convert_image(scene.name, name, sources[name], vertices, faces, writer, target))
+        intrinsics.append(_convert_image(scene.name, name, sources[name], vertices, faces, writer))
     poses = np.stack([sources[name].world_from_cam for name in names])
     pairs = renumber(pairs, selected.tolist(), names)
     order = sorted(range(len(names)), key=names.__getitem__)
@@ -180,10 +187,10 @@ def _convert_image(
     vertices: Float[np.ndarray, "n 3"],
     faces: np.ndarray,
     writer: Writer,
-    target: Size,
 ) -> Float64[np.ndarray, "3 3"]:
     pinhole, (map_x, map_y) = undistortion(source.camera)
-    scaling = Rescale.to_cover(source.camera.size, target)
+    options = writer.options or ScanNetppOptions()
+    scaling = Rescale.to_cover(source.camera.size, (options.target_height, options.target_width))
     rgb = cv2.remap(read_image(source.image), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     mask = cv2.remap(
         _read_mask(source.mask), map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=255
@@ -205,4 +212,4 @@ def _read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
         return np.asarray(image.convert("L"))
 
 
-CONVERTER = Converter(ScanNetpp, 1, scenes, convert, sources=sources)
+CONVERTER = Converter(ScanNetpp, 1, scenes, convert, sources=sources, options=ScanNetppOptions)

@@ -1,7 +1,7 @@
 """From the data settings to batches: which datasets, their mixture, the curriculum, the held-out sets."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -172,7 +172,7 @@ def available(
     return {name: count for name, count in wanted.items() if name not in missing}
 
 
-def reader_of(name: str, config: DataConfig) -> type[MultiViewDataset]:
+def reader_of(name: str, config: DataConfig) -> Callable[..., MultiViewDataset]:
     """Give the reader of a dataset: one of the user's, or one of the package.
 
     Raises:

@@ -1,5 +1,3 @@
-from functools import partial
-
 import numpy as np
 import pytest
 
@@ -12,6 +10,7 @@ from datasets_preprocess.runner import RawScene, Writer, run
 from datasets_preprocess.scannetpp import (
     CONVERTER,
     Camera,
+    ScanNetppOptions,
     convert,
     read_cameras,
     renumber,
@@ -30,9 +29,8 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("scannetpp")
     make_scannetpp(root / "raw")
     for parity in (False, True):
-        writer = Writer(root / str(parity), LAYOUT, parity)
-        small = partial(convert, target=(1, 92))
-        assert list(small(root / "raw", RawScene(SCANNETPP_SCENE), writer)) == NAMES
+        writer = Writer(root / str(parity), LAYOUT, parity, ScanNetppOptions(1, 92))
+        assert list(convert(root / "raw", RawScene(SCANNETPP_SCENE), writer)) == NAMES
     return root
 
 
@@ -131,8 +129,8 @@ def test_an_image_without_a_pose_is_left_out(tmp_path, caplog):
     with np.load(path) as archive:
         selection, pairs = archive["selection"].tolist(), archive["pairs"]
     np.savez(path, selection=["DSC99999", *selection[:3]], pairs=pairs[:3])
-    writer = Writer(tmp_path / "out", LAYOUT)
-    assert convert(tmp_path / "raw", RawScene(SCANNETPP_SCENE), writer, target=(1, 92)) == NAMES[:3]
+    writer = Writer(tmp_path / "out", LAYOUT, options=ScanNetppOptions(1, 92))
+    assert convert(tmp_path / "raw", RawScene(SCANNETPP_SCENE), writer) == NAMES[:3]
     assert "DSC99999 is selected but has no pose" in caplog.text
     with np.load(tmp_path / "out" / SCANNETPP_SCENE / "new_scene_metadata.npz") as archive:
         assert archive["pairs"].shape == (0, 3), "all three pairs were with the missing image"
