@@ -87,6 +87,8 @@ def finish(out: Path, done: list[Record]) -> None:
             if of_split == split:
                 selection[category][sequence] = [int(frame.removeprefix("frame")) for frame in record.frames]
         write_json(LAYOUT.path(out, "selection", split=split), selection)
+        for category, sequences in selection.items():
+            write_json(LAYOUT.path(out, "category", category, split=split), sequences)
 
 
 def _convert_frame(raw: Path, scene: str, annotation: dict[str, Any], writer: Writer) -> str:

@@ -23,15 +23,23 @@ def render_depth(
     faces: Int[np.ndarray, "m 3"],
     intrinsics: Float[np.ndarray, "3 3"],
     size: tuple[int, int],
+    *,
+    front_only: bool = False,
 ) -> Float32[np.ndarray, "h w"]:
     """Give the depth (z) of the nearest triangle at each pixel's centre, 0 where there is none between NEAR and FAR.
 
     A triangle that reaches behind NEAR is left out as a whole: the triangles of a scan are small.
+
+    Args:
+        front_only: Leave out triangles seen from behind: those whose corners do not go counter-clockwise.
     """
     corners = points_cam[faces]  # [m, 3 corners, 3]
     corners = corners[(corners[..., 2] > NEAR).all(axis=1)]
     inverse_depth = 1 / corners[..., 2]
     xy = corners[..., :2] * inverse_depth[..., None] * intrinsics.diagonal()[:2] + intrinsics[:2, 2]
+    if front_only:
+        front = _clockwise_area(xy) < 0
+        xy, inverse_depth = xy[front], inverse_depth[front]
     nearest = np.zeros(size[0] * size[1])
     for triangle, x, y in _candidates(xy, size):
         weights = _barycentric(xy[triangle], x, y)
@@ -41,6 +49,12 @@ def render_depth(
         np.maximum.at(nearest, (y * size[1] + x)[inside], values)
     depth = np.divide(1, nearest, out=np.zeros_like(nearest), where=nearest > 1 / FAR)
     return depth.reshape(size).astype(np.float32)
+
+
+def _clockwise_area(xy: Float[np.ndarray, "m 3 2"]) -> Float[np.ndarray, "m"]:
+    """Twice the area on the screen (y down), negative where the corners go counter-clockwise."""
+    first, second = xy[:, 1] - xy[:, 0], xy[:, 2] - xy[:, 0]
+    return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
 
 
 def _candidates(

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Float64, UInt8
 from PIL import Image
 
-from cut3r.data.datasets.scannetpp import ScanNetpp
+from cut3r.data.datasets.scannetpp import LAYOUT, ScanNetpp
 from cut3r.data.layout import read_npz
 from cut3r.data.transforms import Rescale, Size
 from cut3r.files.listing import visible
@@ -19,11 +19,13 @@ from cut3r.geometry.poses import invert
 from cut3r.io import colmap
 from cut3r.io.images import read_image
 from cut3r.io.known_cameras import CORNER
+from datasets_preprocess.all_metadata import write_all_metadata
 from datasets_preprocess.mesh import read_mesh, render_depth
-from datasets_preprocess.runner import Converter, RawScene, Writer, require_rigid
+from datasets_preprocess.runner import Converter, RawScene, Record, Writer, require_rigid
 
 logger = logging.getLogger(__name__)
 
+RENDERED_AT = (0.375, 0.875)  # (x, y) of where the original renders a pixel, from its corner
 MESH = "scans/mesh_aligned_0.05.ply"
 PAIRS_URL = "https://download.europe.naverlabs.com/ComputerVision/DUSt3R/scannetpp_pairs.zip"
 
@@ -103,6 +105,12 @@ def convert(raw: Path, scene: RawScene, writer: Writer) -> list[str]:
         pairs=renumber(pairs, names, in_order),
     )
     return in_order
+
+
+def finish(out: Path, done: list[Record]) -> None:
+    """Write the file about all scenes."""
+    scenes = ((record.scene, LAYOUT.path(out, "selected", record.scene)) for record in done)
+    write_all_metadata(LAYOUT.path(out, "all"), scenes)
 
 
 def renumber(pairs: Float[np.ndarray, "p 3"], old: list[str], new: list[str]) -> Float64[np.ndarray, "q 3"]:
@@ -198,9 +206,10 @@ def _convert_image(
     intrinsics = written_intrinsics(pinhole, scaling, parity=writer.parity)
     cam_from_world = invert(torch.from_numpy(source.world_from_cam)).numpy()
     points_cam = vertices @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
-    # Parity: the original's renderer puts (0, 0) into the corner of the image, half a pixel from our pixel centres.
-    shift = np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]) if writer.parity else 0.0
-    depth = render_depth(points_cam, faces, intrinsics - shift, scaling.new)
+    shift = np.zeros((3, 3))
+    if writer.parity:  # the original's renderer reads the first of four samples of a pixel
+        shift[:2, 2] = RENDERED_AT
+    depth = render_depth(points_cam, faces, intrinsics - shift, scaling.new, front_only=writer.parity)
     depth[scaling.nearest(mask) < 255] = 0
     writer.image("rgb", scene, name, scaling.image(rgb))
     writer.png16("depth", scene, name, (depth * 1000).astype(np.uint16))
@@ -212,4 +221,4 @@ def _read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
         return np.asarray(image.convert("L"))
 
 
-CONVERTER = Converter(ScanNetpp, 1, scenes, convert, sources=sources, options=ScanNetppOptions)
+CONVERTER = Converter(ScanNetpp, 1, scenes, convert, finish, sources, ScanNetppOptions)

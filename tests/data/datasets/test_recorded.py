@@ -22,7 +22,7 @@ from tests.data.datasets.recorded import (
     unpack,
 )
 from tests.data.datasets.recorded_files import compare_file
-from tests.data.datasets.recorded_options import OPTIONS, TOLERANCES, differently
+from tests.data.datasets.rules import not_differently, rule
 
 KNOWN = [slug for slug in RECORDED if slug in PROCESSED]
 CONVERTED = [slug for slug in KNOWN if slug in CONVERTERS]
@@ -53,7 +53,7 @@ def converted(request, folder):
     slug = request.param
     raw, theirs = unpack(slug, "raw", folder), unpack(slug, "processed", folder)
     out = folder / slug / "ours"
-    report = run(CONVERTERS[slug], raw, out, parity=True, options=OPTIONS.get(slug))
+    report = run(CONVERTERS[slug], raw, out, parity=True, options=rule(slug, "OPTIONS", None))
     assert report.complete, str(report)
     for name in meta(slug)["put_by_hand"]:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
@@ -66,9 +66,10 @@ def test_the_converter_writes_the_recorded_files(converted):
     recorded = set(files_below(theirs)) - set(meta(slug)["removed_by_hand"])
     missing = sorted(recorded - set(files_below(out)))
     assert not missing, f"{len(missing)} files are missing, first {missing[0]}"
+    differently = rule(slug, "differently", not_differently)
     for name in sorted(recorded):
-        if not differently(slug, name, out / name, theirs / name):
-            compare_file(out / name, theirs / name, rtol=TOLERANCES.get(slug, 1e-6))
+        if not differently(name, out / name, theirs / name):
+            compare_file(out / name, theirs / name, rtol=rule(slug, "RTOL", 1e-6))
 
 
 def test_what_was_converted_is_read_as_recorded(converted):

@@ -1,0 +1,54 @@
+"""Synthetic walks in the raw formats of datasets: a module of the dataset's name with a function
+
+    write(raw: Path) -> dict[str, list[RawFrame]]
+
+which writes a walk as the dataset's owner would publish it, and gives the truth by the name of the scene that the
+reader finds. Optional: `OPTIONS` of the converter, `SPLIT` of the reader (default "all"), `DEPTH` (allowed median error
+of depth, relative; default 0.002), `POSE` (allowed error of a pose relative to the first, in metres and radians;
+default 1e-4), `PICTURE` (allowed median difference of colours, of 255; default 6), `UP_TO_SCALE` (poses and depth of a
+scene have a common unknown scale), `KNOWN` (least share of the stored pixels with depth; default 0.5).
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from cut3r.data.shading import render
+from cut3r.data.synthetic import plan_walk, quantize
+from cut3r.data.view import RawFrame
+from cut3r.data.walks import WalkConfig
+
+
+def render_walk(
+    size: tuple[int, int],
+    intrinsics: np.ndarray | None = None,
+    *,
+    frames: int = 4,
+    seed: int = 1,
+    speed: float = 0.1,
+) -> list[RawFrame]:
+    """Render a walk through a room with exact depth and poses.
+
+    Args:
+        size: (h, w) of the pictures.
+        intrinsics: Of all frames, (0, 0) being the centre of the first pixel; None: focal length 0.8 w, centred.
+        speed: How fast the camera moves, of its usual speed.
+    """
+    h, w = size
+    if intrinsics is None:
+        intrinsics = np.array([[0.8 * w, 0, (w - 1) / 2], [0, 0.8 * w, (h - 1) / 2], [0, 0, 1]])
+    config = WalkConfig(size=size, frames=frames)
+    config = replace(config, speed_m=speed * config.speed_m, turn_deg=speed * config.turn_deg, moving=0)
+    plan = plan_walk(seed, 0, config)
+    cameras = torch.from_numpy(np.asarray(intrinsics, np.float64)).float().expand(frames, 3, 3)
+    radiance, depth = render(plan.room, plan.world_from_cam, cameras, size, plan.time_s)
+    return [
+        RawFrame(
+            rgb=quantize(radiance[i]).numpy(),
+            depth=depth[i].numpy(),
+            intrinsics=np.asarray(intrinsics, np.float64),
+            world_from_cam=plan.world_from_cam[i].double().numpy(),
+        )
+        for i in range(frames)
+    ]
