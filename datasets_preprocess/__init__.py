@@ -1,6 +1,13 @@
 """Converters: from what dataset owners publish to the folders that `cut3r.data.datasets` reads."""
 
-from datasets_preprocess import co3d, scannetpp, tartanair
+import datasets_preprocess.co3d
+import datasets_preprocess.scannetpp
+import datasets_preprocess.tartanair
 from datasets_preprocess.runner import Converter
 
-CONVERTERS: dict[str, Converter] = {module.CONVERTER.name: module.CONVERTER for module in (co3d, scannetpp, tartanair)}
+_MODULES = (
+    datasets_preprocess.co3d,
+    datasets_preprocess.scannetpp,
+    datasets_preprocess.tartanair,
+)
+CONVERTERS: dict[str, Converter] = {module.CONVERTER.name: module.CONVERTER for module in _MODULES}

@@ -9,7 +9,12 @@ from cut3r.data.datasets.scannetpp import ScanNetpp
 from cut3r.data.datasets.tartanair import TartanAir
 from cut3r.data.processed import ProcessedDataset
 
-PROCESSED: dict[str, type[ProcessedDataset]] = {reader.card.slug: reader for reader in (Co3d, ScanNetpp, TartanAir)}
+_READERS: tuple[type[ProcessedDataset], ...] = (
+    Co3d,
+    ScanNetpp,
+    TartanAir,
+)
+PROCESSED: dict[str, type[ProcessedDataset]] = {reader.card.slug: reader for reader in _READERS}
 DATASETS: dict[str, type[MultiViewDataset]] = {
     **PROCESSED,
     "rgbd_folder": RgbdFolder,  # one's own
