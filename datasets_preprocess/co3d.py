@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Float32, Float64
 from PIL import Image
 
-from cut3r.data.layout import LAYOUTS, naming_the_file, read_png16, write_json
+from cut3r.data.layout import LAYOUTS, read_png16, write_json
 from cut3r.data.transforms import Rescale, drop_far, object_size, principal_window
+from cut3r.files.damaged import naming_the_file
 from cut3r.files.listing import visible
 from cut3r.geometry.poses import invert, pose_from_parts
 from cut3r.io.images import read_image
