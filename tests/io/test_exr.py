@@ -196,6 +196,16 @@ def test_the_library_reads_tiles_and_parts(tmp_path):
     np.testing.assert_array_equal(read_exr(tmp_path / "parts.exr", ("V", "Z")), np.stack((values + 1, values), -1))
 
 
+def test_deep_pixels_are_refused(tmp_path):
+    openexr = library()
+    deep = np.empty((2, 3), object)
+    deep[:] = [[np.arange(k + 1, dtype=np.float32) for k in range(3)]] * 2
+    header = {"compression": openexr.ZIPS_COMPRESSION, "type": openexr.deepscanline}
+    openexr.File(header, {"Z": deep}).write(str(tmp_path / "a.exr"))
+    with pytest.raises(ValueError, match=r"a\.exr holds several values per pixel"):
+        read_exr(tmp_path / "a.exr")
+
+
 @pytest.mark.parametrize("part", [0.3, 0.9])
 def test_the_library_names_a_file_that_is_cut_off(tmp_path, part):
     openexr = library()

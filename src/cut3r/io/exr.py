@@ -18,7 +18,7 @@ from jaxtyping import Float16, Float32, UInt8, UInt32
 from cut3r.files.atomic import atomic_path
 from cut3r.files.damaged import naming_the_file
 from cut3r.io.exr_header import Channel, Compression, Header, NotPlainError, format_header, parse_header
-from cut3r.io.exr_library import read_planes
+from cut3r.io.exr_library import read_names, read_planes
 
 NAMES = {1: ("Y",), 3: ("R", "G", "B"), 4: ("R", "G", "B", "A")}  # by the number of channels
 LARGEST_RATIO = 1032  # zlib compresses no better
@@ -66,7 +66,7 @@ def exr_channels(path: str | os.PathLike[str]) -> tuple[str, ...]:
         with naming_the_file(path):
             return tuple(sorted(channel.name for channel in parse_header(path.read_bytes()).channels))
     except NotPlainError as reason:
-        return tuple(sorted(read_planes(path, str(reason))))
+        return tuple(sorted(read_names(path, str(reason))))
 
 
 def write_exr(

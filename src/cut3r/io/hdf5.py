@@ -24,7 +24,7 @@ def read_hdf5(path: str | os.PathLike[str], name: str) -> np.ndarray:
         ValueError: It is damaged, lacks the array, or h5py is not installed.
     """
     with _opened(Path(path)) as file:
-        dataset = file.get(name) if name else None
+        dataset: Any = file.get(name) if name else None
         if not _is_array(dataset):
             names = ", ".join(map(repr, _names(file)[:10])) or "none"
             raise ValueError(f"it lacks the array {name!r}; it has {names}")
