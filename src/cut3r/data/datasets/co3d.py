@@ -9,11 +9,12 @@ import numpy as np
 from PIL import Image
 
 from cut3r.data.card import Card
-from cut3r.data.layout import Layout, naming_the_file, read_npz, read_png16
+from cut3r.data.layout import Layout, read_npz, read_png16
 from cut3r.data.processed import ProcessedDataset
 from cut3r.data.sampling import SamplingPolicy
 from cut3r.data.scene import Scene
 from cut3r.data.view import RawFrame
+from cut3r.files.damaged import naming_the_file
 from cut3r.io.images import read_image
 
 OBJECT_PROBABILITY = 0.1  # what the mask must exceed; uncertain pixels are kept
