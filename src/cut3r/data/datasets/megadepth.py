@@ -28,6 +28,10 @@ CARD = Card(
     metric=False,
     scenes=196,
     needs=("h5py",),
+    differs=(
+        "ordinal depth maps (negative, or the same everywhere) are no depth; the original takes them for sky or a wall",
+        "sets lose photos that are missing or have no depth; without the published sets we make our own",
+    ),
 )
 LAYOUT = Layout(
     {
