@@ -43,10 +43,7 @@ def commands() -> str:
 
 def differences() -> str:
     """What we do otherwise than the original."""
-    lines = []
-    for card in cards():
-        lines.append(f"- **`{card.slug}`**: {'; '.join(card.differs) or 'nothing'}.")
-    return "\n".join(lines)
+    return "\n".join(f"- **`{card.slug}`**: {'; '.join(card.differs) or 'nothing'}." for card in cards())
 
 
 TABLES: dict[str, Callable[[], str]] = {"overview": overview, "commands": commands, "differences": differences}
