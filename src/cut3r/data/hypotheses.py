@@ -83,10 +83,11 @@ def moved_center(frame: RawFrame, pixels: float) -> RawFrame:
 
 def scale(factor: float) -> Hypothesis:
     """Depth and poses are in different units: the depth times `factor` fits the poses."""
+    number = f"{factor:g}" if factor in UNITS else f"{factor:.3g}"
     reason = UNITS.get(factor, "a unit, or an unknown scale")
     return Hypothesis(
-        f"depth x{factor:.3g}",
-        f"the depth does not have the unit of the poses; times {factor:.3g} it has ({reason})",
+        f"depth x{number}",
+        f"the depth does not have the unit of the poses; times {number} it has ({reason})",
         "the converter's unit of depth",
         lambda frame: in_unit_of_depth(frame, factor),
         factor=factor,

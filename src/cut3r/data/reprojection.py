@@ -18,6 +18,7 @@ MOST_PIXELS = 4093  # of a frame; a prime, so that a regular subsample does not 
 BEHIND = 1.2  # a point that lies farther than so many times the depth stored there is hidden, not wrong
 SMOOTH = 1.1  # depths of neighbouring pixels that differ by less are one surface, and interpolated
 SHUFFLE_SEED = 0
+LEAST_CONTROL = 1 / 255  # pictures whose shuffled colours differ by less have one colour
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def residuals(samples: Samples, a: RawFrame, b: RawFrame) -> Residuals:
 def summarize(found: Residuals) -> PairCheck:
     tried = max(1, len(found.in_view))
     compared = np.isfinite(found.depth)
-    textured = found.control > 0  # False for nan too
+    textured = found.control > LEAST_CONTROL  # False for nan too
     return PairCheck(
         pixels=len(found.in_view),
         in_view=float(found.in_view.sum() / tried),
@@ -137,9 +138,7 @@ def moved_pixels(
     return pixels.numpy(), z.numpy()
 
 
-def inverse_depth_at(
-    depth: Float[np.ndarray, "h w"], pixels: Float64[np.ndarray, "p 2"]
-) -> Float64[np.ndarray, "p"]:
+def inverse_depth_at(depth: Float[np.ndarray, "h w"], pixels: Float64[np.ndarray, "p 2"]) -> Float64[np.ndarray, "p"]:
     """Read 1 / depth between pixels, where it is linear on planes: nan where unknown, 0 in the sky.
 
     Between four pixels of one surface it is interpolated. Elsewhere, at edges and in sparse maps, the nearest known one

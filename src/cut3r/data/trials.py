@@ -23,6 +23,7 @@ BETTER = 1.3  # an improvement by less is not named
 BETTER_OF_FEW = 3.0  # nor by less than this if there are only one or two pairs
 ENOUGH_PAIRS = 3
 CONSISTENT = 0.8  # share of the pairs that must improve
+PHOTOMETRIC_FLOOR = 0.02  # of chance: rounded colours, whatever the ratio
 SHARPER = 1.1  # photometric improvement that decides between hypotheses that depth cannot tell apart
 
 SCALE_RANGE = (1e-4, 1e4)
@@ -76,15 +77,16 @@ def attempt(pairs: Pairs, hypothesis: Hypothesis) -> Trial:
 def beats(one: Trial, other: Trial) -> bool:
     """Whether one trial agrees clearly better than the other: by depth, or by colours where depth ties."""
     telling = np.array(
-        [max(ours.compared, theirs.compared) >= MIN_COMPARED for ours, theirs in zip(one.checks, other.checks, strict=True)]
+        [
+            max(ours.compared, theirs.compared) >= MIN_COMPARED
+            for ours, theirs in zip(one.checks, other.checks, strict=True)
+        ]
     )
     gains = (other.scores - one.scores)[telling]
     if consistent(gains, BETTER) or consistent(-gains, BETTER):
         return bool(np.median(gains) > 0)
-    worse = np.array([check.photometric for check in other.checks])
-    ours = np.array([check.photometric for check in one.checks])
-    both = np.isfinite(worse) & np.isfinite(ours) & (worse > 0) & (ours > 0)
-    return consistent(np.log(worse[both]) - np.log(ours[both]), SHARPER)
+    ours, theirs = (np.log([check.photometric + PHOTOMETRIC_FLOOR for check in trial.checks]) for trial in (one, other))
+    return consistent((theirs - ours)[np.isfinite(theirs - ours)], SHARPER)
 
 
 def consistent(gains: Float64[np.ndarray, "v"], factor: float) -> bool:
@@ -109,7 +111,7 @@ def best_scale(pairs: Pairs) -> Trial | None:
         found = [summarize(residuals(points, a, b)) for points, (a, b) in zip(samples, moved, strict=True)]
         return float(np.median([score(check) for check in found]))
 
-    grid = np.linspace(*np.log(SCALE_RANGE), SCALE_STEPS)
+    grid = np.linspace(np.log(SCALE_RANGE[0]), np.log(SCALE_RANGE[1]), SCALE_STEPS)
     around = grid[int(np.argmin([cost(value) for value in grid]))]
     step = grid[1] - grid[0]
     factor = float(np.exp(_least(cost, around - step, around + step)))
