@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from cut3r.data import hypotheses
 from cut3r.data.diagnosis import Verdict, diagnose, percent
@@ -11,7 +12,7 @@ from cut3r.geometry.cameras import resize_intrinsics
 from tests.data.walk_frames import MISTAKES, along_ray, exact, pairs_of, sparse, stored, walk_frames
 
 COARSE = [name for name in MISTAKES if "principal" not in name]
-SEEDS = (0, 1, 2)
+SEEDS = (0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2)))
 
 
 def judged(frames, mistake=exact, **choice):
@@ -87,7 +88,7 @@ def test_any_other_scale_is_measured(factor):
 
 def test_two_mistakes_are_both_named():
     def both(frame):
-        return hypotheses.scaled_depth(hypotheses.inverted_pose(frame), 1000)
+        return hypotheses.scaled_depth(hypotheses.inverted_pose(frame), 1000.0)
 
     assert judged(walk_frames(0), both).best.hypothesis.name == "pose inverted, depth x0.001"
     opengl = judged(walk_frames(0), lambda frame: along_ray(hypotheses.opengl_axes(frame)))
@@ -183,6 +184,4 @@ def test_shares_are_printed_with_the_digits_that_count(share, text):
 
 
 def resize_intrinsics_np(intrinsics, scale):
-    import torch
-
     return resize_intrinsics(torch.from_numpy(intrinsics), scale).numpy()

@@ -39,7 +39,7 @@ MISTAKES = {  # by the name of the hypothesis that undoes it
     "pose inverted": hypotheses.inverted_pose,
     "OpenGL axes": hypotheses.opengl_axes,
     "depth along ray": along_ray,
-    "depth x0.001": lambda frame: hypotheses.scaled_depth(frame, 1000),
+    "depth x0.001": lambda frame: hypotheses.scaled_depth(frame, 1000.0),
     "depth x100": lambda frame: hypotheses.scaled_depth(frame, 0.01),
     "K transposed": hypotheses.transposed_intrinsics,
     "K with x, y swapped": hypotheses.swapped_intrinsics,

@@ -151,7 +151,7 @@ def _nothing_fits(pairs: Pairs, tried: Sequence[Trial]) -> str:
         found += f"; at best {percent(nearest.depth_error)}, with {nearest.hypothesis.name}"
     still = all(np.allclose(a.world_from_cam, b.world_from_cam) for a, b in pairs)
     question = "the poses of each pair are equal" if still else "is each pose that of its picture?"
-    return f"cannot tell: no known mistake explains these pairs ({found}); do they show the same place, at rest? {question}"
+    return f"cannot tell: no known mistake explains these pairs ({found}); do they show one place, at rest? " + question
 
 
 def _rank(trial: Trial) -> float:

@@ -37,7 +37,7 @@ def hypothesis_table(diagnosis: Diagnosis) -> str:
     """Give what was tried, best first."""
     rows = [("if it were", "seen again", "depth error", "colour error")]
     for trial in diagnosis.table:
-        values = map(_percent, (trial.seen_again, trial.depth_error, trial.photometric))
+        values = map(shown, (trial.seen_again, trial.depth_error, trial.photometric))
         rows.append((trial.hypothesis.name, *values))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join("  ".join(_aligned(row, widths)).rstrip() for row in rows)
@@ -67,7 +67,7 @@ def _row(scene: SceneReport) -> tuple[str, ...]:
     sequence = scene.sequence
     known = float(np.median(sequence.known_depth)) if sequence else np.nan
     jumps = str(len(sequence.jumps)) if sequence else "-"
-    return (scene.name, str(len(pairs.checks)) if pairs else "-", *map(_percent, (*numbers, known)), jumps)
+    return (scene.name, str(len(pairs.checks)) if pairs else "-", *map(shown, (*numbers, known)), jumps)
 
 
 def _jump(jump: Jump) -> str:
@@ -83,7 +83,8 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMES]) + more
 
 
-def _percent(share: float) -> str:
+def shown(share: float) -> str:
+    """A share for a table: `-` if unknown."""
     return "-" if np.isnan(share) else percent(share)
 
 

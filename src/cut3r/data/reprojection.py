@@ -17,7 +17,9 @@ from cut3r.geometry.poses import invert, is_rigid, transform
 MOST_PIXELS = 4093  # of a frame; a prime, so that a regular subsample does not run along columns of the picture
 BEHIND = 1.2  # a point that lies farther than so many times the depth stored there is hidden, not wrong
 SMOOTH = 1.1  # depths of neighbouring pixels that differ by less are one surface, and interpolated
+ROUNDING = 1e-6  # pixels; a point may leave the picture by so much
 SHUFFLE_SEED = 0
+ONE = np.ones(1)
 LEAST_CONTROL = 1 / 255  # pictures whose shuffled colours differ by less have one colour
 
 
@@ -83,16 +85,9 @@ def residuals(samples: Samples, a: RawFrame, b: RawFrame) -> Residuals:
     Raises:
         ValueError: A pose is not rigid.
     """
-    pixels, z = moved_pixels(samples, a, b)
-    h, w = b.size
-    with np.errstate(invalid="ignore"):
-        in_view = (z > 0) & (pixels >= 0).all(axis=1) & (pixels[:, 0] <= w - 1) & (pixels[:, 1] <= h - 1)
-    inverse = np.full(len(z), np.nan)
-    inverse[in_view] = inverse_depth_at(b.depth, pixels[in_view])
-    with np.errstate(invalid="ignore"):  # nan, for unknown, compares as False
-        hidden = z * inverse > BEHIND
-    seen = in_view & ~hidden
-    depth = np.where(seen, np.minimum(np.abs(z * inverse - 1), 1), np.nan)
+    moved, distances = moved_pixels(samples, a, b)
+    pixels, z = moved[0], distances[0]
+    in_view, seen, depth = depth_residuals(pixels, z, b)
     ours = a.rgb[samples.rows, samples.columns][seen] / 255
     theirs = colors_at(b.rgb, pixels[seen])
     color = np.full(len(z), np.nan)
@@ -100,6 +95,20 @@ def residuals(samples: Samples, a: RawFrame, b: RawFrame) -> Residuals:
     shuffled = np.random.default_rng(SHUFFLE_SEED).permutation(ours)
     control = float(np.abs(shuffled - theirs).mean()) if seen.any() else np.nan
     return Residuals(pixels, in_view, seen, depth, color, control)
+
+
+def depth_residuals(
+    pixels: Float64[np.ndarray, "p 2"], z: Float64[np.ndarray, "p"], b: RawFrame
+) -> tuple[Bool[np.ndarray, "p"], Bool[np.ndarray, "p"], Float64[np.ndarray, "p"]]:
+    """Which points, at pixels of b and so far away, are in view and are seen, and their errors; see `Residuals`."""
+    h, w = b.size
+    with np.errstate(invalid="ignore"):  # a comparison with nan, unknown, is False
+        inside = (pixels >= -ROUNDING) & (pixels <= np.array((w - 1, h - 1)) + ROUNDING)
+        in_view = (z > 0) & inside.all(axis=1)
+        inverse = np.full(len(z), np.nan)
+        inverse[in_view] = inverse_depth_at(b.depth, pixels[in_view])
+        seen = in_view & ~(z * inverse > BEHIND)
+    return in_view, seen, np.where(seen, np.minimum(np.abs(z * inverse - 1), 1), np.nan)
 
 
 def summarize(found: Residuals) -> PairCheck:
@@ -117,9 +126,13 @@ def summarize(found: Residuals) -> PairCheck:
 
 
 def moved_pixels(
-    samples: Samples, a: RawFrame, b: RawFrame
-) -> tuple[Float64[np.ndarray, "p 2"], Float64[np.ndarray, "p"]]:
+    samples: Samples, a: RawFrame, b: RawFrame, factors: Float64[np.ndarray, "f"] = ONE
+) -> tuple[Float64[np.ndarray, "f p 2"], Float64[np.ndarray, "f p"]]:
     """Give the pixels (x, y) in b, and the depth there, of pixels of a; see `project` for those behind b.
+
+    Args:
+        factors: What the depths of both frames are multiplied with, one after the other; the resulting depth is in the
+            unit of the stored one.
 
     Raises:
         ValueError: A pose is not rigid.
@@ -134,7 +147,9 @@ def moved_pixels(
     pixels_a = torch.from_numpy(np.stack((samples.columns, samples.rows), axis=-1).astype(np.float64))
     depth = torch.from_numpy(a.depth[samples.rows, samples.columns].astype(np.float64))
     points_a = pixel_rays(pixels_a, torch.from_numpy(a.intrinsics)) * depth.unsqueeze(-1)
-    pixels, z = project(transform(b_from_a, points_a), torch.from_numpy(b.intrinsics))
+    scales = torch.from_numpy(factors).view(-1, 1, 1)
+    points_b = transform(b_from_a, points_a * scales) / scales  # [f, p, 3]
+    pixels, z = project(points_b, torch.from_numpy(b.intrinsics))
     return pixels.numpy(), z.numpy()
 
 
