@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import distance_transform_edt
 
 from cut3r.data.geometry_report import shown
 from cut3r.data.reprojection import Samples, colors_at, reproject, residuals
@@ -22,9 +23,11 @@ from cut3r.io.turbo import turbo
 TILE = 220  # pixels, the width of each; heights follow
 GAP, TITLE, CAPTION, BAR = 6, 20, 16, 10
 TEXT, FAINT = (30, 30, 30), (120, 120, 120)
-COLUMNS = ("a", "depth of a", "known / sky / foreground", "b", "b seen from a", "difference")
+COLUMNS = ("a", "depth of a", "what is known", "b", "b seen from a", "difference")
 KNOWN, UNKNOWN, SKY, FOREGROUND = (150, 190, 150), (40, 40, 40), (120, 170, 230), (240, 160, 60)
-NOTHING = (235, 235, 235)  # where b shows nothing of a
+LEGEND = {"known": KNOWN, "unknown": UNKNOWN, "sky": SKY, "foreground": FOREGROUND}
+NOTHING = (196, 196, 216)  # where b shows nothing of a
+SPARSE, DOT = 0.2, 1.5  # maps with a smaller share of known pixels show them larger, with this radius in pixels
 STRONGEST = 0.5  # the difference of colours that is black
 RANGE = (0.02, 0.98)  # quantiles of the depth at the ends of the scale
 
@@ -78,7 +81,9 @@ def _row(a: RawFrame, b: RawFrame, title: str, unit: str) -> UInt8[np.ndarray, "
         left = GAP + i * (TILE + GAP)
         draw.text((left, TITLE), name, fill=FAINT, font=font)
         sheet.paste(Image.fromarray(tile), (left, top))
-    _draw_scale(sheet, GAP + TILE + GAP, top + _tile_size(a)[0] + 2, (near, far), unit)
+    below = top + _tile_size(a)[0] + 2
+    _draw_scale(sheet, GAP + TILE + GAP, below, (near, far), unit)
+    _draw_legend(draw, GAP + 2 * (TILE + GAP), below)
     return np.asarray(sheet)
 
 
@@ -97,15 +102,15 @@ def _tiles(a: RawFrame, b: RawFrame, near: float, far: float) -> list[UInt8[np.n
     shade = 255 * (1 - np.clip(difference / STRONGEST, 0, 1))
     shades = np.repeat(shade[..., None], 3, axis=-1).astype(np.uint8)
     size = _tile_size(a)
-    flat = [_depth_colors(a, near, far), _mask(a)]
-    seen = [_where(covered, picture, NOTHING), _where(covered, shades, NOTHING)]
+    flat = [_visible(a.depth > 0, _depth_colors(a, near, far), UNKNOWN), _mask(a)]
+    seen = [_visible(covered, picture, NOTHING), _visible(covered, shades, NOTHING)]
     tiles = [_nearest(tile, size) for tile in (*flat, *seen)]
     return [resize(a.rgb, size), *tiles[:2], resize(b.rgb, _tile_size(b)), *tiles[2:]]
 
 
 def _depth_colors(frame: RawFrame, near: float, far: float) -> UInt8[np.ndarray, "h w 3"]:
     share = (frame.depth.astype(np.float64) - near) / max(far - near, np.finfo(float).tiny)
-    return _where(frame.depth > 0, turbo(share), UNKNOWN)
+    return turbo(share)
 
 
 def _mask(frame: RawFrame) -> UInt8[np.ndarray, "h w 3"]:
@@ -118,9 +123,13 @@ def _mask(frame: RawFrame) -> UInt8[np.ndarray, "h w 3"]:
     return colors
 
 
-def _where(
+def _visible(
     kept: Bool[np.ndarray, "h w"], picture: UInt8[np.ndarray, "h w 3"], other: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "h w 3"]:
+    """The kept pixels of a picture; larger if they are few, so that one sees them."""
+    if 0 < kept.mean() < SPARSE:
+        distance, (rows, columns) = distance_transform_edt(~kept, return_indices=True)
+        kept, picture = distance <= DOT, picture[rows, columns]
     return np.where(kept[..., None], picture, np.array(other, dtype=np.uint8))
 
 
@@ -144,6 +153,14 @@ def _draw_scale(sheet: Image.Image, left: int, top: int, ends: tuple[float, floa
     draw.text((left, below), f"{near:.3g} {unit}", fill=TEXT, font=font)
     draw.text((left + TILE // 2, below), f"{middle:.3g} {unit}", fill=TEXT, font=font, anchor="ma")
     draw.text((left + TILE, below), f"{far:.3g} {unit}", fill=TEXT, font=font, anchor="ra")
+
+
+def _draw_legend(draw: ImageDraw.ImageDraw, left: int, top: int) -> None:
+    font = ImageFont.load_default(size=11)
+    for name, color in LEGEND.items():
+        draw.rectangle((left, top + 1, left + BAR - 2, top + BAR - 1), fill=color)
+        draw.text((left + BAR + 1, top - 2), name, fill=TEXT, font=font)
+        left += BAR + 5 + round(draw.textlength(name, font=font))
 
 
 def _tile_size(frame: RawFrame) -> tuple[int, int]:
