@@ -35,7 +35,7 @@ def geometry_table(scenes: Sequence[SceneReport]) -> str:
 
 def hypothesis_table(diagnosis: Diagnosis) -> str:
     """Give what was tried, best first."""
-    rows = [("if it were", "seen again", "depth error", "colour error")]
+    rows: list[tuple[str, ...]] = [("if it were", "seen again", "depth error", "colour error")]
     for trial in diagnosis.table:
         values = map(shown, (trial.seen_again, trial.depth_error, trial.photometric))
         rows.append((trial.hypothesis.name, *values))

@@ -107,8 +107,9 @@ def find_jumps(names: list[str], world_from_cams: Float64[np.ndarray, "v 4 4"], 
         if jumps and jumps[-1].alone and jumps[-1].frame == names[i]:
             continue  # the way back from a frame that is wrong alone
         alone = i + 1 < len(steps) and bool(large[i + 1]) and _goes_on(world_from_cams, i, least_step)
-        sizes = (float(values[i]) for values in (steps, step_multiples, turns, turn_multiples))
-        jumps.append(Jump(names[i + 1], *sizes, alone=alone))
+        step, step_multiple = float(steps[i]), float(step_multiples[i])
+        turn, turn_multiple = float(turns[i]), float(turn_multiples[i])
+        jumps.append(Jump(names[i + 1], step, step_multiple, turn, turn_multiple, alone))
     return jumps
 
 
