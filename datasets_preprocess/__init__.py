@@ -3,11 +3,13 @@
 import datasets_preprocess.co3d
 import datasets_preprocess.scannetpp
 import datasets_preprocess.tartanair
+import datasets_preprocess.waymo
 from datasets_preprocess.runner import Converter
 
 _MODULES = (
     datasets_preprocess.co3d,
     datasets_preprocess.scannetpp,
     datasets_preprocess.tartanair,
+    datasets_preprocess.waymo,
 )
 CONVERTERS: dict[str, Converter] = {module.CONVERTER.name: module.CONVERTER for module in _MODULES}
