@@ -1,23 +1,25 @@
 import json
 import re
-import struct
-import sys
-import zlib
 from dataclasses import replace
 
+import cv2
 import h5py
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
 from cut3r.data.datasets.waymo import Waymo
+from cut3r.io.depth import read_depth
 from datasets_preprocess.runner import run
-from datasets_preprocess.tfrecord import read_records
 from datasets_preprocess.waymo import CONVERTER, WaymoOptions
+from datasets_preprocess.waymo_frames import Camera, Laser, Picture, Sweep, WaymoFrame
+from datasets_preprocess.waymo_lidar import Points, Seen, frame_points, seen_by
+from datasets_preprocess.waymo_pictures import View
 from datasets_preprocess.waymo_v1 import read_frames as read_v1
-from datasets_preprocess.waymo_v2 import read_frames as read_v2
-from tests.data.datasets.raw_waymo import CONTEXT, SEGMENT, bitwise_crc, field, write_records, write_v1, write_v2
-from tests.data.datasets.waymo_drive import drive
+from tests.data.datasets.raw_waymo import SEGMENT, write_v1, write_v2
+from tests.data.datasets.recorded import load_views, unpack
+from tests.data.datasets.waymo_drive import CAMERAS, drive, rigid
 
 FRAMES = 6
 SIDES = (1, 2)
@@ -73,6 +75,97 @@ def test_points_come_back_to_within_the_rounding_of_pixels(driven, raw, tmp_path
         assert np.median(depth) < 1e-4
 
 
+def test_default_points_are_those_of_the_recording(tmp_path):
+    values = {name: array for name, array in load_views("waymo").items() if name.startswith("default/")}
+    raw = unpack("waymo", "raw", tmp_path)
+    checked = 0
+    for segment in sorted({name.split("/")[1].split("_")[0] for name in values}):
+        for frame in read_v1(raw / f"{segment}_with_camera_labels.tfrecord"):
+            points = frame_points(frame)
+            for picture in frame.pictures:
+                expected = values.get(f"default/{segment}_{frame.number:05d}_{picture.camera}_xyz")
+                if expected is None:
+                    continue
+                seen = seen_by(frame.cameras[picture.camera], picture, frame, points)
+                ours = np.column_stack((seen.pixels, seen.depth))
+                np.testing.assert_allclose(by_place(ours), by_place(expected), rtol=1e-5)
+                checked += 1
+    assert checked == len(values) > 0
+
+
+def by_place(rows):
+    return rows[np.lexsort(rows.T)]
+
+
+def test_default_depth_is_the_nearest_of_the_recorded_points(tmp_path):
+    raw, name = unpack("waymo", "raw", tmp_path), "segment-000_with_camera_labels.tfrecord"
+    run(CONVERTER, raw, tmp_path / "out")
+    for number, frame in zip(range(2), read_v1(raw / name), strict=False):
+        rows = load_views("waymo")[f"default/segment-000_{number:05d}_1_xyz"]
+        with np.load(tmp_path / "out" / name / f"{number:05d}_1.npz") as stored:
+            intrinsics = stored["intrinsics"]
+            assert not stored["distortion"].any(), "the stored picture has none"
+        camera = frame.cameras[1]
+        pixels = cv2.undistortPoints(rows[:, None, :2], camera.intrinsics, camera.distortion, P=intrinsics)[:, 0]
+        expected = np.zeros((384, 512))
+        for z, (x, y) in sorted(zip(-rows[:, 2], pixels.round().astype(int).tolist(), strict=True)):
+            if 0 <= x < 512 and 0 <= y < 384:
+                expected[y, x] = -z
+        ours = read_depth(tmp_path / "out" / name / f"{number:05d}_1_depth.npz")
+        np.testing.assert_allclose(ours, expected, rtol=1e-5)
+
+
+def test_a_laser_point_is_where_the_description_says():
+    laser = Laser(
+        2, np.array([-0.3, -0.2, -0.1, 0.05]), (0, 0), rigid(Rotation.from_euler("z", np.pi / 6), (1.4, 0, 2.2))
+    )
+    ranges, projections = np.zeros((4, 8)), np.zeros((4, 8, 6), int)
+    ranges[1, 2], projections[1, 2, 0] = 10, 1
+    world_from_vehicle = rigid(Rotation.from_euler("ZYX", [0.5, 0.02, 0.01]), (1000, 2000, 30))
+    frame = WaymoFrame(0, world_from_vehicle, {}, (), (Sweep(laser, ranges, projections),))
+    np.testing.assert_allclose(frame_points(frame).xyz, [[5.207716, 9.192640, 1.201666]], atol=1e-6)
+    poses = np.broadcast_to([0.01, 0.02, 0.51, 1000.3, 2000.1, 30], (4, 8, 6))
+    roof = Sweep(replace(laser, name=1), ranges, projections, poses)
+    np.testing.assert_allclose(
+        frame_points(replace(frame, sweeps=(roof,))).xyz, [[5.426828, 9.188480, 1.206090]], atol=1e-6
+    )
+    camera = Camera(1, (48, 64), np.eye(3), np.zeros(5), rigid(Rotation.from_euler("z", np.pi / 4), (1.5, 0.1, 2.1)))
+    seen = seen_by(
+        camera, Picture(1, b"", world_from_vehicle), frame, Points(np.array([[10.0, 12, 1]]), projections[1:2, 2])
+    )
+    np.testing.assert_allclose(seen.depth, [14.424978], atol=1e-6)
+
+
+def test_the_picture_loses_the_bend_of_its_lens():
+    camera = CAMERAS[1]
+    h, w = camera.size
+    grid = np.stack(np.meshgrid(np.arange(w, dtype=float), np.arange(h, dtype=float)), axis=-1).reshape(-1, 1, 2)
+    rays = cv2.undistortPoints(grid, camera.intrinsics, camera.distortion, criteria=(3, 100, 1e-12)).reshape(h, w, 2)
+    view = View.of(camera, 512)
+    picture = view.picture(coloured(rays))
+    y, x = np.mgrid[: picture.shape[0], : picture.shape[1]]
+    straight = (np.stack((x, y, np.ones_like(x)), axis=-1) @ np.linalg.inv(view.intrinsics).T)[..., :2]
+    inside = (slice(8, -8), slice(8, -8))
+    assert np.abs(picture[inside].astype(int) - coloured(straight)[inside]).max() <= 4
+    bent = View.of(camera, 512, parity=True).picture(coloured(rays))
+    assert np.abs(bent[inside].astype(int) - coloured(straight)[inside]).max() > 8, "the bend can be seen"
+
+
+def coloured(rays):
+    x, y = np.moveaxis(rays, -1, 0)
+    colours = np.stack((128 + 220 * x, 128 + 220 * y, 128 + 0 * x), axis=-1)
+    return colours.round().clip(0, 255).astype(np.uint8)
+
+
+def test_of_points_on_one_pixel_the_nearest_stays_and_those_outside_are_dropped():
+    view = View.of(Camera(1, (30, 40), np.array([[40.0, 0, 20], [0, 40, 15], [0, 0, 1]]), np.zeros(5), np.eye(4)), 40)
+    seen = Seen(np.array([[3.0, 4], [3, 4], [3, 4], [40, 5], [-1, 29]]), np.array([7.0, 5, 9, 2, 3]))
+    depth = view.depth(seen)
+    assert depth[4, 3] == 5 and (depth > 0).sum() == 1
+    parity = view.depth(seen, parity=True)
+    assert parity[4, 3] == 9 and parity[5, 39] == 2 and parity[29, 0] == 3
+
+
 def test_the_original_misses_what_moves_and_bends(driven, raw, tmp_path):
     """The law above has teeth: 08_waymo.md quirks 3 and 4 break it."""
     assert convert(raw, tmp_path / "out", parity=True).complete
@@ -81,40 +174,6 @@ def test_the_original_misses_what_moves_and_bends(driven, raw, tmp_path):
     dataset = open_waymo(tmp_path / "out", parity=True)
     errors = [pixels for _, _, pixels, _ in misplaced(driven, dataset)]
     assert np.percentile(np.concatenate(errors), 90) > 2
-
-
-def test_both_versions_and_both_ways_to_store_numbers_give_the_same_frames(driven, tmp_path):
-    write_v1(tmp_path, driven.frames[:2], sums=False)
-    (tmp_path / "packed").mkdir()
-    write_v1(tmp_path / "packed", driven.frames[:2], packed=True)
-    write_v2(tmp_path, driven.frames[:2], shuffle=3)
-    first = list(read_v1(tmp_path / SEGMENT, check=False))
-    for others in (read_v1(tmp_path / "packed" / SEGMENT, check=False), read_v2(tmp_path, CONTEXT)):
-        for frame, other, true in zip(first, others, driven.frames, strict=False):
-            same_frames(frame, other)
-            same_frames(frame, true)
-
-
-def same_frames(frame, other):
-    assert frame.number == other.number
-    np.testing.assert_array_equal(frame.world_from_vehicle, other.world_from_vehicle)
-    assert frame.cameras.keys() == other.cameras.keys()
-    for name, camera in frame.cameras.items():
-        assert camera.size == other.cameras[name].size
-        for what in ("intrinsics", "distortion", "vehicle_from_cam"):
-            np.testing.assert_array_equal(getattr(camera, what), getattr(other.cameras[name], what))
-    for picture, second in zip(frame.pictures, other.pictures, strict=True):
-        assert (picture.camera, picture.jpeg) == (second.camera, second.jpeg)
-        np.testing.assert_array_equal(picture.world_from_vehicle, second.world_from_vehicle)
-    for sweep, second in zip(frame.sweeps, other.sweeps, strict=True):
-        assert sweep.laser.name == second.laser.name
-        h = len(sweep.ranges)
-        np.testing.assert_allclose(sweep.laser.row_inclinations(h), second.laser.row_inclinations(h), rtol=1e-12)
-        np.testing.assert_array_equal(sweep.ranges, second.ranges)
-        np.testing.assert_array_equal(sweep.projections, second.projections)
-        assert (sweep.pixel_poses is None) == (second.pixel_poses is None)
-        if sweep.pixel_poses is not None:
-            np.testing.assert_allclose(sweep.pixel_poses, second.pixel_poses, rtol=1e-6)
 
 
 def test_a_frame_that_moves_away_or_shows_too_little_is_not_used(driven, tmp_path):
@@ -177,81 +236,6 @@ def test_a_segment_without_lasers_is_left_out_with_the_reason(version, driven, t
     assert "none of its 6 pictures is usable; 00000_1: 0 pixels have depth" in record["reason"]
 
 
-def test_checksums_find_a_damaged_record_and_name_its_place(tmp_path):
-    path = tmp_path / SEGMENT
-    write_records(path, [field(2, 7), field(2, 8) * 40, b""])
-    second = 12 + 2 + 4
-    content = bytearray(path.read_bytes())
-    content[second + 12 + 5] ^= 4
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{SEGMENT}: the record at byte {second} is damaged .* download it again"):
-        list(read_records(path))
-    assert [data for _, data in read_records(path, check=False)][2] == b""
-
-
-def damaged(driven, folder, change):
-    path = write_v1(folder / "raw", driven.frames[:3])
-    path.write_bytes(change(path.read_bytes()))
-    report = convert(folder / "raw", folder / "out")
-    assert not report.complete
-    assert not list((folder / "out").rglob("*.jpg")) or "is no frame" in str(report)
-    return str(report)
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda content: content[:-3], r"is broken off: its record at byte \d+ ends at \d+, the file at \d+; download"),
-        (lambda content: content + b"abc", r"is broken off: at byte \d+, 3 bytes are left"),
-        (lambda content: b"", "is empty; download it again"),
-        (lambda content: b"\1" + content[1:], "the record at byte 0 has a damaged length"),
-        (lambda content: content[:12] + b"\7" + content[13:], "the record at byte 0 is no frame of Waymo v1"),
-    ],
-    ids=["cut", "more", "empty", "length", "content"],
-)
-def test_a_damaged_segment_is_named_with_its_place(change, reason, driven, tmp_path):
-    assert re.search(reason, damaged(driven, tmp_path, change))
-
-
-def test_an_absurd_range_image_is_refused(driven, tmp_path):
-    bomb = field(2, zlib.compress(bytes(1 << 27)))
-    record = field(1, field(3, field(1, 1) + field(5, field(1, struct.pack("<16d", *np.eye(4).ravel())))))
-    record += field(3, field(1, struct.pack("<16d", *np.eye(4).ravel()))) + field(5, field(1, 1) + field(2, bomb))
-    write_records(tmp_path / SEGMENT, [record], sums=False)
-    with pytest.raises(ValueError, match="the range image of laser 1 is broken off, or larger than"):
-        list(read_v1(tmp_path / SEGMENT, check=False))
-
-
-def test_missing_components_and_columns_are_named(driven, tmp_path):
-    write_v2(tmp_path, driven.frames[:1])
-    (tmp_path / "lidar_pose" / f"{CONTEXT}.parquet").unlink()
-    with pytest.raises(ValueError, match=f"lacks lidar_pose of segment {CONTEXT}; download"):
-        list(read_v2(tmp_path, CONTEXT))
-    write_v2(tmp_path, driven.frames[:1])
-    (tmp_path / "vehicle_pose" / f"{CONTEXT}.parquet").write_bytes(
-        (tmp_path / "camera_calibration" / f"{CONTEXT}.parquet").read_bytes()
-    )
-    with pytest.raises(ValueError, match=r"vehicle_pose.*lacks the columns key.frame_timestamp_micros"):
-        list(read_v2(tmp_path, CONTEXT))
-    (tmp_path / "lidar" / f"{CONTEXT}.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(ValueError, match=r"cannot be read .* download it again"):
-        write_v2_keeps_lidar(tmp_path, driven)
-
-
-def write_v2_keeps_lidar(folder, driven):
-    broken = (folder / "lidar" / f"{CONTEXT}.parquet").read_bytes()
-    write_v2(folder, driven.frames[:1])
-    (folder / "lidar" / f"{CONTEXT}.parquet").write_bytes(broken)
-    list(read_v2(folder, CONTEXT))
-
-
-def test_without_pyarrow_the_error_says_what_to_install(driven, tmp_path, monkeypatch):
-    write_v2(tmp_path, driven.frames[:1])
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ValueError, match=r'need the package pyarrow .*pip install "cut3r\[preprocess\]"'):
-        list(read_v2(tmp_path, CONTEXT))
-
-
 def test_camera_4_takes_smaller_steps_and_camera_5_is_never_read(driven, tmp_path):
     renamed = {1: 4, 2: 5}
     frames = [
@@ -260,7 +244,9 @@ def test_camera_4_takes_smaller_steps_and_camera_5_is_never_read(driven, tmp_pat
             cameras={renamed[name]: replace(camera, name=renamed[name]) for name, camera in frame.cameras.items()},
             pictures=tuple(replace(picture, camera=renamed[picture.camera]) for picture in frame.pictures),
             sweeps=tuple(
-                replace(sweep, projections=sweep.projections + np.where(sweep.projections > 0, 3, 0) * [1, 0, 0, 1, 0, 0])
+                replace(
+                    sweep, projections=sweep.projections + np.where(sweep.projections > 0, 3, 0) * [1, 0, 0, 1, 0, 0]
+                )
                 for sweep in frame.sweeps
             ),
         )
@@ -274,20 +260,3 @@ def test_camera_4_takes_smaller_steps_and_camera_5_is_never_read(driven, tmp_pat
     assert scene.name == f"{SEGMENT}/4" and scene.facts["camera"] == 4
     assert dataset.policy_of(scene).max_interval == 4
     assert len(dataset) == FRAMES - 2
-
-
-def test_a_segment_keeps_its_name_in_both_versions(driven, tmp_path):
-    write_v1(tmp_path / "training", driven.frames[:1])
-    write_v2(tmp_path / "training", driven.frames[:1])
-    (scene,) = CONVERTER.scenes(tmp_path)
-    assert scene.name == SEGMENT and scene.facts["file"] == f"training/{SEGMENT}"
-
-
-def test_checksums_are_those_of_the_definition():
-    from datasets_preprocess.crc32c import crc32c, masked
-
-    assert crc32c(b"123456789") == 0xE3069283
-    rng = np.random.default_rng(0)
-    for count in (0, 1, 3, 4, 5, 8, 63, 64, 65, 1023, 3000):
-        data = rng.bytes(count)
-        assert masked(crc32c(data)) == bitwise_crc(data), count

@@ -36,7 +36,7 @@ CAMERAS = {
         1,
         (120, 160),
         np.array([[150.0, 0, 81], [0, 152, 59], [0, 0, 1]]),
-        np.array([0.05, -0.2, 0.002, -0.001, 0.01]),
+        np.array([-0.2, 0.05, 0.002, -0.001, 0.01]),
         rigid(Rotation.from_euler("zyx", [0.02, 0.01, 0]), (1.5, 0, 2.0)),
     ),
     2: Camera(
@@ -91,7 +91,9 @@ def _frame(number: int) -> tuple[WaymoFrame, np.ndarray]:
     # the column that looks forward is measured at the frame's time, those at the rear half a turn before and after
     roof = _sweep(ROOF, np.broadcast_to(time + PERIOD * (np.arange(columns) / columns - 0.5), (24, columns)), shots)
     bumper = _sweep(BUMPER, np.full((10, 100), time), shots)
-    pictures = tuple(Picture(name, jpeg(CAMERAS[name].size, number), shots[name].world_from_vehicle) for name in CAMERAS)
+    pictures = tuple(
+        Picture(name, jpeg(CAMERAS[name].size, number), shots[name].world_from_vehicle) for name in CAMERAS
+    )
     frame = WaymoFrame(number, pose_at(time), CAMERAS, pictures, (roof[0], bumper[0]))
     return frame, np.concatenate((roof[1], bumper[1]))
 
