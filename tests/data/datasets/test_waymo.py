@@ -33,12 +33,12 @@ def driven():
 @pytest.fixture(scope="module", params=["v1", "v2"])
 def raw(request, driven, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
-    write_v1(folder, driven.frames, sums=False) if request.param == "v1" else write_v2(folder, driven.frames)
+    write_v1(folder, driven.frames) if request.param == "v1" else write_v2(folder, driven.frames)
     return folder
 
 
 def convert(raw, out, **options):
-    return run(CONVERTER, raw, out, options=WaymoOptions(check=False), **options)
+    return run(CONVERTER, raw, out, **options)
 
 
 def open_waymo(out, **options):
@@ -218,7 +218,7 @@ def test_what_a_frame_lacks_does_not_harm_the_others(driven, tmp_path):
     broken = replace(frames[5].pictures[0], jpeg=frames[5].pictures[0].jpeg[:50])
     frames[5] = replace(frames[5], pictures=(broken, frames[5].pictures[1]))
     write_v1(tmp_path / "raw", [replace(f, sweeps=() if n == 3 else f.sweeps) for n, f in enumerate(frames)])
-    report = run(CONVERTER, tmp_path / "raw", tmp_path / "out", options=WaymoOptions(check=False, min_pixels=0))
+    report = run(CONVERTER, tmp_path / "raw", tmp_path / "out", options=WaymoOptions(min_pixels=0))
     assert report.complete, str(report)
     scenes = open_waymo(tmp_path / "out", num_views=1).scenes
     assert [list(scene.frames) for scene in scenes] == [

@@ -15,15 +15,15 @@ from datasets_preprocess.crc32c import crc32c, masked
 from datasets_preprocess.protobuf import Message, decode_varints
 from datasets_preprocess.runner import run
 from datasets_preprocess.tfrecord import read_records
-from datasets_preprocess.waymo import CONVERTER, WaymoOptions
+from datasets_preprocess.waymo import CONVERTER
 from datasets_preprocess.waymo_v1 import read_frames as read_v1
 from datasets_preprocess.waymo_v2 import read_frames as read_v2
 from tests.data.datasets.raw_waymo import (
     CONTEXT,
     SEGMENT,
-    bitwise_crc,
     doubles,
     field,
+    masked_crc,
     varint,
     write_records,
     write_v1,
@@ -40,12 +40,12 @@ def driven():
 
 
 def test_both_versions_and_both_ways_to_store_numbers_give_the_same_frames(driven, tmp_path):
-    write_v1(tmp_path, driven.frames[:2], sums=False)
+    write_v1(tmp_path, driven.frames[:2])
     (tmp_path / "packed").mkdir()
     write_v1(tmp_path / "packed", driven.frames[:2], packed=True)
     write_v2(tmp_path, driven.frames[:2], shuffle=3)
-    first = list(read_v1(tmp_path / SEGMENT, check=False))
-    for others in (read_v1(tmp_path / "packed" / SEGMENT, check=False), read_v2(tmp_path, CONTEXT)):
+    first = list(read_v1(tmp_path / SEGMENT))
+    for others in (read_v1(tmp_path / "packed" / SEGMENT), read_v2(tmp_path, CONTEXT)):
         for frame, other, true in zip(first, others, driven.frames, strict=False):
             same_frames(frame, other)
             same_frames(frame, true)
@@ -92,17 +92,26 @@ def test_checksums_find_a_damaged_record_and_name_its_place(tmp_path):
         (lambda content: content + b"abc", r"is broken off: at byte \d+, 3 bytes are left"),
         (lambda content: b"", "is empty; download it again"),
         (lambda content: b"\1" + content[1:], "the record at byte 0 has a damaged length"),
-        (lambda content: content[:12] + b"\7" + content[13:], "the record at byte 0 is no frame of Waymo v1"),
+        (
+            lambda content: content[:12] + b"\7" + content[13:],
+            r"the record at byte 0 is damaged \(its checksum does not fit\); download it again",
+        ),
     ],
     ids=["cut", "more", "empty", "length", "content"],
 )
 def test_a_damaged_segment_is_named_with_its_place(change, reason, driven, tmp_path):
     path = write_v1(tmp_path / "raw", driven.frames[:3])
     path.write_bytes(change(path.read_bytes()))
-    report = run(CONVERTER, tmp_path / "raw", tmp_path / "out", options=WaymoOptions(check=False))
+    report = run(CONVERTER, tmp_path / "raw", tmp_path / "out")
     (failure,) = report.failures
     assert SEGMENT in failure.reason and re.search(reason, failure.reason)
     assert not list((tmp_path / "out").rglob("*.jpg")), "nothing of a segment that will not be whole"
+
+
+def test_a_record_that_is_no_frame_is_named_with_its_place(tmp_path):
+    write_records(tmp_path / SEGMENT, [b"\7abc"])
+    with pytest.raises(ValueError, match=rf"{SEGMENT}: the record at byte 0 is no frame of Waymo v1 .*; download"):
+        list(read_v1(tmp_path / SEGMENT))
 
 
 def test_an_absurd_range_image_is_refused(tmp_path, monkeypatch):
@@ -110,9 +119,9 @@ def test_an_absurd_range_image_is_refused(tmp_path, monkeypatch):
     bomb = field(2, zlib.compress(bytes(10_000)))
     record = field(1, field(3, field(1, 1) + field(5, field(1, struct.pack("<16d", *np.eye(4).ravel())))))
     record += field(3, field(1, struct.pack("<16d", *np.eye(4).ravel()))) + field(5, field(1, 1) + field(2, bomb))
-    write_records(tmp_path / SEGMENT, [record], sums=False)
+    write_records(tmp_path / SEGMENT, [record])
     with pytest.raises(ValueError, match="the range image of laser 1 is broken off, or larger than"):
-        list(read_v1(tmp_path / SEGMENT, check=False))
+        list(read_v1(tmp_path / SEGMENT))
 
 
 def test_a_missing_component_is_named(driven, tmp_path):
@@ -160,7 +169,7 @@ def test_checksums_are_those_of_the_definition():
     rng = np.random.default_rng(0)
     for count in (0, 1, 3, 4, 5, 8, 63, 64, 65, 1023, 3000):
         data = rng.bytes(count)
-        assert masked(crc32c(data)) == bitwise_crc(data), count
+        assert masked(crc32c(data)) == masked_crc(data), count
 
 
 @given(numbers=st.lists(INT64, max_size=20))
