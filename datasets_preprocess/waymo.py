@@ -4,6 +4,7 @@ The folder of a segment has the name that its file has in v1, whichever version 
 """
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,12 @@ from datasets_preprocess.waymo_frames import Picture, WaymoFrame
 from datasets_preprocess.waymo_lidar import Points, frame_points, seen_by, world_from_cam
 from datasets_preprocess.waymo_pictures import View, decode_jpeg
 
+logger = logging.getLogger(__name__)
+
 PLACES = (".", "training")  # below the raw folder; the original uses the training split only
 JPEG_QUALITY = 80
 DEPTH_KINDS = ("depth_exr", "depth")  # of parity, and by default
+INVALID_LIST = f"{LAYOUT.path(Path(), 'all_invalid')} says why"
 OF_READER = tuple(f"_{camera}" for camera in CAMERAS)  # how its frames end
 
 
@@ -64,7 +68,7 @@ def convert(raw: Path, scene: RawScene, writer: Writer) -> list[str]:
 
     Raises:
         ValueError: The files of the segment are damaged or incomplete.
-        LeftOut: No frame is usable.
+        LeftOut: No picture has any depth.
     """
     segment = _Segment(scene.name, writer)
     for frame in _read(raw / scene.facts["file"], check=segment.options.check):
@@ -76,8 +80,10 @@ def convert(raw: Path, scene: RawScene, writer: Writer) -> list[str]:
     published = read_published_invalid(writer.out)
     invalid = set(segment.invalid) if published is None else published.get(scene.name, set())
     used = [frame for frame in segment.frames if frame not in invalid and frame.endswith(OF_READER)]
-    if not used and not writer.parity:
-        raise LeftOut(f"none of its {len(segment.frames)} pictures is usable; {_first(segment.invalid)}")
+    if not (segment.has_depth or writer.parity):
+        raise LeftOut(f"no laser sees anything in any of its {len(segment.frames)} pictures")
+    if not used:
+        logger.warning("%s: none of its %d pictures is to be used; %s", scene.name, len(segment.frames), INVALID_LIST)
     return used
 
 
@@ -94,6 +100,7 @@ class _Segment:
         self.options: WaymoOptions = writer.options or WaymoOptions()
         self.frames: list[str] = []
         self.invalid: dict[str, str] = {}
+        self.has_depth = False
         self._name, self._writer = name, writer
         self._views: dict[int, View] = {}
         self._before: dict[int, tuple[int, Float64[np.ndarray, "3"]]] = {}  # number and place of a camera's last frame
@@ -124,6 +131,7 @@ class _Segment:
         camera = {"intrinsics": view.intrinsics, "cam2world": pose, "distortion": view.distortion}
         writer.npz("camera", self._name, name, **camera)
         self.frames.append(name)
+        self.has_depth |= bool(depth.any())
         if not parity:
             self._examine(name, frame.number, picture.camera, depth, pose[:3, 3])
 
@@ -154,10 +162,6 @@ def _read(path: Path, *, check: bool) -> Iterator[WaymoFrame]:
 
 def _name_in_v1(segment: str) -> str:
     return f"segment-{segment.removeprefix('segment-').removesuffix('_with_camera_labels')}_with_camera_labels.tfrecord"
-
-
-def _first(invalid: dict[str, str]) -> str:
-    return next((f"{frame}: {reason}" for frame, reason in invalid.items()), "its frames have none")
 
 
 CONVERTER = Converter(Waymo, 1, scenes, convert, finish, sources, WaymoOptions)

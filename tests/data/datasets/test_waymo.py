@@ -199,6 +199,13 @@ def test_a_frame_that_moves_away_or_shows_too_little_is_not_used(driven, tmp_pat
     assert len(scenes[1].frames) == FRAMES - 1
 
 
+def test_a_step_counts_per_frame_also_where_pictures_are_missing(driven, tmp_path):
+    frames = [replace(frame, pictures=()) if frame.number == 2 else frame for frame in driven.frames]
+    write_v1(tmp_path / "raw", frames)
+    convert(tmp_path / "raw", tmp_path / "out", options=WaymoOptions(max_step_m=2.0))  # the vehicle makes 1.5
+    assert all(len(scene.frames) == FRAMES - 1 for scene in open_waymo(tmp_path / "out").scenes)
+
+
 def test_the_original_needs_its_list_of_invalid_frames(driven, tmp_path):
     write_v1(tmp_path / "raw", driven.frames[:3])
     convert(tmp_path / "raw", tmp_path / "out", parity=True)
@@ -233,7 +240,7 @@ def test_a_segment_without_lasers_is_left_out_with_the_reason(version, driven, t
     write_v1(tmp_path / "raw", frames) if version == "v1" else write_v2(tmp_path / "raw", frames)
     convert(tmp_path / "raw", tmp_path / "out")
     (record,) = (json.loads(path.read_text()) for path in (tmp_path / "out" / ".status").glob("*.json"))
-    assert "none of its 6 pictures is usable; 00000_1: 0 pixels have depth" in record["reason"]
+    assert "no laser sees anything in any of its 6 pictures" in record["reason"]
 
 
 def test_camera_4_takes_smaller_steps_and_camera_5_is_never_read(driven, tmp_path):
