@@ -222,3 +222,12 @@ def test_fields_of_another_kind_are_refused():
         decode_varints(b"\x01\x80")
     with pytest.raises(ValueError, match="a packed number has 11 bytes"):
         decode_varints(b"\x80" * 10 + b"\x01")
+
+
+def test_a_missing_component_fails_its_segment_alone(driven, tmp_path):
+    write_v2(tmp_path / "raw", driven.frames[:1])
+    component(tmp_path / "raw", "lidar_pose").unlink()
+    (failure,) = run(CONVERTER, tmp_path / "raw", tmp_path / "out").failures
+    assert "lacks lidar_pose" in failure.reason
+    write_v2(tmp_path / "raw", driven.frames[:1])
+    assert run(CONVERTER, tmp_path / "raw", tmp_path / "out").complete, "the repaired download is noticed"
