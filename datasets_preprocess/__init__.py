@@ -1,6 +1,7 @@
 """Converters: from what dataset owners publish to the folders that `cut3r.data.datasets` reads."""
 
 import datasets_preprocess.co3d
+import datasets_preprocess.megadepth
 import datasets_preprocess.scannetpp
 import datasets_preprocess.tartanair
 import datasets_preprocess.waymo
@@ -8,6 +9,7 @@ from datasets_preprocess.runner import Converter
 
 _MODULES = (
     datasets_preprocess.co3d,
+    datasets_preprocess.megadepth,
     datasets_preprocess.scannetpp,
     datasets_preprocess.tartanair,
     datasets_preprocess.waymo,

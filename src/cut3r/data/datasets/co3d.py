@@ -9,11 +9,12 @@ import numpy as np
 from PIL import Image
 
 from cut3r.data.card import Card
-from cut3r.data.layout import Layout, naming_the_file, read_npz, read_png16
+from cut3r.data.layout import Layout, read_npz, read_png16
 from cut3r.data.processed import ProcessedDataset
 from cut3r.data.sampling import SamplingPolicy
 from cut3r.data.scene import Scene
 from cut3r.data.view import RawFrame
+from cut3r.files.damaged import naming_the_file
 from cut3r.io.images import read_image
 
 OBJECT_PROBABILITY = 0.1  # what the mask must exceed; uncertain pixels are kept
@@ -28,6 +29,12 @@ CARD = Card(
     raw_gb=5500.0,
     # half a pixel of a raw picture, which the converter has made smaller, typically to 0.4 (the files do not say)
     corner_shift=-0.2,
+    differs=(
+        "the principal point is at pixel centres (half a raw pixel; files of the original are moved by 0.2)",
+        "depths above the 99.9th percentile are unknown, because one of them coarsens the whole map",
+        "views come in their natural order",
+        "a frame without depth is replaced by one that the sample does not show yet",
+    ),
 )
 LAYOUT = Layout(
     {
