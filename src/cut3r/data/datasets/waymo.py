@@ -33,6 +33,14 @@ CARD = Card(
     metric=True,
     scenes=798,
     needs=("h5py", "pyarrow"),
+    differs=(
+        "points go through the world to the pose of their picture, not that of their frame",
+        "the distortion of the lens is undone",
+        "of several points on a pixel the nearest stays, not the last; none from behind the camera or outside",
+        "points that two cameras see count in both",
+        "without invalid_files.h5, frames with few points and jumps are found by ourselves",
+        "depth is .npz instead of .exr",
+    ),
 )
 LAYOUT = Layout(
     {
