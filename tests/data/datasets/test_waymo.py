@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 from cut3r.data.datasets.waymo import Waymo
 from cut3r.io.depth import read_depth
 from datasets_preprocess.runner import run
+from datasets_preprocess.verify import verify
 from datasets_preprocess.waymo import CONVERTER, WaymoOptions
 from datasets_preprocess.waymo_frames import Camera, Laser, Picture, Sweep, WaymoFrame
 from datasets_preprocess.waymo_lidar import Points, Seen, frame_points, seen_by
@@ -111,7 +112,7 @@ def test_default_depth_is_the_nearest_of_the_recorded_points(tmp_path):
         for z, (x, y) in sorted(zip(-rows[:, 2], pixels.round().astype(int).tolist(), strict=True)):
             if 0 <= x < 512 and 0 <= y < 384:
                 expected[y, x] = -z
-        ours = read_depth(tmp_path / "out" / name / f"{number:05d}_1_depth.npz")
+        ours = read_depth(tmp_path / "out" / name / "depth" / f"{number:05d}_1.npz")
         np.testing.assert_allclose(ours, expected, rtol=1e-5)
 
 
@@ -164,6 +165,19 @@ def test_of_points_on_one_pixel_the_nearest_stays_and_those_outside_are_dropped(
     assert depth[4, 3] == 5 and (depth > 0).sum() == 1
     parity = view.depth(seen, parity=True)
     assert parity[4, 3] == 9 and parity[5, 39] == 2 and parity[29, 0] == 3
+
+
+def test_what_was_converted_passes_verification_also_after_a_change_of_mode(driven, tmp_path):
+    write_v1(tmp_path / "raw", driven.frames)
+    for parity in (True, False):
+        assert convert(tmp_path / "raw", tmp_path / "out", parity=parity).complete
+        if parity:
+            with h5py.File(tmp_path / "out" / "invalid_files.h5", "w"):
+                pass
+        verification = verify("waymo", tmp_path / "out", converter=CONVERTER)
+        assert not verification.problems and not verification.without_depth, str(verification)
+        assert (verification.scenes, verification.frames) == (2, 2 * FRAMES)
+        assert len(list((tmp_path / "out" / SEGMENT).glob("*.exr"))) == (2 * FRAMES if parity else 0)
 
 
 def test_the_original_misses_what_moves_and_bends(driven, raw, tmp_path):

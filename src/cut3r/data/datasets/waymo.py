@@ -45,7 +45,7 @@ CARD = Card(
 LAYOUT = Layout(
     {
         "rgb": "{scene}/{frame}.jpg",
-        "depth": ("{scene}/{frame}_depth.npz", "{scene}/{frame}.exr"),
+        "depth": ("{scene}/depth/{frame}.npz", "{scene}/{frame}.exr"),
         "depth_exr": "{scene}/{frame}.exr",  # as the original
         "camera": "{scene}/{frame}.npz",
         "invalid": "{scene}/invalid.json",
