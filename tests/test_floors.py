@@ -9,8 +9,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "cut3r"
 FLOORS = [
     {"files", "geometry"},
-    {"io", "metrics", "model"},
-    {"jobs", "rules", "speed"},
+    {"io", "jobs", "metrics", "model"},
+    {"rules", "speed"},
     {"weights"},
     {"data", "inference"},
     {"run"},

@@ -124,11 +124,13 @@ class JobRun:
                 self._tally.skip()
                 continue
             claim = self._claims.take(job.name)
+            if claim is not None and claim.finished is not None:
+                self._keep(claim.finished)
+                self._claims.release(claim)
+                claim = self._claims.take(job.name)  # a clean one: the job may have to be done again
             if claim is None:
                 self._busy.append(job)
                 continue
-            if claim.finished is not None:
-                self._keep(claim.finished)
             if self._is_due(job, look=True):
                 return Held(job, claim)
             self._claims.release(claim)
