@@ -41,9 +41,12 @@ class GraphConfig:
     with_scale: bool = True  # each frame has its own scale; otherwise what the network says is metric
     steps: int = 30
     outlier: float = 5.0  # a pair whose error is so many times the usual one is refused; none if 0
+    slack: float = CLOSE  # of the usual distance of points: errors below count as squares, and none of them is large
     pose_sigma: tuple[float, float] | None = None  # metres, radians: error of known cameras; without, they stay
 
     def __post_init__(self) -> None:
+        if self.slack <= 0:
+            raise ValueError(f"a slack of {self.slack} makes no sense; give a share of the usual distance above 0")
         if self.steps < 1 or self.outlier < 0:
             raise ValueError(
                 f"{self.steps} steps and outliers from {self.outlier} times the usual error make no sense; expected "
@@ -105,20 +108,24 @@ def solve_pose_graph(
     soft = [k for g in groups for k in g if k in known and fix_a_scale([known[m] for m in g if m in known])]
     priors = PosePriors.of({k: known[k] for k in soft}, config.pose_sigma)
     free[priors.at, :6] = True
-    before = Problem(links, free).measure(start)[0] if len(links) else 0.0
+    before = Problem(links, free, slack=config.slack).measure(start)[0] if len(links) else 0.0
     solved, kept = start, torch.ones(len(links), dtype=torch.bool)
     if len(links):
         sure = links.only(_sure(links))
-        solved = Problem(sure, free, priors.against(residuals(sure, start))).descend(start, config.steps)
+        solved = Problem(sure, free, priors.against(residuals(sure, start)), slack=config.slack).descend(
+            start, config.steps
+        )
         believed = None
         for _ in range(ROUNDS):
-            kept = _believable(links, solved, config.outlier)
+            kept = _believable(links, solved, config)
             if believed is not None and torch.equal(kept, believed):
                 break
-            trimmed, priors = _trimmed(links.only(kept), solved), priors.against(residuals(links.only(kept), solved))
-            solved, believed = Problem(trimmed, free, priors).descend(solved, config.steps), kept
+            trimmed = _trimmed(links.only(kept), solved, config.slack)
+            priors = priors.against(residuals(links.only(kept), solved))
+            solved = Problem(trimmed, free, priors, slack=config.slack).descend(solved, config.steps)
+            believed = kept
     solved = _at_hand(solved)
-    after = Problem(links, free).measure(solved)[0] if len(links) else 0.0
+    after = Problem(links, free, slack=config.slack).measure(solved)[0] if len(links) else 0.0
     if config.with_scale:
         solved = usual_scale(solved, groups, known)
         start = usual_scale(start, groups, known)
@@ -142,14 +149,14 @@ def residuals(links: Links, world_from_frame: Similarity) -> Float[Tensor, "e"]:
     return errors(links, world_from_frame)[1].norm(dim=-1).median(dim=-1).values
 
 
-def _believable(links: Links, place: Similarity, outlier: float) -> Bool[Tensor, "e"]:
+def _believable(links: Links, place: Similarity, config: GraphConfig) -> Bool[Tensor, "e"]:
     """The pairs with a usual error, and those without which frames would fall apart."""
-    if outlier == 0:
+    if config.outlier == 0:
         return torch.ones(len(links), dtype=torch.bool)
     error = residuals(links, place)
-    floor = CLOSE * links.target.norm(dim=-1).median()
+    floor = config.slack * links.target.norm(dim=-1).median()
     usual = weighted_median(error, links.weights.mean(dim=1))  # most pairs of a complete graph may be mere guesses
-    kept = error <= outlier * torch.maximum(usual, floor)
+    kept = error <= config.outlier * torch.maximum(usual, floor)
     return _held_together(kept, links, error)
 
 
@@ -183,8 +190,8 @@ def _held_together(kept: Bool[Tensor, "e"], links: Links, cost: Float[Tensor, "e
     return kept
 
 
-def _trimmed(links: Links, place: Similarity) -> Links:
+def _trimmed(links: Links, place: Similarity, slack: float) -> Links:
     """Without the points that are far from where the others of their pair say: their pull never fades to nothing."""
     error = errors(links, place)[1].norm(dim=-1)
-    usual = error.median(dim=1, keepdim=True).values.clamp_min(CLOSE * float(links.target.norm(dim=-1).median()))
+    usual = error.median(dim=1, keepdim=True).values.clamp_min(slack * float(links.target.norm(dim=-1).median()))
     return replace(links, weights=links.weights.where(error <= TRIM * usual, 0.0))
