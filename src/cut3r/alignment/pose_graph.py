@@ -17,6 +17,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import minimum_spanning_tree
 from torch import Tensor
 
+from cut3r.alignment.averaging import averaged
 from cut3r.alignment.gauge import fix_a_scale, free_unknowns, towards_known, usual_scale
 from cut3r.alignment.graphs import components, name_groups
 from cut3r.alignment.links import Links
@@ -102,19 +103,24 @@ def solve_pose_graph(
         logger.warning(
             "no pair connects these groups of frames, so each has a world of its own: %s", name_groups(groups)
         )
-    start = start or along_tree(frames, links, groups, with_scale=config.with_scale)
+    fit = (
+        links.fit(with_scale=config.with_scale) if len(links) else Similarity.from_matrix(torch.zeros(0, 4, 4).double())
+    )
+    start = start or along_tree(frames, links, groups, with_scale=config.with_scale, fit=fit)
     start = towards_known(start, groups, known, with_scale=config.with_scale)
     free = free_unknowns(frames, groups, known, with_scale=config.with_scale)
     soft = [k for g in groups for k in g if k in known and fix_a_scale([known[m] for m in g if m in known])]
+    held = free.clone()
     priors = PosePriors.of({k: known[k] for k in soft}, config.pose_sigma)
     free[priors.at, :6] = True
     before = Problem(links, free, slack=config.slack).measure(start)[0] if len(links) else 0.0
     solved, kept = start, torch.ones(len(links), dtype=torch.bool)
     if len(links):
-        sure = links.only(_sure(links))
-        solved = Problem(sure, free, priors.against(residuals(sure, start)), slack=config.slack).descend(
-            start, config.steps
-        )
+        trusted = _sure(links)
+        sure = links.only(trusted)
+        first = _better_start(sure, start, _rows(fit, trusted), held, config)
+        problem = Problem(sure, free, priors.against(residuals(sure, first)), slack=config.slack)
+        solved = problem.descend(first, config.steps)
         believed = None
         for _ in range(ROUNDS):
             kept = _believable(links, solved, config)
@@ -130,6 +136,19 @@ def solve_pose_graph(
         solved = usual_scale(solved, groups, known)
         start = usual_scale(start, groups, known)
     return PoseGraph(solved, residuals(links, solved), kept, before, after, groups, start)
+
+
+def _better_start(
+    links: Links, start: Similarity, fit: Similarity, free: Bool[Tensor, "n 7"], config: GraphConfig
+) -> Similarity:
+    """The average of what pairs say, if that is better than the start."""
+    average = averaged(start, links.ends, fit, free, links.distance)
+    problem = Problem(links, free, slack=config.slack)
+    return average if problem.measure(average)[0] < problem.measure(start)[0] else start
+
+
+def _rows(fit: Similarity, rows: Bool[Tensor, "e"]) -> Similarity:
+    return Similarity(fit.rotation[rows], fit.translation[rows], fit.scale[rows])
 
 
 def _at_hand(solved: Similarity) -> Similarity:
