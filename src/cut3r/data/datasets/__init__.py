@@ -3,6 +3,8 @@
 import importlib
 
 from cut3r.data.dataset import MultiViewDataset
+from cut3r.data.datasets.arkitscenes import ArkitScenes
+from cut3r.data.datasets.arkitscenes_highres import ArkitScenesHighres
 from cut3r.data.datasets.co3d import Co3d
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannetpp import ScanNetpp
@@ -10,6 +12,8 @@ from cut3r.data.datasets.tartanair import TartanAir
 from cut3r.data.processed import ProcessedDataset
 
 _READERS: tuple[type[ProcessedDataset], ...] = (
+    ArkitScenes,
+    ArkitScenesHighres,
     Co3d,
     ScanNetpp,
     TartanAir,
