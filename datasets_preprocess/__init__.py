@@ -3,6 +3,7 @@
 import datasets_preprocess.arkitscenes
 import datasets_preprocess.arkitscenes_highres
 import datasets_preprocess.co3d
+import datasets_preprocess.scannet
 import datasets_preprocess.scannetpp
 import datasets_preprocess.tartanair
 from datasets_preprocess.runner import Converter
@@ -11,6 +12,7 @@ _MODULES = (
     datasets_preprocess.arkitscenes,
     datasets_preprocess.arkitscenes_highres,
     datasets_preprocess.co3d,
+    datasets_preprocess.scannet,
     datasets_preprocess.scannetpp,
     datasets_preprocess.tartanair,
 )

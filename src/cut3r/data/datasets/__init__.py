@@ -7,6 +7,7 @@ from cut3r.data.datasets.arkitscenes import ArkitScenes
 from cut3r.data.datasets.arkitscenes_highres import ArkitScenesHighres
 from cut3r.data.datasets.co3d import Co3d
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
+from cut3r.data.datasets.scannet import ScanNet
 from cut3r.data.datasets.scannetpp import ScanNetpp
 from cut3r.data.datasets.tartanair import TartanAir
 from cut3r.data.processed import ProcessedDataset
@@ -15,6 +16,7 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     ArkitScenes,
     ArkitScenesHighres,
     Co3d,
+    ScanNet,
     ScanNetpp,
     TartanAir,
 )
