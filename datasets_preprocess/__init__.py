@@ -2,6 +2,7 @@
 
 import datasets_preprocess.arkitscenes
 import datasets_preprocess.arkitscenes_highres
+import datasets_preprocess.blendedmvs
 import datasets_preprocess.co3d
 import datasets_preprocess.scannet
 import datasets_preprocess.scannetpp
@@ -11,6 +12,7 @@ from datasets_preprocess.runner import Converter
 _MODULES = (
     datasets_preprocess.arkitscenes,
     datasets_preprocess.arkitscenes_highres,
+    datasets_preprocess.blendedmvs,
     datasets_preprocess.co3d,
     datasets_preprocess.scannet,
     datasets_preprocess.scannetpp,

@@ -5,6 +5,7 @@ import importlib
 from cut3r.data.dataset import MultiViewDataset
 from cut3r.data.datasets.arkitscenes import ArkitScenes
 from cut3r.data.datasets.arkitscenes_highres import ArkitScenesHighres
+from cut3r.data.datasets.blendedmvs import BlendedMvs
 from cut3r.data.datasets.co3d import Co3d
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannet import ScanNet
@@ -15,6 +16,7 @@ from cut3r.data.processed import ProcessedDataset
 _READERS: tuple[type[ProcessedDataset], ...] = (
     ArkitScenes,
     ArkitScenesHighres,
+    BlendedMvs,
     Co3d,
     ScanNet,
     ScanNetpp,
