@@ -3,17 +3,25 @@
 import importlib
 
 from cut3r.data.dataset import MultiViewDataset
+from cut3r.data.datasets.arkitscenes import ArkitScenes
+from cut3r.data.datasets.arkitscenes_highres import ArkitScenesHighres
+from cut3r.data.datasets.blendedmvs import BlendedMvs
 from cut3r.data.datasets.co3d import Co3d
 from cut3r.data.datasets.megadepth import MegaDepth
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
+from cut3r.data.datasets.scannet import ScanNet
 from cut3r.data.datasets.scannetpp import ScanNetpp
 from cut3r.data.datasets.tartanair import TartanAir
 from cut3r.data.datasets.waymo import Waymo
 from cut3r.data.processed import ProcessedDataset
 
 _READERS: tuple[type[ProcessedDataset], ...] = (
+    ArkitScenes,
+    ArkitScenesHighres,
+    BlendedMvs,
     Co3d,
     MegaDepth,
+    ScanNet,
     ScanNetpp,
     TartanAir,
     Waymo,
