@@ -1,13 +1,17 @@
 """Converters: from what dataset owners publish to the folders that `cut3r.data.datasets` reads."""
 
 import datasets_preprocess.co3d
+import datasets_preprocess.cop3d
 import datasets_preprocess.scannetpp
 import datasets_preprocess.tartanair
+import datasets_preprocess.wildrgbd
 from datasets_preprocess.runner import Converter
 
 _MODULES = (
     datasets_preprocess.co3d,
+    datasets_preprocess.cop3d,
     datasets_preprocess.scannetpp,
     datasets_preprocess.tartanair,
+    datasets_preprocess.wildrgbd,
 )
 CONVERTERS: dict[str, Converter] = {module.CONVERTER.name: module.CONVERTER for module in _MODULES}

@@ -4,15 +4,19 @@ import importlib
 
 from cut3r.data.dataset import MultiViewDataset
 from cut3r.data.datasets.co3d import Co3d
+from cut3r.data.datasets.cop3d import Cop3d
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannetpp import ScanNetpp
 from cut3r.data.datasets.tartanair import TartanAir
+from cut3r.data.datasets.wildrgbd import WildRgbd
 from cut3r.data.processed import ProcessedDataset
 
 _READERS: tuple[type[ProcessedDataset], ...] = (
     Co3d,
+    Cop3d,
     ScanNetpp,
     TartanAir,
+    WildRgbd,
 )
 PROCESSED: dict[str, type[ProcessedDataset]] = {reader.card.slug: reader for reader in _READERS}
 DATASETS: dict[str, type[MultiViewDataset]] = {
