@@ -4,6 +4,8 @@ import datasets_preprocess.co3d
 import datasets_preprocess.cop3d
 import datasets_preprocess.scannetpp
 import datasets_preprocess.tartanair
+import datasets_preprocess.unreal4k
+import datasets_preprocess.vkitti2
 import datasets_preprocess.wildrgbd
 from datasets_preprocess.runner import Converter
 
@@ -12,6 +14,8 @@ _MODULES = (
     datasets_preprocess.cop3d,
     datasets_preprocess.scannetpp,
     datasets_preprocess.tartanair,
+    datasets_preprocess.unreal4k,
+    datasets_preprocess.vkitti2,
     datasets_preprocess.wildrgbd,
 )
 CONVERTERS: dict[str, Converter] = {module.CONVERTER.name: module.CONVERTER for module in _MODULES}

@@ -8,6 +8,8 @@ from cut3r.data.datasets.cop3d import Cop3d
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannetpp import ScanNetpp
 from cut3r.data.datasets.tartanair import TartanAir
+from cut3r.data.datasets.unreal4k import UnrealStereo4K
+from cut3r.data.datasets.vkitti2 import VirtualKitti2
 from cut3r.data.datasets.wildrgbd import WildRgbd
 from cut3r.data.processed import ProcessedDataset
 
@@ -16,6 +18,8 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     Cop3d,
     ScanNetpp,
     TartanAir,
+    UnrealStereo4K,
+    VirtualKitti2,
     WildRgbd,
 )
 PROCESSED: dict[str, type[ProcessedDataset]] = {reader.card.slug: reader for reader in _READERS}
