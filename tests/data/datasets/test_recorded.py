@@ -55,8 +55,9 @@ def converted(request, folder):
     out = folder / slug / "ours"
     report = run(CONVERTERS[slug], raw, out, parity=True, options=rule(slug, "OPTIONS", None))
     failed = [record for record in report.failures if LeftOut.__name__ not in record.reason]
-    assert not failed and not report.unlisted, str(report)
-    for name in meta(slug)["put_by_hand"]:
+    given_up = meta(slug).get("given_up", [])
+    assert {record.scene for record in failed} <= set(given_up) and not report.unlisted, str(report)
+    for name in meta(slug).get("put_by_hand", []):
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(theirs / name, out / name)
     return slug, out, theirs
@@ -64,7 +65,7 @@ def converted(request, folder):
 
 def test_the_converter_writes_the_recorded_files(converted):
     slug, out, theirs = converted
-    recorded = set(files_below(theirs)) - set(meta(slug)["removed_by_hand"])
+    recorded = set(files_below(theirs)) - set(meta(slug).get("removed_by_hand", []))
     missing = sorted(recorded - set(files_below(out)))
     assert not missing, f"{len(missing)} files are missing, first {missing[0]}"
     differently = rule(slug, "differently", not_differently)
