@@ -4,11 +4,16 @@ import datasets_preprocess.arkitscenes
 import datasets_preprocess.arkitscenes_highres
 import datasets_preprocess.blendedmvs
 import datasets_preprocess.co3d
+import datasets_preprocess.cop3d
+import datasets_preprocess.dl3dv
 import datasets_preprocess.megadepth
 import datasets_preprocess.scannet
 import datasets_preprocess.scannetpp
 import datasets_preprocess.tartanair
+import datasets_preprocess.unreal4k
+import datasets_preprocess.vkitti2
 import datasets_preprocess.waymo
+import datasets_preprocess.wildrgbd
 from datasets_preprocess.runner import Converter
 
 _MODULES = (
@@ -16,10 +21,15 @@ _MODULES = (
     datasets_preprocess.arkitscenes_highres,
     datasets_preprocess.blendedmvs,
     datasets_preprocess.co3d,
+    datasets_preprocess.cop3d,
+    datasets_preprocess.dl3dv,
     datasets_preprocess.megadepth,
     datasets_preprocess.scannet,
     datasets_preprocess.scannetpp,
     datasets_preprocess.tartanair,
     datasets_preprocess.waymo,
+    datasets_preprocess.unreal4k,
+    datasets_preprocess.vkitti2,
+    datasets_preprocess.wildrgbd,
 )
 CONVERTERS: dict[str, Converter] = {module.CONVERTER.name: module.CONVERTER for module in _MODULES}

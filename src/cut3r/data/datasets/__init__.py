@@ -7,12 +7,17 @@ from cut3r.data.datasets.arkitscenes import ArkitScenes
 from cut3r.data.datasets.arkitscenes_highres import ArkitScenesHighres
 from cut3r.data.datasets.blendedmvs import BlendedMvs
 from cut3r.data.datasets.co3d import Co3d
+from cut3r.data.datasets.cop3d import Cop3d
+from cut3r.data.datasets.dl3dv import Dl3dv
 from cut3r.data.datasets.megadepth import MegaDepth
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannet import ScanNet
 from cut3r.data.datasets.scannetpp import ScanNetpp
 from cut3r.data.datasets.tartanair import TartanAir
+from cut3r.data.datasets.unreal4k import UnrealStereo4K
+from cut3r.data.datasets.vkitti2 import VirtualKitti2
 from cut3r.data.datasets.waymo import Waymo
+from cut3r.data.datasets.wildrgbd import WildRgbd
 from cut3r.data.processed import ProcessedDataset
 
 _READERS: tuple[type[ProcessedDataset], ...] = (
@@ -20,11 +25,16 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     ArkitScenesHighres,
     BlendedMvs,
     Co3d,
+    Cop3d,
+    Dl3dv,
     MegaDepth,
     ScanNet,
     ScanNetpp,
     TartanAir,
     Waymo,
+    UnrealStereo4K,
+    VirtualKitti2,
+    WildRgbd,
 )
 PROCESSED: dict[str, type[ProcessedDataset]] = {reader.card.slug: reader for reader in _READERS}
 DATASETS: dict[str, type[MultiViewDataset]] = {
