@@ -15,8 +15,9 @@ from jaxtyping import Float32, Float64
 from PIL import Image
 
 from cut3r.data.datasets.co3d import LAYOUT, Co3d
-from cut3r.data.layout import naming_the_file, read_png16, write_json
+from cut3r.data.layout import read_png16, write_json
 from cut3r.data.transforms import Rescale, drop_far, object_size, principal_window
+from cut3r.files.damaged import naming_the_file
 from cut3r.files.listing import visible
 from cut3r.geometry.poses import invert, pose_from_parts
 from cut3r.io.images import read_image

@@ -26,9 +26,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cut3r.data.layout import Layout, read_errors, write_json, write_npz, write_png16
+from cut3r.data.layout import Layout, write_json, write_npz, write_png16
 from cut3r.data.processed import ProcessedDataset
 from cut3r.files.atomic import atomic_path
+from cut3r.files.damaged import read_errors
 from cut3r.files.listing import visible
 from cut3r.geometry.poses import is_rigid
 from cut3r.io.depth import write_depth

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from cut3r.data.dataset import MultiViewDataset, NoScenesError
 from cut3r.data.datasets import DATASETS
-from cut3r.data.layout import read_errors
 from cut3r.data.scene import Scene
 from cut3r.data.transforms import principal_window
+from cut3r.files.damaged import read_errors
 from datasets_preprocess.runner import read_records, require_rigid
 
 Opened = tuple[MultiViewDataset, Scene]

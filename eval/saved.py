@@ -24,8 +24,9 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float, Float64
 
-from cut3r.data.layout import naming_the_file, read_npy, read_npz
+from cut3r.data.layout import read_npy, read_npz
 from cut3r.files.atomic import atomic_path
+from cut3r.files.damaged import naming_the_file
 from cut3r.files.listing import visible
 from cut3r.io.trajectory import read_tum
 from eval.stamps import require_stamps_of_pictures

@@ -36,6 +36,8 @@ ONLY_IN = {
     "croco": ("src/cut3r/model/rope.py",),
     "evo": ("eval/",),
     "open3d": ("eval/",),
+    "h5py": ("src/cut3r/io/hdf5.py", "eval/prepare/nyu.py"),
+    "OpenEXR": ("src/cut3r/io/exr_library.py",),
     "gdown": ("src/cut3r/weights/zoo.py",),
 }
 LIBRARY = sorted(PACKAGE.glob("*/**/*.py"))

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
-from cut3r.data.layout import read_errors
 from cut3r.data.sampling import Choice, MaskProbabilities, Policy, SamplingPolicy, Wanted
 from cut3r.data.scene import Scene
 from cut3r.data.scene_index import ChosenScenes, SceneIndex
 from cut3r.data.transforms import ColorJitter, Size, fit
 from cut3r.data.view import CompactView, Facts, RawFrame, View, assemble
+from cut3r.files.damaged import read_errors
 from cut3r.geometry.poses import is_rigid
 
 logger = logging.getLogger(__name__)

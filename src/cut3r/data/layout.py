@@ -7,10 +7,7 @@ read as it is.
 
 import json
 import os
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +16,7 @@ import numpy as np
 from jaxtyping import UInt16
 
 from cut3r.files.atomic import atomic_path
-
-
-def read_errors() -> tuple[type[Exception], ...]:
-    """List what damaged files raise: Pillow, NumPy and zip archives have no common base class."""
-    from PIL import Image  # here, because rendered rooms do without pictures from files, and so without Pillow
-
-    known = (OSError, ValueError, KeyError, EOFError, SyntaxError)
-    return (*known, zipfile.BadZipFile, zlib.error, Image.DecompressionBombError)
+from cut3r.files.damaged import naming_the_file
 
 
 @dataclass(frozen=True)
@@ -65,23 +55,6 @@ class Layout:
     def alternatives(self, kind: str) -> tuple[str, ...]:
         templates = self.templates[kind]
         return (templates,) if isinstance(templates, str) else templates
-
-
-@contextmanager
-def naming_the_file(path: Path) -> Iterator[None]:
-    """Let what a damaged file raises name the file.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: Any other of `read_errors`, or a header that claims more than there is memory.
-    """
-    damage: tuple[type[Exception], ...] = (*read_errors(), MemoryError)
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except damage as error:
-        raise ValueError(f"{path} cannot be read ({error or type(error).__name__}); copy or make it again") from error
 
 
 def read_png16(path: Path) -> UInt16[np.ndarray, "h w"]:

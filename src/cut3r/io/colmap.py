@@ -1,21 +1,21 @@
-"""COLMAP's models: cameras and images, as binary or text files.
+"""COLMAP's models: cameras and images, as binary or text files. 3-D points: colmap_points; depth: colmap_dense.
 
 COLMAP stores `cam_from_world` with quaternions (w, x, y, z), OpenCV axes, and counts pixels from the corner of the
 image: the first centre is at 0.5. Its unit is arbitrary unless the model was scaled. Binary files go before text.
 Format: https://colmap.github.io/format.html
 """
 
-import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from cut3r.geometry.poses import invert
+from cut3r.io.colmap_file import ByteReader, is_binary, naming, read_lines
 from cut3r.io.known_cameras import CORNER, KnownCamera, KnownCameras, Lens, pose_of_quaternion
 from cut3r.io.numbers import number
 
@@ -32,8 +32,16 @@ MODELS = {  # name: its parameters; the place in this table is its number in bin
     "SIMPLE_RADIAL_FISHEYE": "f cx cy k1",
     "RADIAL_FISHEYE": "f cx cy k1 k2",
     "THIN_PRISM_FISHEYE": "fx fy cx cy k1 k2 p1 p2 k3 k4 sx1 sy1",
+    "RAD_TAN_THIN_PRISM_FISHEYE": "fx fy cx cy k0 k1 k2 k3 k4 k5 p0 p1 s0 s1 s2 s3",
+    "SIMPLE_DIVISION": "f cx cy k",
+    "DIVISION": "fx fy cx cy k",
+    "SIMPLE_FISHEYE": "f cx cy",
+    "FISHEYE": "fx fy cx cy",
+    "EUCM": "fx fy cx cy alpha beta",
+    "EQUIRECTANGULAR": "w h",
 }
 PERSPECTIVE = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
+SEEN = np.dtype([("pixel", "<f8", 2), ("point", "<i8")])  # a 2-D point
 DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
 
 
@@ -57,11 +65,19 @@ class ColmapCamera:
 
 @dataclass(frozen=True)
 class ColmapImage:
-    """A line of images.txt: the picture's path, the number of its camera, and where that stood."""
+    """An image of images.txt: its number and path, the number of its camera, where that stood, and what it saw.
 
+    Attributes:
+        pixels: 2-D points, counted from the centre of the top-left pixel; None if not asked for.
+        points: For each of them the number of its 3-D point, -1 without; None if not asked for.
+    """
+
+    identity: int
     name: str
     camera: int
     world_from_cam: Float64[np.ndarray, "4 4"]
+    pixels: Float64[np.ndarray, "p 2"] | None = None
+    points: Int64[np.ndarray, "p"] | None = None
 
 
 def find_model(folder: Path) -> Path | None:
@@ -97,16 +113,19 @@ def read_cameras(path: Path) -> dict[int, ColmapCamera]:
     Raises:
         ValueError: Not such a file, or a camera that is none.
     """
-    return dict(_binary_cameras(path) if _is_binary(path) else _text_cameras(path))
+    return dict(_binary_cameras(path) if is_binary(path) else _text_cameras(path))
 
 
-def read_images(path: Path) -> list[ColmapImage]:
+def read_images(path: Path, *, points: bool = False) -> list[ColmapImage]:
     """Read images.bin or images.txt, whichever it is, in its order.
+
+    Args:
+        points: Read the 2-D points, too; there may be thousands in an image.
 
     Raises:
         ValueError: Not such a file, or a pose that is no rigid motion.
     """
-    return list(_binary_images(path) if _is_binary(path) else _text_images(path))
+    return list(_binary_images(path, points) if is_binary(path) else _text_images(path, points))
 
 
 def _known(camera: ColmapCamera, image: ColmapImage | None) -> KnownCamera:
@@ -123,12 +142,6 @@ def _file(folder: Path, name: str) -> Path | None:
     return next((path for suffix in (".bin", ".txt") if (path := folder / (name + suffix)).is_file()), None)
 
 
-def _is_binary(path: Path) -> bool:
-    """The number of entries comes first, in 8 bytes: that of a real model has zeros in it."""
-    with path.open("rb") as file:
-        return b"\0" in file.read(8)
-
-
 def _camera(model: str, size: tuple[int, int], values: list[float]) -> ColmapCamera:
     if model not in MODELS:
         raise ValueError(f"camera model {model} is unknown; expected one of {', '.join(MODELS)}")
@@ -136,95 +149,71 @@ def _camera(model: str, size: tuple[int, int], values: list[float]) -> ColmapCam
     if len(names) != len(values):
         raise ValueError(f"{len(values)} parameters for camera model {model}; expected the {len(names)} of {names}")
     focals = [value for name, value in zip(names, values, strict=True) if name in ("f", "fx", "fy")]
-    if not (np.isfinite(values).all() and min(focals) > 0 and min(size) > 0):
+    if not (np.isfinite(values).all() and min(focals, default=1) > 0 and min(size) > 0):
         raise ValueError("its numbers are no camera; expected finite ones, and positive focal lengths")
     return ColmapCamera(model, size, dict(zip(names, values, strict=True)))
 
 
 def _text_cameras(path: Path) -> Iterator[tuple[int, ColmapCamera]]:
-    for line, text in _lines(path):
+    for line, text in read_lines(path):
         if text.strip():
-            with _naming(f"{path}, line {line}"):
+            with naming(f"{path}, line {line}"):
                 identity, model, w, h, *values = text.split()
                 yield int(identity), _camera(model, (int(h), int(w)), [number(value) for value in values])
 
 
-def _text_images(path: Path) -> Iterator[ColmapImage]:
+def _text_images(path: Path, with_points: bool) -> Iterator[ColmapImage]:
     """Every second line holds 2-D points, and may be empty."""
-    for line, text in _lines(path)[::2]:
+    lines = read_lines(path)
+    for (line, text), (next_line, seen) in zip_longest(lines[::2], lines[1::2], fillvalue=(len(lines), "")):
         if not text.strip():
             continue
-        with _naming(f"{path}, line {line}"):
+        with naming(f"{path}, line {line}"):
             words = text.split(maxsplit=9)
             if len(words) != 10:
                 raise ValueError(f"{len(words)} words; expected IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME")
             values = np.array([number(word) for word in words[1:8]])
-            camera, name = int(words[8]), words[9].strip()
-        yield ColmapImage(name, camera, _world_from_cam(values, f"{path}, line {line}"))
+            identity, camera, name = int(words[0]), int(words[8]), words[9].strip()
+        with naming(f"{path}, line {next_line}"):
+            numbers = seen.split()
+            if len(numbers) % 3:
+                raise ValueError(f"{len(numbers)} words; expected X Y POINT3D_ID of each 2-D point, or an empty line")
+            table = np.array(numbers if with_points else (), np.float64).reshape(-1, 3)
+        image = ColmapImage(identity, name, camera, _world_from_cam(values, f"{path}, line {line}"))
+        yield _with_points(image, table[:, :2], table[:, 2]) if with_points else image
 
 
 def _binary_cameras(path: Path) -> Iterator[tuple[int, ColmapCamera]]:
-    data = _Bytes(path)
+    data = ByteReader(path)
     names = list(MODELS)
     for _ in range(data.take("<Q")[0]):
         identity, model, w, h = data.take("<iiQQ")
-        with _naming(f"{path}, camera {identity}"):
+        with naming(f"{path}, camera {identity}"):
             if not 0 <= model < len(names):
                 raise ValueError(f"camera model number {model} is unknown; expected 0 to {len(names) - 1}")
             values = data.take(f"<{len(MODELS[names[model]].split())}d")
             yield identity, _camera(names[model], (h, w), list(values))
 
 
-def _binary_images(path: Path) -> Iterator[ColmapImage]:
-    data = _Bytes(path)
+def _binary_images(path: Path, with_points: bool) -> Iterator[ColmapImage]:
+    data = ByteReader(path)
     for _ in range(data.take("<Q")[0]):
         identity, *values, camera = data.take("<I7dI")
         name = data.word()
-        data.skip(24 * data.take("<Q")[0])  # 2-D points: x, y, and the number of a 3-D point
-        yield ColmapImage(name, camera, _world_from_cam(np.array(values), f"{path}, image {identity} ({name})"))
+        (count,) = data.take("<Q")
+        start = data.skip(SEEN.itemsize * count)
+        pose = _world_from_cam(np.array(values), f"{path}, image {identity} ({name})")
+        image = ColmapImage(identity, name, camera, pose)
+        seen = np.frombuffer(data.data, SEEN, count, start) if with_points else None
+        yield image if seen is None else _with_points(image, seen["pixel"], seen["point"])
+
+
+def _with_points(image: ColmapImage, pixels: np.ndarray, points: np.ndarray) -> ColmapImage:
+    """No 3-D point is -1, or in older files the largest whole number of 64 bits."""
+    numbers = np.where((points < 0) | (points >= 2.0**63), -1, points).astype(np.int64)
+    return replace(image, pixels=pixels - CORNER, points=numbers)
 
 
 def _world_from_cam(values: Float64[np.ndarray, "7"], where: str) -> Float64[np.ndarray, "4 4"]:
     cam_from_world = pose_of_quaternion(values[:4], values[4:], where)
     return invert(torch.from_numpy(cam_from_world)).numpy()
-
-
-class _Bytes:
-    """A binary file, read from its beginning; one that ends too early is refused."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.data, self.at = path, path.read_bytes(), 0
-
-    def take(self, layout: str) -> tuple:
-        start = self.at
-        self.skip(struct.calcsize(layout))
-        return struct.unpack_from(layout, self.data, start)
-
-    def word(self) -> str:
-        start, end = self.at, self.data.find(b"\0", self.at)
-        self.skip((end if end >= 0 else len(self.data)) - start + 1)
-        return self.data[start:end].decode(errors="surrogateescape")
-
-    def skip(self, count: int) -> None:
-        self.at += count
-        if self.at > len(self.data):
-            raise ValueError(
-                f"{self.path} is no COLMAP file, or broken off at its {len(self.data)} bytes; copy it again"
-            )
-
-
-def _lines(path: Path) -> list[tuple[int, str]]:
-    """The lines that are no comments, with their numbers, empty ones included."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is neither a text nor a binary file of COLMAP ({error}); copy it again") from error
-    return [(count, text) for count, text in enumerate(lines, start=1) if not text.startswith("#")]
-
-
-@contextmanager
-def _naming(where: str) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
