@@ -3,15 +3,29 @@
 import importlib
 
 from cut3r.data.dataset import MultiViewDataset
+from cut3r.data.datasets.bedlam import Bedlam
 from cut3r.data.datasets.co3d import Co3d
+from cut3r.data.datasets.dynamic_replica import DynamicReplica
+from cut3r.data.datasets.hypersim import Hypersim
+from cut3r.data.datasets.mvs_synth import MvsSynth
+from cut3r.data.datasets.omniobject3d import OmniObject3D
+from cut3r.data.datasets.pointodyssey import PointOdyssey
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannetpp import ScanNetpp
+from cut3r.data.datasets.spring import Spring
 from cut3r.data.datasets.tartanair import TartanAir
 from cut3r.data.processed import ProcessedDataset
 
 _READERS: tuple[type[ProcessedDataset], ...] = (
+    Bedlam,
     Co3d,
+    DynamicReplica,
+    Hypersim,
+    MvsSynth,
+    OmniObject3D,
+    PointOdyssey,
     ScanNetpp,
+    Spring,
     TartanAir,
 )
 PROCESSED: dict[str, type[ProcessedDataset]] = {reader.card.slug: reader for reader in _READERS}
