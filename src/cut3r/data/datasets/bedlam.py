@@ -11,7 +11,7 @@ from cut3r.data.sampling import MaskProbabilities, SamplingPolicy
 from cut3r.data.scene import Scene
 from cut3r.data.transforms import finite
 from cut3r.data.view import RawFrame
-from cut3r.files.listing import visible
+from cut3r.files.listing import visible_folders
 from cut3r.io.depth import read_depth
 from cut3r.io.images import read_image
 
@@ -67,7 +67,7 @@ class Bedlam(ProcessedDataset):
     masks = MaskProbabilities(0.85, 0.10, 0.05)
 
     def list_scenes(self) -> Iterator[Scene]:
-        for folder in visible(self.root, "*/"):
+        for folder in visible_folders(self.root):
             if is_wanted(folder.name, parity=self.parity):
                 yield Scene(folder.name, LAYOUT.frames(self.root, "rgb", folder.name), split="train")
 

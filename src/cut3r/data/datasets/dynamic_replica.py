@@ -12,7 +12,7 @@ from cut3r.data.sampling import MaskProbabilities, SamplingPolicy
 from cut3r.data.scene import Scene
 from cut3r.data.transforms import finite
 from cut3r.data.view import RawFrame
-from cut3r.files.listing import visible
+from cut3r.files.listing import visible_folders
 from cut3r.io.depth import read_depth
 from cut3r.io.images import read_image
 
@@ -52,7 +52,7 @@ class DynamicReplica(ProcessedDataset):
 
     def list_scenes(self) -> Iterator[Scene]:
         for split in SPLITS:
-            for folder in visible(self.root / split, "*/"):
+            for folder in visible_folders(self.root / split):
                 name = f"{split}/{folder.name}"
                 frames = LAYOUT.frames(self.root, "rgb", name, camera="left")
                 yield Scene(name, tuple(sorted(frames, key=float)), split=split)

@@ -12,7 +12,7 @@ from cut3r.data.sampling import MaskProbabilities, SamplingPolicy
 from cut3r.data.scene import Scene
 from cut3r.data.transforms import finite
 from cut3r.data.view import RawFrame
-from cut3r.files.listing import visible
+from cut3r.files.listing import visible_folders
 from cut3r.io.depth import read_depth
 from cut3r.io.images import read_image
 
@@ -50,12 +50,12 @@ class Hypersim(ProcessedDataset):
     repeats = 10
 
     def list_scenes(self) -> Iterator[Scene]:
-        for folder in visible(self.root, "*/*/"):
+        for folder in visible_folders(self.root, "*/*"):
             name = folder.relative_to(self.root).as_posix()
             yield Scene(name, LAYOUT.frames(self.root, "rgb", name), split="train")
 
     def made_from(self) -> list[Path]:
-        return [self.root, *visible(self.root, "*/")]
+        return [self.root, *visible_folders(self.root)]
 
     def read(self, scene: Scene, position: int) -> RawFrame:
         intrinsics, pose = read_npz(self.file("camera", scene, position), "intrinsics", "pose")

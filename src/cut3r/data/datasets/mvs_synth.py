@@ -11,7 +11,7 @@ from cut3r.data.sampling import SamplingPolicy
 from cut3r.data.scene import Scene
 from cut3r.data.transforms import drop_far, finite
 from cut3r.data.view import RawFrame
-from cut3r.files.listing import visible
+from cut3r.files.listing import visible_folders
 from cut3r.io.depth import read_depth
 from cut3r.io.images import read_image
 
@@ -46,7 +46,7 @@ class MvsSynth(ProcessedDataset):
     policy = SamplingPolicy(max_interval=4, video_prob=1.0, fixed_interval_prob=1.0)
 
     def list_scenes(self) -> Iterator[Scene]:
-        for folder in visible(self.root, "*/"):
+        for folder in visible_folders(self.root):
             yield Scene(folder.name, LAYOUT.frames(self.root, "rgb", folder.name), split="train")
 
     def read(self, scene: Scene, position: int) -> RawFrame:

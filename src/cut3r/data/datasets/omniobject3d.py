@@ -16,7 +16,7 @@ from cut3r.data.scene import Scene
 from cut3r.data.transforms import finite
 from cut3r.data.view import RawFrame
 from cut3r.files.damaged import naming_the_file
-from cut3r.files.listing import visible
+from cut3r.files.listing import visible_folders
 from cut3r.io.depth import read_depth
 from cut3r.io.images import read_image
 
@@ -55,7 +55,7 @@ class OmniObject3D(ProcessedDataset):
     def list_scenes(self) -> Iterator[Scene]:
         """Raises ValueError if scale.json is missing or damaged."""
         scales = read_scales(LAYOUT.path(self.root, "scale"))
-        for folder in visible(self.root, "*/"):
+        for folder in visible_folders(self.root):
             frames = LAYOUT.frames(self.root, "rgb", folder.name)
             if folder.name not in scales:
                 logger.warning("%s: %s is left out, because scale.json lacks it", self.name, folder.name)
@@ -91,7 +91,9 @@ def read_scales(path: Path) -> dict[str, float]:
         ValueError: The file is missing or damaged, or a number in it is not above 0.
     """
     if not path.is_file():
-        raise ValueError(f"there is no {path}, without which sizes are unknown; our converter writes it from the raw data")
+        raise ValueError(
+            f"there is no {path}, without which sizes are unknown; our converter writes it from the raw data"
+        )
     with naming_the_file(path):
         scales = {name: float(scale) for name, scale in json.loads(path.read_text()).items()}
         if wrong := [name for name, scale in scales.items() if not (np.isfinite(scale) and scale > 0)]:

@@ -12,7 +12,7 @@ from cut3r.data.sampling import MaskProbabilities, SamplingPolicy
 from cut3r.data.scene import Scene
 from cut3r.data.transforms import finite
 from cut3r.data.view import RawFrame
-from cut3r.files.listing import visible
+from cut3r.files.listing import visible_folders
 from cut3r.io.depth import read_depth
 from cut3r.io.images import read_image
 
@@ -58,7 +58,7 @@ class PointOdyssey(ProcessedDataset):
 
     def list_scenes(self) -> Iterator[Scene]:
         for split in SPLITS:
-            for folder in visible(self.root / split, "*/"):
+            for folder in visible_folders(self.root / split):
                 if folder.name in SEQUENCES:
                     name = f"{split}/{folder.name}"
                     yield Scene(name, LAYOUT.frames(self.root, "rgb", name), split=split)
