@@ -1,15 +1,23 @@
 """Converters: from what dataset owners publish to the folders that `cut3r.data.datasets` reads."""
 
 import datasets_preprocess.co3d
+import datasets_preprocess.cop3d
 import datasets_preprocess.scannetpp
 import datasets_preprocess.spring
 import datasets_preprocess.tartanair
+import datasets_preprocess.unreal4k
+import datasets_preprocess.vkitti2
+import datasets_preprocess.wildrgbd
 from datasets_preprocess.runner import Converter
 
 _MODULES = (
     datasets_preprocess.co3d,
+    datasets_preprocess.cop3d,
     datasets_preprocess.scannetpp,
     datasets_preprocess.spring,
     datasets_preprocess.tartanair,
+    datasets_preprocess.unreal4k,
+    datasets_preprocess.vkitti2,
+    datasets_preprocess.wildrgbd,
 )
 CONVERTERS: dict[str, Converter] = {module.CONVERTER.name: module.CONVERTER for module in _MODULES}

@@ -5,6 +5,7 @@ import importlib
 from cut3r.data.dataset import MultiViewDataset
 from cut3r.data.datasets.bedlam import Bedlam
 from cut3r.data.datasets.co3d import Co3d
+from cut3r.data.datasets.cop3d import Cop3d
 from cut3r.data.datasets.dynamic_replica import DynamicReplica
 from cut3r.data.datasets.hypersim import Hypersim
 from cut3r.data.datasets.mvs_synth import MvsSynth
@@ -14,11 +15,15 @@ from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannetpp import ScanNetpp
 from cut3r.data.datasets.spring import Spring
 from cut3r.data.datasets.tartanair import TartanAir
+from cut3r.data.datasets.unreal4k import UnrealStereo4K
+from cut3r.data.datasets.vkitti2 import VirtualKitti2
+from cut3r.data.datasets.wildrgbd import WildRgbd
 from cut3r.data.processed import ProcessedDataset
 
 _READERS: tuple[type[ProcessedDataset], ...] = (
     Bedlam,
     Co3d,
+    Cop3d,
     DynamicReplica,
     Hypersim,
     MvsSynth,
@@ -27,6 +32,9 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     ScanNetpp,
     Spring,
     TartanAir,
+    UnrealStereo4K,
+    VirtualKitti2,
+    WildRgbd,
 )
 PROCESSED: dict[str, type[ProcessedDataset]] = {reader.card.slug: reader for reader in _READERS}
 DATASETS: dict[str, type[MultiViewDataset]] = {

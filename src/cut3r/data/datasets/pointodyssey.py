@@ -19,7 +19,7 @@ from cut3r.io.images import read_image
 SPLITS = ("train", "val", "test")
 FARTHEST = 1000.0  # metres
 # Others are left out on purpose: outdoors, animals, and benches without texture. Source: 28_pointodyssey.md
-SEQUENCES = frozenset(
+SEQUENCES = frozenset(  # noqa: SIM905
     """
     cnb_dlab_0215_3rd cnb_dlab_0215_ego1 cnb_dlab_0225_3rd cnb_dlab_0225_ego1 dancing dancingroom0_3rd footlab_3rd
     footlab_ego1 footlab_ego2 girl girl_egocentric human_egocentric human_in_scene human_in_scene1 kg kg_ego1 kg_ego2
