@@ -2,6 +2,7 @@
 
 import datasets_preprocess.co3d
 import datasets_preprocess.cop3d
+import datasets_preprocess.megadepth
 import datasets_preprocess.scannetpp
 import datasets_preprocess.spring
 import datasets_preprocess.tartanair
@@ -13,6 +14,7 @@ from datasets_preprocess.runner import Converter
 _MODULES = (
     datasets_preprocess.co3d,
     datasets_preprocess.cop3d,
+    datasets_preprocess.megadepth,
     datasets_preprocess.scannetpp,
     datasets_preprocess.spring,
     datasets_preprocess.tartanair,

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "src" / "cut3r"
 FLOORS = [
     {"files", "geometry"},
     {"io", "metrics", "model"},
-    {"rules", "speed"},
+    {"jobs", "rules", "speed"},
     {"weights"},
     {"data", "inference"},
     {"run"},

@@ -142,7 +142,7 @@ def test_verification_finds_a_frame_that_is_gone(tartanair):
     center_tartanair(out)
     (out / "abandoned" / "Hard" / "P000" / "000003_rgb.png").unlink()
     assert verify("tartanair", out).problems == [
-        "the converter recorded 12 frames and the reader finds 11; convert again"
+        "abandoned/Hard/P000: 1 of its files missing, first abandoned/Hard/P000/000003_rgb.png"
     ]
 
 
@@ -192,12 +192,14 @@ def test_scenes_are_converted_again_by_name(tmp_path):
 
 
 def test_records_of_older_versions_are_kept(tmp_path):
-    run(toy(touch), tmp_path, tmp_path / "out")
-    for path in (tmp_path / "out" / ".status").rglob("*.json"):
-        content = json.loads(path.read_text())
-        del content["raw"]
-        path.write_text(json.dumps(content))
-    assert run(toy(touch), tmp_path, tmp_path / "out").converted == 0
+    for number, done in enumerate((True, True, False)):
+        path = tmp_path / "out" / ".status" / "room" / f"{number}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        old = {"scene": f"room/{number}", "done": done, "frames": ["0"], "reason": "" if done else "it is upside down"}
+        path.write_text(json.dumps({**old, "seconds": 1.0, "version": 1, "parity": False}))
+    report = run(toy(touch), tmp_path, tmp_path / "out")
+    assert (report.converted, report.skipped) == (3, 2)
+    assert [record.reason for record in report.failures] == ["it is upside down"]
 
 
 @pytest.mark.parametrize("pose", ["1 2 3 0 0 0 0", "1 2 3 nan 0 0 1", "1 -1.#IND 3 0 0 0 1", "1 2 3 0 0 x 1", "1 2 3"])
@@ -286,7 +288,8 @@ def test_verification_of_every_split_allows_an_empty_one(tmp_path):
     run(CONVERTERS["co3d"], tmp_path / "raw", tmp_path / "out")
     assert verify("co3d", tmp_path / "out").problems == []
     (tmp_path / "out" / "selected_seqs_train.json").unlink()
-    assert "the reader finds 0" in verify("co3d", tmp_path / "out").problems[0]
+    assert verify("co3d", tmp_path / "out").problems == [f"no scene of co3d in {tmp_path / 'out'}"]
+    assert verify("co3d", tmp_path / "out", converter=CONVERTERS["co3d"]).problems == []
 
 
 def test_a_folder_without_scenes_is_a_problem(tmp_path):
@@ -309,7 +312,8 @@ def test_a_killed_run_leaves_nothing_half_done_and_goes_on_later(tmp_path):
     assert 0 < len(done) < 12, "killed in the middle"
 
     report = run(CONVERTERS["tartanair"], raw, out)
-    assert (report.converted, report.skipped, report.failures) == (12 - len(done), len(done), [])
+    assert report.skipped >= len(done), "claims may hold more that were done"
+    assert (report.converted + report.skipped, report.failures) == (12, [])
     for scene, times in done.items():
         assert path_times(out / scene) == times, "finished scenes are not touched"
     center_tartanair(out)
@@ -329,7 +333,7 @@ def test_the_command_line_lists_converts_verifies_and_tells_failures(tartanair, 
     assert all(name in caplog.text for name in ("co3d", "scannetpp", "tartanair"))
     assert main(["tartanair", "--raw", raw, "--out", out, "--shard", "1/1"]) == 1
     assert "abandoned/Hard/P000: ValueError: 6 images, 6 depth maps and 1 poses" in caplog.text
-    assert json.loads((tartanair[1] / ".status/abandoned/Easy/P000.json").read_text())["done"] is True
+    assert [record.scene for record in read_records(tartanair[1]) if record.done] == ["abandoned/Easy/P000"]
     caplog.clear()
     assert main(["verify", "tartanair", "--out", out]) == 1
     assert "abandoned/Hard/P000: not converted" in caplog.text

@@ -8,6 +8,7 @@ from cut3r.data.datasets.co3d import Co3d
 from cut3r.data.datasets.cop3d import Cop3d
 from cut3r.data.datasets.dynamic_replica import DynamicReplica
 from cut3r.data.datasets.hypersim import Hypersim
+from cut3r.data.datasets.megadepth import MegaDepth
 from cut3r.data.datasets.mvs_synth import MvsSynth
 from cut3r.data.datasets.omniobject3d import OmniObject3D
 from cut3r.data.datasets.pointodyssey import PointOdyssey
@@ -26,6 +27,7 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     Cop3d,
     DynamicReplica,
     Hypersim,
+    MegaDepth,
     MvsSynth,
     OmniObject3D,
     PointOdyssey,

@@ -23,6 +23,12 @@ CARD = Card(
     raw_gb=5500.0,
     # half a pixel of a raw picture, which the converter has made smaller, typically to 0.4 (the files do not say)
     corner_shift=-0.2,
+    differs=(
+        "the principal point is at pixel centres (half a raw pixel; files of the original are moved by 0.2)",
+        "depths above the 99.9th percentile are unknown, because one of them coarsens the whole map",
+        "views come in their natural order",
+        "a frame without depth is replaced by one that the sample does not show yet",
+    ),
 )
 LAYOUT = Layout(
     {

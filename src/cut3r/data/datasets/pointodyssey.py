@@ -19,7 +19,7 @@ from cut3r.io.images import read_image
 SPLITS = ("train", "val", "test")
 FARTHEST = 1000.0  # metres
 # Others are left out on purpose: outdoors, animals, and benches without texture. Source: 28_pointodyssey.md
-SEQUENCES = frozenset(  # noqa: SIM905
+SEQUENCES = frozenset(
     """
     cnb_dlab_0215_3rd cnb_dlab_0215_ego1 cnb_dlab_0225_3rd cnb_dlab_0225_ego1 dancing dancingroom0_3rd footlab_3rd
     footlab_ego1 footlab_ego2 girl girl_egocentric human_egocentric human_in_scene human_in_scene1 kg kg_ego1 kg_ego2
@@ -27,7 +27,7 @@ SEQUENCES = frozenset(  # noqa: SIM905
     scene_carb_h_tables_ego2 scene_j716_3rd scene_j716_ego1 scene_j716_ego2 scene_recording_20210910_S05_S06_0_3rd
     scene_recording_20210910_S05_S06_0_ego2 scene1_0129 scene1_0129_ego seminar_h52_3rd seminar_h52_ego1
     seminar_h52_ego2
-    """.split()
+    """.split()  # noqa: SIM905
 )
 CARD = Card(
     slug="pointodyssey",
