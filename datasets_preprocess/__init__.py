@@ -8,7 +8,9 @@ import datasets_preprocess.cop3d
 import datasets_preprocess.dl3dv
 import datasets_preprocess.megadepth
 import datasets_preprocess.scannet
+import datasets_preprocess.megadepth
 import datasets_preprocess.scannetpp
+import datasets_preprocess.spring
 import datasets_preprocess.tartanair
 import datasets_preprocess.unreal4k
 import datasets_preprocess.vkitti2
@@ -25,7 +27,9 @@ _MODULES = (
     datasets_preprocess.dl3dv,
     datasets_preprocess.megadepth,
     datasets_preprocess.scannet,
+    datasets_preprocess.megadepth,
     datasets_preprocess.scannetpp,
+    datasets_preprocess.spring,
     datasets_preprocess.tartanair,
     datasets_preprocess.waymo,
     datasets_preprocess.unreal4k,

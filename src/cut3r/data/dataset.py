@@ -249,7 +249,14 @@ class MultiViewDataset(ABC):
             change = self.jitter.draw(rng)
             frames = [replace(frame, rgb=change.apply(frame.rgb)) for frame in frames]
         facts = Facts(self.metric, self.camera_only, self.depth_only, self.single_view)
-        return assemble(frames, labels, shown, facts, include_translation=self.include_translation)
+        return assemble(
+            frames,
+            labels,
+            shown,
+            facts,
+            include_translation=self.include_translation,
+            any_inverse=self.parity,  # common.md C6
+        )
 
     def _choose(self, scene: Scene, start: int, num_views: int, rng: np.random.Generator) -> Choice:
         try:

@@ -10,9 +10,19 @@ from cut3r.data.datasets.co3d import Co3d
 from cut3r.data.datasets.cop3d import Cop3d
 from cut3r.data.datasets.dl3dv import Dl3dv
 from cut3r.data.datasets.megadepth import MegaDepth
+from cut3r.data.datasets.bedlam import Bedlam
+from cut3r.data.datasets.co3d import Co3d
+from cut3r.data.datasets.cop3d import Cop3d
+from cut3r.data.datasets.dynamic_replica import DynamicReplica
+from cut3r.data.datasets.hypersim import Hypersim
+from cut3r.data.datasets.megadepth import MegaDepth
+from cut3r.data.datasets.mvs_synth import MvsSynth
+from cut3r.data.datasets.omniobject3d import OmniObject3D
+from cut3r.data.datasets.pointodyssey import PointOdyssey
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannet import ScanNet
 from cut3r.data.datasets.scannetpp import ScanNetpp
+from cut3r.data.datasets.spring import Spring
 from cut3r.data.datasets.tartanair import TartanAir
 from cut3r.data.datasets.unreal4k import UnrealStereo4K
 from cut3r.data.datasets.vkitti2 import VirtualKitti2
@@ -29,7 +39,17 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     Dl3dv,
     MegaDepth,
     ScanNet,
+    Bedlam,
+    Co3d,
+    Cop3d,
+    DynamicReplica,
+    Hypersim,
+    MegaDepth,
+    MvsSynth,
+    OmniObject3D,
+    PointOdyssey,
     ScanNetpp,
+    Spring,
     TartanAir,
     Waymo,
     UnrealStereo4K,
