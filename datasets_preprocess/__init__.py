@@ -4,6 +4,7 @@ import datasets_preprocess.co3d
 import datasets_preprocess.megadepth
 import datasets_preprocess.scannetpp
 import datasets_preprocess.tartanair
+import datasets_preprocess.threedkb
 from datasets_preprocess.runner import Converter
 
 _MODULES = (
@@ -11,5 +12,6 @@ _MODULES = (
     datasets_preprocess.megadepth,
     datasets_preprocess.scannetpp,
     datasets_preprocess.tartanair,
+    datasets_preprocess.threedkb,
 )
 CONVERTERS: dict[str, Converter] = {module.CONVERTER.name: module.CONVERTER for module in _MODULES}

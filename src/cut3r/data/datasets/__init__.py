@@ -8,6 +8,7 @@ from cut3r.data.datasets.megadepth import MegaDepth
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannetpp import ScanNetpp
 from cut3r.data.datasets.tartanair import TartanAir
+from cut3r.data.datasets.threedkb import ThreeDKenBurns
 from cut3r.data.processed import ProcessedDataset
 
 _READERS: tuple[type[ProcessedDataset], ...] = (
@@ -15,6 +16,7 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     MegaDepth,
     ScanNetpp,
     TartanAir,
+    ThreeDKenBurns,
 )
 PROCESSED: dict[str, type[ProcessedDataset]] = {reader.card.slug: reader for reader in _READERS}
 DATASETS: dict[str, type[MultiViewDataset]] = {
