@@ -1,6 +1,7 @@
 """Converters: from what dataset owners publish to the folders that `cut3r.data.datasets` reads."""
 
 import datasets_preprocess.co3d
+import datasets_preprocess.eden
 import datasets_preprocess.megadepth
 import datasets_preprocess.scannetpp
 import datasets_preprocess.tartanair
@@ -9,6 +10,7 @@ from datasets_preprocess.runner import Converter
 
 _MODULES = (
     datasets_preprocess.co3d,
+    datasets_preprocess.eden,
     datasets_preprocess.megadepth,
     datasets_preprocess.scannetpp,
     datasets_preprocess.tartanair,
