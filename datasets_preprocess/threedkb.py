@@ -1,6 +1,5 @@
 """3D Ken Burns: of four views around each place of a walk one is kept, with its depth and a pinhole camera."""
 
-import json
 import math
 import random
 import zlib
@@ -14,10 +13,10 @@ from jaxtyping import Float64, UInt8
 
 from cut3r.data.datasets.threedkb import ThreeDKenBurns
 from cut3r.data.transforms import Size
-from cut3r.files.damaged import naming_the_file
 from cut3r.files.listing import visible
 from cut3r.io.depth import read_depth
 from cut3r.io.images import read_image
+from cut3r.io.json_fields import a_number, an_object, read_json
 from datasets_preprocess.readable import readable_frames
 from datasets_preprocess.runner import Converter, RawScene, Writer
 
@@ -99,9 +98,8 @@ def _load(raw: Path, sequence: str, choice: dict[str, str], writer: Writer, name
     if not writer.parity and read_depth(depth).shape != size:
         raise ValueError(f"{depth} has another size than its picture of {size[0]} x {size[1]} (h x w)")
     path = folder / f"{name}{META}"
-    with naming_the_file(path):
-        fov_deg = float(json.loads(path.read_text())["fltFov"])
-        return _Loaded(rgb, depth, intrinsics_of(size, fov_deg, parity=writer.parity))
+    fov_deg = a_number(an_object(read_json(path), str(path)), "fltFov", str(path))
+    return _Loaded(rgb, depth, intrinsics_of(size, fov_deg, parity=writer.parity))
 
 
 CONVERTER = Converter(ThreeDKenBurns, 1, scenes, convert, sources=sources)

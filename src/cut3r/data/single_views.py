@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32
-from PIL import Image
 
 from cut3r.data.dataset import UnusableSceneError
-from cut3r.data.layout import read_npz
+from cut3r.data.layout import read_npz, read_png8
 from cut3r.data.processed import ALL, ProcessedDataset
 from cut3r.data.sampling import Choice
 from cut3r.data.scene import Scene
 from cut3r.data.set_sampling import ByRounds, OriginalDraw, UnrelatedPolicy
+from cut3r.data.transforms import finite
 from cut3r.data.view import RawFrame
-from cut3r.files.damaged import naming_the_file
 from cut3r.files.listing import visible
 from cut3r.io.images import read_image
 
@@ -99,6 +98,14 @@ class SingleViews(ProcessedDataset):
         return [f"{sequence}/{stem}" if sequence else stem for stem in sorted(stems)]
 
 
+def with_sky(
+    depth: Float32[np.ndarray, "h w"], sky: Bool[np.ndarray, "h w"], farthest: float
+) -> Float32[np.ndarray, "h w"]:
+    """Forget the depth (0) beyond `farthest`, and mark the sky (-1), whatever its depth."""
+    near = np.where(depth > farthest, np.float32(0), finite(depth))
+    return np.where(sky, np.float32(-1), near)
+
+
 def read_sky(path: Path) -> Bool[np.ndarray, "h w"]:
     """Read which pixels a mask, an 8-bit PNG, marks as sky.
 
@@ -106,6 +113,5 @@ def read_sky(path: Path) -> Bool[np.ndarray, "h w"]:
         FileNotFoundError: No such file.
         ValueError: It is damaged.
     """
-    with naming_the_file(path), Image.open(path) as image:
-        values = np.asarray(image)
+    values = read_png8(path)
     return (values if values.ndim == 2 else values[..., 0]) >= SKY

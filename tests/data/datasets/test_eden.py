@@ -7,7 +7,8 @@ from scipy.io import savemat
 from cut3r.data.dataset import Request
 from cut3r.data.datasets.eden import Eden
 from datasets_preprocess.eden import CONVERTER
-from datasets_preprocess.runner import Writer, run
+from datasets_preprocess.runner import run
+from tests.data.datasets.left_out import left_out
 from tests.data.datasets.recorded import case_of, open_parity, unpack
 
 
@@ -16,18 +17,10 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("eden")
 
 
-def left_out(raw, out, name):
-    """Convert one garden; give what is left out, and why."""
-    writer = Writer(out, Eden.layout)
-    scene = next(scene for scene in CONVERTER.scenes(raw) if scene.name == name)
-    CONVERTER.convert(raw, scene, writer)
-    return writer.left_out
-
-
 def test_missing_and_empty_files_are_left_out_by_name(folder):
     raw = unpack("eden", "raw", folder)
-    assert "Depth/0001/sunset/0002_L.mat" in left_out(raw, folder / "out", "0001_sunset")["0002"]
-    assert "RGB/0016/twilight/0001_L.png" in left_out(raw, folder / "out", "0016_twilight")["0001"]
+    assert "Depth/0001/sunset/0002_L.mat" in left_out(CONVERTER, raw, folder / "out", "0001_sunset")["0002"]
+    assert "RGB/0016/twilight/0001_L.png" in left_out(CONVERTER, raw, folder / "out", "0016_twilight")["0001"]
 
 
 def test_depth_ends_where_gardens_do(folder):
@@ -65,13 +58,13 @@ def test_unknown_weather_is_named(folder, caplog):
 def test_cameras_that_cannot_be_are_left_out(tmp_path, intrinsics, reason):
     raw = unpack("eden", "raw", tmp_path)
     savemat(raw / "cam_matrix" / "0001" / "clear" / "0003.mat", {"K_L": np.array(intrinsics, np.float64)})
-    assert reason in left_out(raw, tmp_path / "out", "0001_clear")["0003"]
+    assert reason in left_out(CONVERTER, raw, tmp_path / "out", "0001_clear")["0003"]
 
 
 def test_depth_without_further_channels_is_read(tmp_path):
     raw = unpack("eden", "raw", tmp_path)
     savemat(raw / "Depth" / "0001" / "clear" / "0003_L.mat", {"Depth": np.full((36, 48), 7.0)})
-    assert not left_out(raw, tmp_path / "out", "0001_clear")
+    assert not left_out(CONVERTER, raw, tmp_path / "out", "0001_clear")
     assert (np.load(tmp_path / "out" / "0001_clear" / "depth" / "0003.npy") == 7).all()
 
 

@@ -1,7 +1,5 @@
 """3D Ken Burns beyond its recording: the right values of the default, and what all sets of unrelated pictures do."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -10,6 +8,7 @@ from cut3r.data.layout import read_npz
 from cut3r.io.images import read_image
 from datasets_preprocess.runner import read_records, run
 from datasets_preprocess.threedkb import CONVERTER, VIEWS, intrinsics_of, view_of
+from tests.data.datasets.left_out import left_out
 from tests.data.datasets.recorded import load_views, unpack
 
 
@@ -66,16 +65,8 @@ def test_a_sample_begins_with_its_own_picture_and_resets_after_each(converted):
 def test_a_picture_without_depth_is_left_out(tmp_path, spoil, where):
     raw = unpack("threedkb", "raw", tmp_path)
     spoil(raw / "city-flying-depth" / f"00004-{view_of('city-flying', '00004')}-depth.exr")
-    writers = []
-    convert = CONVERTER.convert
-
-    def remember(raw, scene, writer):
-        writers.append(writer)
-        return convert(raw, scene, writer)
-
-    run(replace(CONVERTER, convert=remember), raw, tmp_path / "out")
-    assert where in writers[0].left_out["00004"]
-    frames = open_dataset(tmp_path / "out").scenes[0].frames
+    assert where in left_out(CONVERTER, raw, tmp_path / "out", "city-flying")["00004"]
+    frames = open_dataset(tmp_path / "out", num_views=2).scenes[0].frames
     assert "city-flying/00001" in frames and "city-flying/00004" not in frames
 
 

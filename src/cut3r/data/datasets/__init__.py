@@ -8,8 +8,10 @@ from cut3r.data.datasets.eden import Eden
 from cut3r.data.datasets.megadepth import MegaDepth
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannetpp import ScanNetpp
+from cut3r.data.datasets.synscapes import Synscapes
 from cut3r.data.datasets.tartanair import TartanAir
 from cut3r.data.datasets.threedkb import ThreeDKenBurns
+from cut3r.data.datasets.urbansyn import UrbanSyn
 from cut3r.data.processed import ProcessedDataset
 
 _READERS: tuple[type[ProcessedDataset], ...] = (
@@ -17,8 +19,10 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     Eden,
     MegaDepth,
     ScanNetpp,
+    Synscapes,
     TartanAir,
     ThreeDKenBurns,
+    UrbanSyn,
 )
 PROCESSED: dict[str, type[ProcessedDataset]] = {reader.card.slug: reader for reader in _READERS}
 DATASETS: dict[str, type[MultiViewDataset]] = {
