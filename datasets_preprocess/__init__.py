@@ -16,6 +16,13 @@ import datasets_preprocess.unreal4k
 import datasets_preprocess.vkitti2
 import datasets_preprocess.waymo
 import datasets_preprocess.wildrgbd
+import datasets_preprocess.eden
+import datasets_preprocess.megadepth
+import datasets_preprocess.scannetpp
+import datasets_preprocess.synscapes
+import datasets_preprocess.tartanair
+import datasets_preprocess.threedkb
+import datasets_preprocess.urbansyn
 from datasets_preprocess.runner import Converter
 
 _MODULES = (
@@ -35,5 +42,12 @@ _MODULES = (
     datasets_preprocess.unreal4k,
     datasets_preprocess.vkitti2,
     datasets_preprocess.wildrgbd,
+    datasets_preprocess.eden,
+    datasets_preprocess.megadepth,
+    datasets_preprocess.scannetpp,
+    datasets_preprocess.synscapes,
+    datasets_preprocess.tartanair,
+    datasets_preprocess.threedkb,
+    datasets_preprocess.urbansyn,
 )
 CONVERTERS: dict[str, Converter] = {module.CONVERTER.name: module.CONVERTER for module in _MODULES}

@@ -242,7 +242,7 @@ class MultiViewDataset(ABC):
         labels: list[str] = []
         shown: list[tuple[bool, bool]] = []
         for position, frame in self._frames(scene, choice, crop, rng):
-            shown.append(self.masks.draw(len(frames), self.metric, rng))
+            shown.append(self.masks.draw(len(frames), self.metric and not self.single_view, rng))
             frames.append(frame)
             labels.append(self._label(scene, position))
         if self.jitter is not None:

@@ -9,6 +9,7 @@ from cut3r.data.datasets.blendedmvs import BlendedMvs
 from cut3r.data.datasets.co3d import Co3d
 from cut3r.data.datasets.cop3d import Cop3d
 from cut3r.data.datasets.dl3dv import Dl3dv
+from cut3r.data.datasets.eden import Eden
 from cut3r.data.datasets.megadepth import MegaDepth
 from cut3r.data.datasets.bedlam import Bedlam
 from cut3r.data.datasets.co3d import Co3d
@@ -28,6 +29,10 @@ from cut3r.data.datasets.unreal4k import UnrealStereo4K
 from cut3r.data.datasets.vkitti2 import VirtualKitti2
 from cut3r.data.datasets.waymo import Waymo
 from cut3r.data.datasets.wildrgbd import WildRgbd
+from cut3r.data.datasets.synscapes import Synscapes
+from cut3r.data.datasets.tartanair import TartanAir
+from cut3r.data.datasets.threedkb import ThreeDKenBurns
+from cut3r.data.datasets.urbansyn import UrbanSyn
 from cut3r.data.processed import ProcessedDataset
 
 _READERS: tuple[type[ProcessedDataset], ...] = (
@@ -37,6 +42,7 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     Co3d,
     Cop3d,
     Dl3dv,
+    Eden,
     MegaDepth,
     ScanNet,
     Bedlam,
@@ -55,6 +61,10 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     UnrealStereo4K,
     VirtualKitti2,
     WildRgbd,
+    Synscapes,
+    TartanAir,
+    ThreeDKenBurns,
+    UrbanSyn,
 )
 PROCESSED: dict[str, type[ProcessedDataset]] = {reader.card.slug: reader for reader in _READERS}
 DATASETS: dict[str, type[MultiViewDataset]] = {
