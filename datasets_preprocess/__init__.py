@@ -6,23 +6,19 @@ import datasets_preprocess.blendedmvs
 import datasets_preprocess.co3d
 import datasets_preprocess.cop3d
 import datasets_preprocess.dl3dv
-import datasets_preprocess.megadepth
-import datasets_preprocess.scannet
-import datasets_preprocess.megadepth
-import datasets_preprocess.scannetpp
-import datasets_preprocess.spring
-import datasets_preprocess.tartanair
-import datasets_preprocess.unreal4k
-import datasets_preprocess.vkitti2
-import datasets_preprocess.waymo
-import datasets_preprocess.wildrgbd
 import datasets_preprocess.eden
 import datasets_preprocess.megadepth
+import datasets_preprocess.scannet
 import datasets_preprocess.scannetpp
+import datasets_preprocess.spring
 import datasets_preprocess.synscapes
 import datasets_preprocess.tartanair
 import datasets_preprocess.threedkb
+import datasets_preprocess.unreal4k
 import datasets_preprocess.urbansyn
+import datasets_preprocess.vkitti2
+import datasets_preprocess.waymo
+import datasets_preprocess.wildrgbd
 from datasets_preprocess.runner import Converter
 
 _MODULES = (
