@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from cut3r.files.disk import DiskFullError, is_disk_full
 from cut3r.jobs.record import Record
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ def append_line(path: Path, text: str, *, create: bool = True) -> None:
 
     Raises:
         FileNotFoundError: There is no such file, and none is to be created.
+        DiskFullError: There is no room; a part of the line may be there, which does not count.
     """
     if create:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +92,10 @@ def append_line(path: Path, text: str, *, create: bool = True) -> None:
     try:
         _write_all(descriptor, path, f"{text}\n".encode())
         os.fsync(descriptor)
+    except OSError as error:
+        if is_disk_full(error, path.parent):
+            raise DiskFullError(path.parent) from error
+        raise
     finally:
         os.close(descriptor)
 
