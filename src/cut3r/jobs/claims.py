@@ -140,7 +140,7 @@ class Claims:
 def finish(path: Path, record: Record) -> None:
     """Write the record of a job into its claim, unless the claim was given up meanwhile."""
     with suppress(FileNotFoundError):
-        append_line(path, record.to_json(), create=False)
+        append_line(path, record.to_json(), create=False, sync=False)
 
 
 def finished_in(path: Path) -> Record | None:

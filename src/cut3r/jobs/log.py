@@ -79,8 +79,11 @@ def log_files(folder: Path) -> list[Path]:
         return sorted(Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX) and entry.name[0] != ".")
 
 
-def append_line(path: Path, text: str, *, create: bool = True) -> None:
-    """Append a line with one write, so that lines of several writers never mix, and wait until it is on the disk.
+def append_line(path: Path, text: str, *, create: bool = True, sync: bool = True) -> None:
+    """Append a line with one write, so that lines of several writers never mix.
+
+    Args:
+        sync: Wait until it is on the disk, where no crash of the machine takes it away.
 
     Raises:
         FileNotFoundError: There is no such file, and none is to be created.
@@ -91,7 +94,8 @@ def append_line(path: Path, text: str, *, create: bool = True) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | (os.O_CREAT if create else 0), 0o666)
     try:
         _write_all(descriptor, path, f"{text}\n".encode())
-        os.fsync(descriptor)
+        if sync:
+            os.fsync(descriptor)
     except OSError as error:
         if is_disk_full(error, path.parent):
             raise DiskFullError(path.parent) from error
