@@ -4,6 +4,7 @@ import datasets_preprocess.arkitscenes
 import datasets_preprocess.arkitscenes_highres
 import datasets_preprocess.blendedmvs
 import datasets_preprocess.co3d
+import datasets_preprocess.mapfree
 import datasets_preprocess.scannet
 import datasets_preprocess.scannetpp
 import datasets_preprocess.tartanair
@@ -14,6 +15,7 @@ _MODULES = (
     datasets_preprocess.arkitscenes_highres,
     datasets_preprocess.blendedmvs,
     datasets_preprocess.co3d,
+    datasets_preprocess.mapfree,
     datasets_preprocess.scannet,
     datasets_preprocess.scannetpp,
     datasets_preprocess.tartanair,

@@ -7,6 +7,7 @@ from cut3r.data.datasets.arkitscenes import ArkitScenes
 from cut3r.data.datasets.arkitscenes_highres import ArkitScenesHighres
 from cut3r.data.datasets.blendedmvs import BlendedMvs
 from cut3r.data.datasets.co3d import Co3d
+from cut3r.data.datasets.mapfree import MapFree
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannet import ScanNet
 from cut3r.data.datasets.scannetpp import ScanNetpp
@@ -18,6 +19,7 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     ArkitScenesHighres,
     BlendedMvs,
     Co3d,
+    MapFree,
     ScanNet,
     ScanNetpp,
     TartanAir,
