@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "cut3r"
 FLOORS = [
     {"files", "geometry"},
-    {"io", "metrics", "model"},
+    {"io", "jobs", "metrics", "model"},
     {"rules", "speed"},
     {"weights"},
     {"data", "inference"},

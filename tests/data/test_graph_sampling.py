@@ -13,7 +13,7 @@ from cut3r.data.graph_sampling import (
 )
 from cut3r.data.sampling import SamplingPolicy, Wanted
 from cut3r.data.scene import Graph, Scene
-from cut3r.data.set_sampling import SetPolicy, UnrelatedPolicy
+from cut3r.data.set_sampling import OriginalDraw, SetPolicy, UnrelatedPolicy
 
 FRAMES = tuple(str(i) for i in range(20))
 # Frame 3 sees the same as five others, the more the earlier they are named; the first ten frames are by one camera.
@@ -149,7 +149,24 @@ def test_parity_draws_unrelated_pictures_from_a_generator_of_their_own():
     rng = np.random.default_rng(5)
     seed = int(np.random.default_rng(5).integers(0, 2**32)) + 7
     expected = np.random.default_rng(seed).choice(20, 4, replace=False).tolist()
-    assert UnrelatedPolicy(parity=True).choose(SCENE, 7, Wanted(4, 4), rng).positions == expected
+    assert UnrelatedPolicy(OriginalDraw.once).choose(SCENE, 7, Wanted(4, 4), rng).positions == expected
+
+
+def test_parity_goes_on_with_the_same_generator_where_the_original_does():
+    own = np.random.default_rng(int(np.random.default_rng(5).integers(0, 2**32)) + 7)
+    choice = UnrelatedPolicy(OriginalDraw.again).choose(SCENE, 7, Wanted(4, 4), np.random.default_rng(5))
+    for _ in range(3):
+        assert next(choice.rounds) == own.choice(20, 4, replace=False).tolist()
+    own = np.random.default_rng(int(np.random.default_rng(5).integers(0, 2**32)) + 7)
+    choice = UnrelatedPolicy(OriginalDraw.in_line).choose(SCENE, 7, Wanted(4, 4), np.random.default_rng(5))
+    order = own.permutation(20).tolist()
+    assert choice.positions == order[:4] and list(choice.rounds) == [[position] for position in order]
+
+
+@pytest.mark.parametrize("draw", OriginalDraw)
+def test_parity_needs_as_many_pictures_as_views(draw):
+    with pytest.raises(ValueError, match="20 pictures are too few for 21 different views"):
+        UnrelatedPolicy(draw).choose(SCENE, 0, Wanted(21, 21, allow_repeat=True), np.random.default_rng(0))
 
 
 def test_pairs_of_frames_that_are_not_there_are_refused():

@@ -139,18 +139,19 @@ def test_a_file_that_is_cut_off_anywhere_is_refused_by_name(tmp_path, compressio
             read_exr(tmp_path / "part.exr")
 
 
-@given(at=st.integers(0, 10**6), value=st.integers(0, 255))
-def test_a_damaged_byte_gives_a_picture_or_the_name_of_the_file(tmp_path_factory, at, value):
-    path = tmp_path_factory.mktemp("exr") / "a.exr"
-    write_exr(path, smooth((20, 8)))
-    data = bytearray(path.read_bytes())
-    data[at % len(data)] = value
-    path.write_bytes(data)
-    try:
-        said = str(read_exr(path).dtype)
-    except ValueError as error:
-        said = str(error)
-    assert said == "float32" or "a.exr" in said
+@pytest.mark.parametrize("value", [0, 1, 127, 255])
+def test_a_damaged_byte_gives_a_picture_or_the_name_of_the_file(tmp_path, value, monkeypatch):
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    path = tmp_path / "a.exr"
+    write_exr(path, smooth((20, 3)))
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([value]) + whole[at + 1 :])
+        try:
+            said = str(read_exr(path).dtype)
+        except ValueError as error:
+            said = str(error)
+        assert said == "float32" or "a.exr" in said
 
 
 def test_a_header_that_claims_more_than_the_file_can_hold_is_refused(tmp_path):
@@ -224,6 +225,7 @@ def test_the_library_names_a_file_that_is_cut_off(tmp_path, part):
         (np.zeros((4, 5, 2), np.float32), {}, "h w c and c names"),
         (np.zeros((4, 5, 2), np.float32), {"channels": ("A", "A")}, "h w c and c names"),
         (np.zeros((0, 5), np.float32), {}, "h w c and c names"),
+        (np.zeros((4, 5)), {}, "float64 has no place in OpenEXR"),
         (np.zeros((4, 5), np.float32), {"compression": Compression.rle}, "RLE is only read"),
     ],
 )

@@ -53,7 +53,7 @@ def both(folder):
 @pytest.fixture(scope="module")
 def alone(folder):
     """The cases that one process can do by itself."""
-    names = ("whole", "chunked", "bf16")
+    names = ("whole", "chunked", "unclipped", "bf16")
     accelerator = Accelerator(cpu=True)
     return {
         name: train(CASES[name], folder / f"{name}_alone", rank=0, world=1, accelerator=accelerator) for name in names
@@ -66,13 +66,23 @@ def test_both_processes_end_with_the_same_weights(both, name):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-@pytest.mark.parametrize("name", ["whole", "chunked", "whole_fsdp", "chunked_fsdp"])
+@pytest.mark.parametrize("name", ["whole", "chunked", "unclipped", "whole_fsdp", "chunked_fsdp", "unclipped_fsdp"])
 def test_they_learn_what_one_process_with_the_joint_batch_learns(both, alone, name):
     assert both[0][name]["steps"] == 3
     first, learned = small_network().state_dict(), alone[name.removesuffix("_fsdp")].state.model.state_dict()
     assert max(float((learned[key] - first[key]).abs().max()) for key in first) > 0.01
     for key, value in learned.items():
         torch.testing.assert_close(both[0][name]["weights"][key], value, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["unclipped", "unclipped_fsdp"])
+def test_gradients_are_averaged_and_not_summed(both, alone, folder, name):
+    """Clipping to a norm would hide a factor, and Adam nearly does; the norm before clipping does not."""
+    one, two = (
+        [line["gradient"] for line in read_log(folder / run / "log.jsonl") if line["kind"] == "train"]
+        for run in ("unclipped_alone", name)
+    )
+    assert one and two == pytest.approx(one, rel=1e-3)
 
 
 def test_recomputed_blocks_learn_the_same_when_they_are_sharded(both):

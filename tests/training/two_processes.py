@@ -1,7 +1,7 @@
 """What one of two processes does in `test_distributed.py`: python -m tests.training.two_processes FOLDER."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tests.training.fake_feed import FakeFeed, small_network
 
 CHUNKS = RolloutConfig(chunked=True, chunk_views=2, graded_chunks=2)
 # a large eps, because Adam divides gradients that are nothing but rounding by themselves
+NOT_CLIPPED = 1e9
 OPTIM = OptimConfig(lr=1e-2, epochs=1, warmup_epochs=0.0, eps=1e-2)
 
 
@@ -37,6 +38,7 @@ class Case:
     precision: Precision = Precision.fp32
     recomputed: bool = False
     lora: bool = False
+    clipped: bool = True
 
 
 CASES = {
@@ -44,6 +46,8 @@ CASES = {
     "chunked": Case(CHUNKS, 5),
     "uneven": Case(CHUNKS, 2, uneven=True),
     "spoiled": Case(RolloutConfig(), 2, spoiled=True),
+    "unclipped": Case(CHUNKS, 5, clipped=False),
+    "unclipped_fsdp": Case(CHUNKS, 5, clipped=False, sharding=Sharding.fsdp),
     "whole_fsdp": Case(RolloutConfig(), 3, sharding=Sharding.fsdp),
     "chunked_fsdp": Case(CHUNKS, 5, sharding=Sharding.fsdp),
     "guided": Case(CHUNKS, 5, guided=True),
@@ -81,7 +85,7 @@ def train(case: Case, folder: Path, *, rank: int, world: int, accelerator: Accel
         feed,
         ReconstructionLoss(LossConfig()),
         ValidationLoss(),
-        optim=OPTIM,
+        optim=OPTIM if case.clipped else replace(OPTIM, clip_norm=NOT_CLIPPED),
         rollout=case.rollout,
         run=run,
         accelerator=accelerator,

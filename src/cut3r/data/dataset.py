@@ -242,14 +242,21 @@ class MultiViewDataset(ABC):
         labels: list[str] = []
         shown: list[tuple[bool, bool]] = []
         for position, frame in self._frames(scene, choice, crop, rng):
-            shown.append(self.masks.draw(len(frames), self.metric, rng))
+            shown.append(self.masks.draw(len(frames), self.metric and not self.single_view, rng))
             frames.append(frame)
             labels.append(self._label(scene, position))
         if self.jitter is not None:
             change = self.jitter.draw(rng)
             frames = [replace(frame, rgb=change.apply(frame.rgb)) for frame in frames]
         facts = Facts(self.metric, self.camera_only, self.depth_only, self.single_view)
-        return assemble(frames, labels, shown, facts, include_translation=self.include_translation)
+        return assemble(
+            frames,
+            labels,
+            shown,
+            facts,
+            include_translation=self.include_translation,
+            any_inverse=self.parity,  # common.md C6
+        )
 
     def _choose(self, scene: Scene, start: int, num_views: int, rng: np.random.Generator) -> Choice:
         try:

@@ -9,7 +9,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cut3r.data.layout import naming_the_file, write_json
+from cut3r.data.layout import write_json
+from cut3r.files.damaged import naming_the_file
 
 NAME = "dataset.json"
 CENTRE, CORNER = "centre", "corner"

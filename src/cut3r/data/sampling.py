@@ -179,7 +179,7 @@ class MaskProbabilities:
     def draw(self, view: int, metric: bool, rng: np.random.Generator) -> tuple[bool, bool]:
         """Tell whether view number `view` shows its image, and its ray map.
 
-        The first view and every view of a sample without metric scale (whose ray origins mean nothing) show their
+        The first view and every view of a sample without metric poses (whose ray origins mean nothing) show their
         image alone, without a draw.
         """
         if view == 0 or not metric:

@@ -13,16 +13,16 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float16, Float32, UInt8, UInt32
+from jaxtyping import Float32, Shaped, UInt8
 
 from cut3r.files.atomic import atomic_path
 from cut3r.files.damaged import naming_the_file
-from cut3r.io.exr_header import Channel, Compression, Header, NotPlainError, format_header, parse_header
+from cut3r.io.exr_header import DTYPES, Channel, Compression, Header, NotPlainError, format_header, parse_header
 from cut3r.io.exr_library import read_names, read_planes
 
 NAMES = {1: ("Y",), 3: ("R", "G", "B"), 4: ("R", "G", "B", "A")}  # by the number of channels
 LARGEST_RATIO = 1032  # zlib compresses no better
-LEVEL = 4  # of zlib, as the OpenEXR library's: hardly larger files than 6, in half of the time
+LEVEL = 4  # of zlib, as the OpenEXR library's
 
 
 def read_exr(
@@ -71,7 +71,7 @@ def exr_channels(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 def write_exr(
     path: str | os.PathLike[str],
-    values: Float32[np.ndarray, "h w *c"] | Float16[np.ndarray, "h w *c"] | UInt32[np.ndarray, "h w *c"],
+    values: Shaped[np.ndarray, "h w *c"],
     *,
     channels: Sequence[str] | None = None,
     compression: Compression = Compression.zip,
@@ -79,6 +79,7 @@ def write_exr(
     """Write a picture, atomically, with as many bits as the values have.
 
     Args:
+        values: float32, float16 or uint32.
         channels: The names of the last axis; None is Y for h w, RGB for h w 3 and RGBA for h w 4.
 
     Raises:
@@ -90,8 +91,10 @@ def write_exr(
         raise ValueError(f"{path}: RLE is only read; expected none, zips or zip as compression")
     if planes.ndim != 3 or 0 in planes.shape or len(set(names)) != planes.shape[-1] or not all(names):
         raise ValueError(f"{path}: values {values.shape} with channels {names}; expected h w, or h w c and c names")
-    order = sorted(range(len(names)), key=lambda k: names[k].encode())
     dtype = values.dtype.newbyteorder("<")
+    if dtype not in DTYPES:
+        raise ValueError(f"{path}: {values.dtype} has no place in OpenEXR; expected float32, float16 or uint32")
+    order = sorted(range(len(names)), key=lambda k: names[k].encode())
     header = Header(tuple(Channel(names[k], dtype) for k in order), compression, 0, planes.shape[:2])
     lines = np.ascontiguousarray(planes[..., order].astype(dtype, copy=False).transpose(0, 2, 1))  # [h, c, w]
     raw = lines.reshape(header.size[0], -1).view(np.uint8)  # [h, bytes of a line]

@@ -89,6 +89,8 @@ def parse_header(data: bytes) -> Header:
     missing = {"channels", "compression", "dataWindow"} - attributes.keys()
     if missing:
         raise ValueError(f"its header lacks {', '.join(sorted(missing))}")
+    if len(attributes["dataWindow"]) != 16:
+        raise ValueError("its data window is damaged")
     left, top, right, bottom = struct.unpack("<4i", attributes["dataWindow"])
     size = (bottom - top + 1, right - left + 1)
     if not all(0 < side <= LARGEST_SIDE for side in size):

@@ -14,7 +14,7 @@ import torch
 from cut3r.data.datasets import PROCESSED
 from cut3r.data.processed import ProcessedDataset
 from cut3r.data.view import CompactView
-from datasets_preprocess.runner import LeftOut, Record, Report
+from datasets_preprocess.runner import Record, Report
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "datasets"
 RECORDED = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
@@ -75,9 +75,9 @@ def make_folders_beside(slug: str, root: Path) -> None:
         (root.parent / f"{root.name}{name.removeprefix('processed')}").mkdir(parents=True, exist_ok=True)
 
 
-def unexpected(report: Report) -> list[Record]:
-    """List the failures of a conversion, without the scenes that are left out on purpose."""
-    return [record for record in report.failures if LeftOut.__name__ not in record.reason]
+def unexpected(report: Report, given_up: list[str]) -> list[Record]:
+    """List the failures of a conversion, without the scenes that the original gave up as well."""
+    return [record for record in report.failures if record.scene not in given_up]
 
 
 def open_parity(slug: str, root: Path, case: dict, **options) -> ProcessedDataset:
@@ -92,7 +92,7 @@ def open_parity(slug: str, root: Path, case: dict, **options) -> ProcessedDatase
         aug_crop=case["aug_crop"],
         allow_repeat=case["allow_repeat"],
         parity=True,
-        **case["ctor"],
+        **case.get("ctor", {}),
         **options,
     )
 
@@ -132,9 +132,11 @@ def compare_sample(views: list[CompactView], draws: list[int], recorded: dict[st
         pose[:3, 3] -= origin
         close(view.world_from_cam, pose, 0, atol=1e-6 * size)
         assert (full.valid.numpy() == recorded["valid_mask"][number]).all()
-        points = recorded["pts3d_every8"][number] - origin
-        seen = recorded["valid_mask"][number, ::8, ::8]
-        close(full.points[::8, ::8].numpy()[seen], points[seen], 1e-5, atol=1e-5 * size)
+        kept = next(name for name in recorded if name.startswith("pts3d_every"))
+        every = slice(None, None, int(kept.removeprefix("pts3d_every")))
+        points = recorded[kept][number] - origin
+        seen = recorded["valid_mask"][number, every, every]
+        close(full.points[every, every].numpy()[seen], points[seen], 1e-5, atol=1e-5 * size)
         close(full.ray_map[::8, ::8], recorded["ray_map_every8"][number], 1e-5, atol=1e-5 * size)
         flags = (view.has_image, view.has_rays, view.metric, view.camera_only, view.single_view, view.reset)
         names = ("img_mask", "ray_mask", "is_metric", "camera_only", "single_view", "reset")

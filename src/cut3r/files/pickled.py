@@ -1,0 +1,75 @@
+"""Arrays of texts and numbers that others have pickled, read without running what a pickle may hold."""
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cut3r.files.damaged import naming_the_file
+
+_ALLOWED = {
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy.core.multiarray", "scalar"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "scalar"),
+    ("collections", "OrderedDict"),
+    ("collections", "defaultdict"),
+    ("builtins", "list"),
+    ("builtins", "dict"),
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes arrays, lists, dictionaries, texts and numbers, and refuses everything else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise ValueError(f"it holds {module}.{name}, which may run code; expected arrays, lists and texts only")
+        return super().find_class(module, name)
+
+
+def read_pickled(path: Path) -> Any:
+    """Read a pickle of arrays, lists, dictionaries, texts and numbers.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It is damaged, or holds something else.
+    """
+    with naming_the_file(path):
+        return _read(path.read_bytes())
+
+
+def read_pickled_npz(path: Path, *names: str) -> list[np.ndarray]:
+    """Read these arrays of an archive; those of objects are unpickled as far as they are plain values.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It is damaged, lacks an array, or one holds something else than plain values.
+    """
+    with naming_the_file(path), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return [_member(archive, name) for name in names]
+
+
+def _member(archive: Any, name: str) -> np.ndarray:
+    try:
+        array: np.ndarray = archive[name]
+        return array
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+    with archive.zip.open(f"{name}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, _ = read(member)
+        return np.asarray(_read(member.read())).reshape(shape)
+
+
+def _read(data: bytes) -> Any:
+    try:
+        return _Unpickler(io.BytesIO(data)).load()
+    except (pickle.UnpicklingError, AttributeError, IndexError, TypeError) as error:
+        raise ValueError(f"it is no whole pickle: {error}") from error
