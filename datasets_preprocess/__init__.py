@@ -9,6 +9,7 @@ import datasets_preprocess.dl3dv
 import datasets_preprocess.eden
 import datasets_preprocess.mapfree
 import datasets_preprocess.megadepth
+import datasets_preprocess.mp3d
 import datasets_preprocess.scannet
 import datasets_preprocess.scannetpp
 import datasets_preprocess.spring
@@ -32,6 +33,7 @@ _MODULES = (
     datasets_preprocess.eden,
     datasets_preprocess.mapfree,
     datasets_preprocess.megadepth,
+    datasets_preprocess.mp3d,
     datasets_preprocess.scannet,
     datasets_preprocess.scannetpp,
     datasets_preprocess.spring,

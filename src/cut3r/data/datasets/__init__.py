@@ -15,6 +15,7 @@ from cut3r.data.datasets.eden import Eden
 from cut3r.data.datasets.hypersim import Hypersim
 from cut3r.data.datasets.mapfree import MapFree
 from cut3r.data.datasets.megadepth import MegaDepth
+from cut3r.data.datasets.mp3d import Matterport3d
 from cut3r.data.datasets.mvs_synth import MvsSynth
 from cut3r.data.datasets.omniobject3d import OmniObject3D
 from cut3r.data.datasets.pointodyssey import PointOdyssey
@@ -44,6 +45,7 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     Eden,
     Hypersim,
     MapFree,
+    Matterport3d,
     MegaDepth,
     MvsSynth,
     OmniObject3D,

@@ -37,6 +37,14 @@ CARD = Card(
     metric=True,
     scenes=460,
     corner_shift=-0.5,
+    differs=(
+        "the principal point is at pixel centres (half a pixel)",
+        "cameras are those of poses.txt where COLMAP's two models are not in one frame",
+        "without metadata.pkl, groups are those of overlaps.npz, both ways around",
+        "frames without depth are not listed; COLMAP's own stereo is read; a mask of the sky may be missing",
+        "groups depend on the number of views of the training, not of whoever came first",
+        "a video that is too short for a walk leaves its sample to the group",
+    ),
 )
 LAYOUT = Layout(  # {scene} is <scene>/dense<video>, but of groups and overlaps, which are those of both videos
     {
@@ -118,7 +126,11 @@ class MapFree(ProcessedDataset):
                 yield from _videos(folder.name, frames, tracks)
 
     def made_from(self) -> list[Path]:
-        return [self.root, *(path for path in visible(self.root, "*") if path.is_dir())]
+        # with the folders of the videos, because depth may be put there long after the conversion
+        return [
+            self.root,
+            *(path for depth in ("*", "*/dense*") for path in visible(self.root, depth) if path.is_dir()),
+        ]
 
     def read(self, scene: Scene, position: int) -> RawFrame:
         dense, frame = scene.frames[position].split("/")
