@@ -23,6 +23,7 @@ logger = logging.getLogger("datasets_preprocess")
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # Dask tells of every connection
     try:
         return int(args.act(args))
     except (OSError, RuntimeError, ValueError) as error:

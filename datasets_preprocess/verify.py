@@ -87,7 +87,8 @@ def verify(
         for found in pool.map(_examine, opened):
             problems += found[0]
             without_depth += found[1]
-    problems += compare_files(PROCESSED[name].layout, out, records, [scene for _, scene in opened])
+    own_scenes = [] if PROCESSED[name].single_view else [scene for _, scene in opened]  # there, one scene holds all
+    problems += compare_files(PROCESSED[name].layout, out, records, own_scenes)
     if not opened:
         problems.append(f"no scene of {name} in {out}")
     proof = prove(opened[0][0], [scene for _, scene in opened], count=compared) if opened else Proof([])
@@ -139,7 +140,14 @@ def _frames_there(layout: Layout, out: Path, place: Place) -> set[str]:
         return set()
     if any("{frame}" in template.rpartition("/")[0] for template in layout.alternatives(kind)):
         return set()
-    return set(layout.frames(out, kind, scene, **dict(fields)))
+    others = {_find(layout, out, (other, scene, fields), "") for other in layout.templates if _is_alone(layout, other)}
+    found = layout.frames(out, kind, scene, **dict(fields))
+    return {frame for frame in found if _find(layout, out, place, frame) not in others}
+
+
+def _is_alone(layout: Layout, kind: str) -> bool:
+    """Whether a scene has one file of this kind, and not one per frame."""
+    return not any("{" in template.replace("{scene}", "") for template in layout.alternatives(kind))
 
 
 def _finish(converter: Converter, out: Path) -> list[str]:

@@ -1,10 +1,7 @@
 """A real Dask cluster on this machine, whose worker is killed in the middle."""
 
 import os
-import signal
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,7 @@ import pytest
 import cut3r.jobs.workers
 from cut3r.jobs.log import read_records
 from cut3r.jobs.workers import Given, open_dask, open_workers
-from tests.jobs.work import jobs, run_all, times_done
+from tests.jobs.work import jobs, kill_once, run_all, times_done
 
 pytest.importorskip("distributed")
 # Dask leaves the sockets of a worker that was killed to the garbage collector.
@@ -26,28 +23,14 @@ def importable(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]))
 
 
-def kill_a_worker(folder, count):
-    """Kill the process that has done a job when so many are done."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        notes = [path for path in folder.iterdir() if path.stat().st_size] if folder.is_dir() else []
-        if len(notes) >= count:
-            os.kill(int(notes[-1].read_text()), signal.SIGKILL)
-            (folder / ".killed").touch()
-            return
-        time.sleep(0.01)
-
-
 @pytest.mark.usefixtures("importable")
 def test_of_four_workers_one_is_killed_and_nothing_is_lost_or_done_twice(tmp_path):
     todo = jobs(tmp_path / "done", 40, seconds=0.05)
-    killer = threading.Thread(target=kill_a_worker, args=(tmp_path / "done", 10))
-    killer.start()
+    todo[12] = jobs(tmp_path / "done", 13, kill_once)[12]
     with open_dask("local:4") as executor, open_workers(1, executor) as workers:
         assert workers.limit() == 8
         run = run_all(todo, tmp_path, workers)
-    killer.join()
-    assert (tmp_path / "done" / ".killed").exists()
+    assert (tmp_path / "done" / ".killed-job12").exists()
     assert sorted(record.scene for record in run.records) == sorted(job.name for job in todo)
     assert all(record.done for record in run.records)
     assert len(read_records(tmp_path)) == 40
