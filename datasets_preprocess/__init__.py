@@ -7,7 +7,9 @@ import datasets_preprocess.co3d
 import datasets_preprocess.cop3d
 import datasets_preprocess.dl3dv
 import datasets_preprocess.eden
+import datasets_preprocess.mapfree
 import datasets_preprocess.megadepth
+import datasets_preprocess.mp3d
 import datasets_preprocess.scannet
 import datasets_preprocess.scannetpp
 import datasets_preprocess.spring
@@ -28,22 +30,20 @@ _MODULES = (
     datasets_preprocess.co3d,
     datasets_preprocess.cop3d,
     datasets_preprocess.dl3dv,
+    datasets_preprocess.eden,
+    datasets_preprocess.mapfree,
     datasets_preprocess.megadepth,
+    datasets_preprocess.mp3d,
     datasets_preprocess.scannet,
-    datasets_preprocess.megadepth,
     datasets_preprocess.scannetpp,
     datasets_preprocess.spring,
-    datasets_preprocess.tartanair,
-    datasets_preprocess.waymo,
-    datasets_preprocess.unreal4k,
-    datasets_preprocess.vkitti2,
-    datasets_preprocess.wildrgbd,
-    datasets_preprocess.eden,
-    datasets_preprocess.megadepth,
-    datasets_preprocess.scannetpp,
     datasets_preprocess.synscapes,
     datasets_preprocess.tartanair,
     datasets_preprocess.threedkb,
+    datasets_preprocess.unreal4k,
     datasets_preprocess.urbansyn,
+    datasets_preprocess.vkitti2,
+    datasets_preprocess.waymo,
+    datasets_preprocess.wildrgbd,
 )
 CONVERTERS: dict[str, Converter] = {module.CONVERTER.name: module.CONVERTER for module in _MODULES}

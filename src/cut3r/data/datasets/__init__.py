@@ -13,7 +13,9 @@ from cut3r.data.datasets.dl3dv import Dl3dv
 from cut3r.data.datasets.dynamic_replica import DynamicReplica
 from cut3r.data.datasets.eden import Eden
 from cut3r.data.datasets.hypersim import Hypersim
+from cut3r.data.datasets.mapfree import MapFree
 from cut3r.data.datasets.megadepth import MegaDepth
+from cut3r.data.datasets.mp3d import Matterport3d
 from cut3r.data.datasets.mvs_synth import MvsSynth
 from cut3r.data.datasets.omniobject3d import OmniObject3D
 from cut3r.data.datasets.pointodyssey import PointOdyssey
@@ -34,33 +36,31 @@ from cut3r.data.processed import ProcessedDataset
 _READERS: tuple[type[ProcessedDataset], ...] = (
     ArkitScenes,
     ArkitScenesHighres,
+    Bedlam,
     BlendedMvs,
     Co3d,
     Cop3d,
     Dl3dv,
-    Eden,
-    MegaDepth,
-    ScanNet,
-    Bedlam,
-    Co3d,
-    Cop3d,
     DynamicReplica,
+    Eden,
     Hypersim,
+    MapFree,
+    Matterport3d,
     MegaDepth,
     MvsSynth,
     OmniObject3D,
     PointOdyssey,
+    ScanNet,
     ScanNetpp,
     Spring,
-    TartanAir,
-    Waymo,
-    UnrealStereo4K,
-    VirtualKitti2,
-    WildRgbd,
     Synscapes,
     TartanAir,
     ThreeDKenBurns,
+    UnrealStereo4K,
     UrbanSyn,
+    VirtualKitti2,
+    Waymo,
+    WildRgbd,
 )
 PROCESSED: dict[str, type[ProcessedDataset]] = {reader.card.slug: reader for reader in _READERS}
 DATASETS: dict[str, type[MultiViewDataset]] = {
