@@ -4,8 +4,10 @@ import datasets_preprocess.co3d
 import datasets_preprocess.cop3d
 import datasets_preprocess.dl3dv
 import datasets_preprocess.megadepth
+import datasets_preprocess.realestate10k
 import datasets_preprocess.scannetpp
 import datasets_preprocess.tartanair
+import datasets_preprocess.uasol
 import datasets_preprocess.unreal4k
 import datasets_preprocess.vkitti2
 import datasets_preprocess.wildrgbd
@@ -16,8 +18,10 @@ _MODULES = (
     datasets_preprocess.cop3d,
     datasets_preprocess.dl3dv,
     datasets_preprocess.megadepth,
+    datasets_preprocess.realestate10k,
     datasets_preprocess.scannetpp,
     datasets_preprocess.tartanair,
+    datasets_preprocess.uasol,
     datasets_preprocess.unreal4k,
     datasets_preprocess.vkitti2,
     datasets_preprocess.wildrgbd,

@@ -7,9 +7,11 @@ from cut3r.data.datasets.co3d import Co3d
 from cut3r.data.datasets.cop3d import Cop3d
 from cut3r.data.datasets.dl3dv import Dl3dv
 from cut3r.data.datasets.megadepth import MegaDepth
+from cut3r.data.datasets.realestate10k import RealEstate10K
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannetpp import ScanNetpp
 from cut3r.data.datasets.tartanair import TartanAir
+from cut3r.data.datasets.uasol import Uasol
 from cut3r.data.datasets.unreal4k import UnrealStereo4K
 from cut3r.data.datasets.vkitti2 import VirtualKitti2
 from cut3r.data.datasets.wildrgbd import WildRgbd
@@ -20,8 +22,10 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     Cop3d,
     Dl3dv,
     MegaDepth,
+    RealEstate10K,
     ScanNetpp,
     TartanAir,
+    Uasol,
     UnrealStereo4K,
     VirtualKitti2,
     WildRgbd,
