@@ -4,6 +4,7 @@ import datasets_preprocess.co3d
 import datasets_preprocess.cop3d
 import datasets_preprocess.dl3dv
 import datasets_preprocess.megadepth
+import datasets_preprocess.mvimgnet
 import datasets_preprocess.realestate10k
 import datasets_preprocess.scannetpp
 import datasets_preprocess.tartanair
@@ -18,6 +19,7 @@ _MODULES = (
     datasets_preprocess.cop3d,
     datasets_preprocess.dl3dv,
     datasets_preprocess.megadepth,
+    datasets_preprocess.mvimgnet,
     datasets_preprocess.realestate10k,
     datasets_preprocess.scannetpp,
     datasets_preprocess.tartanair,

@@ -7,6 +7,7 @@ from cut3r.data.datasets.co3d import Co3d
 from cut3r.data.datasets.cop3d import Cop3d
 from cut3r.data.datasets.dl3dv import Dl3dv
 from cut3r.data.datasets.megadepth import MegaDepth
+from cut3r.data.datasets.mvimgnet import MvImgNet
 from cut3r.data.datasets.realestate10k import RealEstate10K
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannetpp import ScanNetpp
@@ -22,6 +23,7 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     Cop3d,
     Dl3dv,
     MegaDepth,
+    MvImgNet,
     RealEstate10K,
     ScanNetpp,
     TartanAir,
