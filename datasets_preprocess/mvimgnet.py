@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from jaxtyping import Float64, UInt8
 
@@ -17,6 +16,7 @@ from cut3r.io.images import read_image
 from cut3r.io.known_cameras import CORNER
 from datasets_preprocess.readable import readable_frames
 from datasets_preprocess.runner import Converter, LeftOut, RawScene, Writer, require_rigid
+from datasets_preprocess.undistort import undistort
 
 OUTER = "MVImgNet_by_categories"  # the full release is without it
 TARGET = (480, 640)  # (h, w) that the written pictures cover
@@ -80,21 +80,6 @@ def convert(raw: Path, scene: RawScene, writer: Writer) -> list[str]:
     return done
 
 
-def undistort(
-    rgb: UInt8[np.ndarray, "h w 3"], intrinsics: Float64[np.ndarray, "3 3"], distortion: tuple[float, ...]
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Give the picture of the pinhole camera with the same intrinsics; beyond the border, the picture is mirrored.
-
-    Args:
-        distortion: OpenCV's coefficients.
-    """
-    h, w = rgb.shape[:2]
-    coefficients = np.array([*distortion, *[0.0] * (8 - len(distortion))])
-    maps = cv2.initUndistortRectifyMap(intrinsics, coefficients, np.eye(3), intrinsics, (w, h), cv2.CV_32FC1)
-    straight: UInt8[np.ndarray, "h w 3"] = cv2.remap(rgb, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    return straight
-
-
 def scrambled_intrinsics(camera: ColmapCamera) -> Float64[np.ndarray, "3 3"]:
     """Take the first four parameters for fx, fy, cx, cy, whatever they are. Parity: 25_mvimgnet.md, section 6.
 
@@ -118,9 +103,7 @@ def _read_frame(path: Path, image: ColmapImage, camera: ColmapCamera | None, *, 
     lens = camera.lens()
     if lens is None:
         raise ValueError(f"camera model {camera.model} is no perspective camera; undistort the pictures first")
-    intrinsics = lens.at((rgb.shape[0], rgb.shape[1]))
-    straight = undistort(rgb, intrinsics, lens.distortion) if lens.distortion else rgb
-    return _Frame(straight, intrinsics, image.world_from_cam)
+    return _Frame(*undistort(rgb, lens), image.world_from_cam)
 
 
 def _require_point_cloud(folder: Path, options: MvImgNetOptions) -> None:

@@ -246,7 +246,8 @@ class MultiViewDataset(ABC):
         if self.jitter is not None:
             change = self.jitter.draw(rng)
             frames = [replace(frame, rgb=change.apply(frame.rgb)) for frame in frames]
-        facts = Facts(self.metric, self.camera_only, self.depth_only, self.single_view)
+        camera_only = bool(scene.facts.get("camera_only", self.camera_only))
+        facts = Facts(self.metric, camera_only, self.depth_only, self.single_view)
         return assemble(frames, labels, shown, facts, include_translation=self.include_translation)
 
     def _choose(self, scene: Scene, start: int, num_views: int, rng: np.random.Generator) -> Choice:

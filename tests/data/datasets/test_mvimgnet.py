@@ -5,8 +5,10 @@ import pytest
 from PIL import Image
 
 from cut3r.data.datasets.mvimgnet import LAYOUT, MvImgNet
-from datasets_preprocess.mvimgnet import CONVERTER, MvImgNetOptions, convert, undistort
+from cut3r.io.known_cameras import Lens
+from datasets_preprocess.mvimgnet import CONVERTER, MvImgNetOptions, convert
 from datasets_preprocess.runner import LeftOut, Writer, run
+from datasets_preprocess.undistort import undistort
 from tests.data.datasets.colmap_model import write_model
 from tests.data.datasets.raw_fixtures import save_image, textured
 from tests.data.datasets.raw_walks import mvimgnet as walk
@@ -73,15 +75,19 @@ def test_the_default_intrinsics_are_right(tmp_path):
             np.testing.assert_allclose(intrinsics, views[f"default/{scene.name}/intrinsics"], atol=tolerance)
 
 
-def test_distortion_is_removed():
+@pytest.mark.parametrize("inside", [False, True])
+def test_distortion_is_removed(inside):
     (frame,) = render_walk((120, 160), frames=1)
+    lens = Lens(frame.intrinsics, frame.size, (0.3,))
     bent = walk.distorted(frame, 0.3)
-    straight = undistort(bent, frame.intrinsics, (0.3,))
+    straight, intrinsics = undistort(bent, lens, inside=inside)
+    (right,) = render_walk((120, 160), intrinsics, frames=1)
 
     def difference(rgb):
-        return np.abs(rgb[20:-20, 20:-20].astype(int) - frame.rgb[20:-20, 20:-20]).mean()
+        return np.abs(rgb[20:-20, 20:-20].astype(int) - right.rgb[20:-20, 20:-20]).mean()
 
     assert difference(straight) < 0.5 * difference(bent)
+    assert np.array_equal(intrinsics, frame.intrinsics) != inside
 
 
 def test_frames_that_cannot_be_used_are_left_out_by_name(tmp_path):
