@@ -11,6 +11,7 @@ from cut3r.data.sampling import Choice, Policy, SamplingPolicy, Wanted
 from cut3r.data.scene import Graph, Scene
 
 STEPS = 100  # of a walk that may repeat frames
+LONGEST_SEARCH = 2_000  # steps and returns of a walk over different frames, of which there may be none
 
 
 class GraphPolicy(Policy):
@@ -148,7 +149,9 @@ def walk_once(graph: Graph, start: int, num_views: int, rng: np.random.Generator
         ValueError: So many frames cannot be reached.
     """
     path, orders = [start], [_drawn_order(graph, start, rng)]
-    while path and len(path) < num_views:
+    for _ in range(LONGEST_SEARCH):
+        if not path or len(path) == num_views:
+            break
         following = next((frame for frame in orders[-1] if frame not in path), None)
         if following is None:
             path.pop()
@@ -158,7 +161,7 @@ def walk_once(graph: Graph, start: int, num_views: int, rng: np.random.Generator
         path.append(following)
         orders.append(_drawn_order(graph, following, rng))
     if len(path) < num_views:
-        raise ValueError(f"no walk of {num_views} different frames begins at frame {start}")
+        raise ValueError(f"no walk of {num_views} different frames begins at frame {start}, or none is found")
     return path
 
 

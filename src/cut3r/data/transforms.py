@@ -145,6 +145,11 @@ def rescale(frame: RawFrame, scaling: Rescale) -> RawFrame:
     )
 
 
+def finite(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Forget the depth (0) that is infinite or no number."""
+    return np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0)
+
+
 def drop_far(depth: Float[np.ndarray, "h w"], percentile: float = 98.0) -> Float[np.ndarray, "h w"]:
     """Forget the depth (0) beyond the percentile of the known depths; sky stays sky. Source: "P98", common.md C14."""
     known = depth[depth > 0]

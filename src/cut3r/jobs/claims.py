@@ -141,7 +141,7 @@ def finish(path: Path, record: Record) -> None:
 def finished_in(path: Path) -> Record | None:
     """Give the record that a claim holds, if it holds a whole one."""
     with suppress(FileNotFoundError, ValueError):
-        lines = path.read_text().splitlines()
+        lines = path.read_bytes().splitlines()
         return Record.from_json(lines[1]) if len(lines) > 1 else None
     return None
 

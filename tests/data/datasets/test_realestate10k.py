@@ -74,3 +74,17 @@ def test_a_folder_without_pictures_is_passed_over(tmp_path):
     shutil.copytree(tmp_path / "out" / "abc" / "cam", tmp_path / "out" / "abd" / "cam")
     dataset = RealEstate10K(tmp_path / "out", num_views=2, sizes=[(24, 40)])
     assert [scene.name for scene in dataset.scenes] == ["abc"]
+
+
+def test_parity_gives_a_clip_up_of_which_a_picture_cannot_be_read(tmp_path):
+    root = unpack("realestate10k", "processed", tmp_path)
+    (root / "0a1b2c3d4e5f6789" / "rgb" / "1099101.png").unlink()
+    dataset = RealEstate10K(root, num_views=4, sizes=[(24, 40)], parity=True, seed=42)
+    policy, rng = RealEstate10K.policy, np.random.default_rng(42)
+    assert 3 in policy.walk(0, 7, 4, rng).positions, "the missing picture"
+    drawn = [int(rng.integers(len(dataset))) for _ in range(3)]
+    assert max(drawn[:2]) < 4 <= drawn[2], "the clip is drawn again, and passed over"
+    expected = policy.walk(drawn[2] - 4, 5, 4, rng).positions
+    views = dataset[0]
+    names = list(dataset.scenes[1].frames)
+    assert [view.label.rsplit("/", 1)[1] for view in views] == [names[position] for position in expected]

@@ -8,7 +8,7 @@ from jaxtyping import Float64
 from cut3r.data.card import Card
 from cut3r.data.layout import Layout, read_npz
 from cut3r.data.processed import ProcessedDataset
-from cut3r.data.sampling import SamplingPolicy
+from cut3r.data.sampling import SamplingPolicy, UnforgivingPolicy
 from cut3r.data.scene import Scene
 from cut3r.data.view import RawFrame
 from cut3r.files.listing import visible
@@ -41,12 +41,16 @@ LAYOUT = Layout(
 
 
 class MvImgNet(ProcessedDataset):
-    """Walks around single objects. There is no depth: it is 1 everywhere, and only cameras are learnt from."""
+    """Walks around single objects. There is no depth: it is 1 everywhere, and only cameras are learnt from.
+
+    Parity: a frame that cannot be read spoils its whole scene.
+    """
 
     card = CARD
     layout = LAYOUT
     splits = (None, "train")
     policy = SamplingPolicy(max_interval=32)
+    parity_policy = UnforgivingPolicy(max_interval=32)
     camera_only = True
 
     def list_scenes(self) -> Iterator[Scene]:

@@ -7,7 +7,7 @@ import numpy as np
 from cut3r.data.card import Card
 from cut3r.data.layout import Layout, read_npz
 from cut3r.data.processed import ProcessedDataset
-from cut3r.data.sampling import SamplingPolicy
+from cut3r.data.sampling import SamplingPolicy, UnforgivingPolicy
 from cut3r.data.scene import Scene
 from cut3r.data.view import RawFrame
 from cut3r.files.listing import visible
@@ -36,11 +36,15 @@ LAYOUT = Layout(
 
 
 class RealEstate10K(ProcessedDataset):
-    """Videos of houses. There is no depth: it is 1 everywhere, and only cameras are learnt from."""
+    """Videos of houses. There is no depth: it is 1 everywhere, and only cameras are learnt from.
+
+    Parity: a frame that cannot be read spoils its whole scene.
+    """
 
     card = CARD
     layout = LAYOUT
     policy = SamplingPolicy(max_interval=128)
+    parity_policy = UnforgivingPolicy(max_interval=128)
     camera_only = True
 
     def list_scenes(self) -> Iterator[Scene]:
