@@ -10,12 +10,15 @@ import datasets_preprocess.eden
 import datasets_preprocess.mapfree
 import datasets_preprocess.megadepth
 import datasets_preprocess.mp3d
+import datasets_preprocess.mvimgnet
+import datasets_preprocess.realestate10k
 import datasets_preprocess.scannet
 import datasets_preprocess.scannetpp
 import datasets_preprocess.spring
 import datasets_preprocess.synscapes
 import datasets_preprocess.tartanair
 import datasets_preprocess.threedkb
+import datasets_preprocess.uasol
 import datasets_preprocess.unreal4k
 import datasets_preprocess.urbansyn
 import datasets_preprocess.vkitti2
@@ -34,12 +37,16 @@ _MODULES = (
     datasets_preprocess.mapfree,
     datasets_preprocess.megadepth,
     datasets_preprocess.mp3d,
+    datasets_preprocess.megadepth,
+    datasets_preprocess.mvimgnet,
+    datasets_preprocess.realestate10k,
     datasets_preprocess.scannet,
     datasets_preprocess.scannetpp,
     datasets_preprocess.spring,
     datasets_preprocess.synscapes,
     datasets_preprocess.tartanair,
     datasets_preprocess.threedkb,
+    datasets_preprocess.uasol,
     datasets_preprocess.unreal4k,
     datasets_preprocess.urbansyn,
     datasets_preprocess.vkitti2,
