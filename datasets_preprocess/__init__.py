@@ -2,6 +2,7 @@
 
 import datasets_preprocess.co3d
 import datasets_preprocess.cop3d
+import datasets_preprocess.dynamic_replica
 import datasets_preprocess.megadepth
 import datasets_preprocess.scannetpp
 import datasets_preprocess.spring
@@ -14,6 +15,7 @@ from datasets_preprocess.runner import Converter
 _MODULES = (
     datasets_preprocess.co3d,
     datasets_preprocess.cop3d,
+    datasets_preprocess.dynamic_replica,
     datasets_preprocess.megadepth,
     datasets_preprocess.scannetpp,
     datasets_preprocess.spring,
