@@ -4,6 +4,7 @@ import datasets_preprocess.co3d
 import datasets_preprocess.cop3d
 import datasets_preprocess.dynamic_replica
 import datasets_preprocess.megadepth
+import datasets_preprocess.pointodyssey
 import datasets_preprocess.scannetpp
 import datasets_preprocess.spring
 import datasets_preprocess.tartanair
@@ -17,6 +18,7 @@ _MODULES = (
     datasets_preprocess.cop3d,
     datasets_preprocess.dynamic_replica,
     datasets_preprocess.megadepth,
+    datasets_preprocess.pointodyssey,
     datasets_preprocess.scannetpp,
     datasets_preprocess.spring,
     datasets_preprocess.tartanair,

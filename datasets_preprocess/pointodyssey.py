@@ -6,12 +6,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt16
+import torch
+from jaxtyping import Float, Float32, Float64, UInt16
+from torch import Tensor
 
 from cut3r.data.datasets.pointodyssey import FARTHEST, SPLITS, PointOdyssey
 from cut3r.data.layout import read_npz, read_png16
 from cut3r.files.listing import visible_folders
-from cut3r.geometry.poses import nearest_rotation
+from cut3r.geometry.poses import invert, nearest_rotation, pose_from_parts
 from cut3r.io.images import read_image
 from datasets_preprocess.readable import readable_frames
 from datasets_preprocess.runner import Converter, RawScene, Writer, require_rigid
@@ -26,7 +28,7 @@ class Loaded:
     rgb: Path
     depth: Float32[np.ndarray, "h w"]
     intrinsics: Float32[np.ndarray, "3 3"]
-    world_from_cam: Float64[np.ndarray, "4 4"]
+    world_from_cam: Float[np.ndarray, "4 4"]
 
 
 @dataclass(frozen=True)
@@ -103,19 +105,24 @@ def depth_from_codes(codes: UInt16[np.ndarray, "h w"], *, parity: bool = False) 
     return depth if parity else np.where(codes == SATURATED, np.float32(0), depth)
 
 
+def exactly_rigid(cam_from_world: Float32[np.ndarray, "4 4"]) -> Float64[Tensor, "4 4"]:
+    """Make an exact rotation of one whose numbers had half precision, which leaves it orthonormal to 5e-4."""
+    pose = torch.from_numpy(cam_from_world).double()
+    return pose_from_parts(nearest_rotation(pose[:3, :3]), pose[:3, 3])
+
+
 def _load(folder: Path, annotations: Annotations, parity: bool, frame: str) -> Loaded:
     intrinsics, cam_from_world = annotations.intrinsics[int(frame)], annotations.cam_from_world[int(frame)]
     if not (np.isfinite(intrinsics).all() and intrinsics[0, 0] > 0 and intrinsics[1, 1] > 0):
         raise ValueError(f"anno.npz has no focal length of frame {frame}")
-    if not np.isfinite(cam_from_world).all():
-        raise ValueError(f"the extrinsics of frame {frame} in anno.npz are not finite")
-    world_from_cam = np.linalg.inv(cam_from_world.astype(np.float64))
-    require_rigid(world_from_cam, f"frame {frame} in anno.npz")
-    if not parity:  # half precision leaves rotations orthonormal to 5e-4
-        world_from_cam = nearest_pose(cam_from_world.astype(np.float64))
+    require_rigid(cam_from_world.astype(np.float64), f"frame {frame} in anno.npz")
+    world_from_cam = np.linalg.inv(cam_from_world) if parity else invert(exactly_rigid(cam_from_world)).numpy()
     rgb = folder / "rgbs" / f"rgb_{frame}.jpg"
     depth = depth_from_codes(read_png16(folder / "depths" / f"depth_{frame}.png"), parity=parity)
     shape = read_image(rgb).shape[:2]
     if depth.shape != shape:
         raise ValueError(f"picture of {shape}, depth of {depth.shape}; expected the same size")
     return Loaded(rgb, depth, intrinsics, world_from_cam)
+
+
+CONVERTER = Converter(PointOdyssey, 1, scenes, convert)
