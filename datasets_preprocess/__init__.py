@@ -1,5 +1,6 @@
 """Converters: from what dataset owners publish to the folders that `cut3r.data.datasets` reads."""
 
+import datasets_preprocess.bedlam
 import datasets_preprocess.co3d
 import datasets_preprocess.cop3d
 import datasets_preprocess.dynamic_replica
@@ -14,6 +15,7 @@ import datasets_preprocess.wildrgbd
 from datasets_preprocess.runner import Converter
 
 _MODULES = (
+    datasets_preprocess.bedlam,
     datasets_preprocess.co3d,
     datasets_preprocess.cop3d,
     datasets_preprocess.dynamic_replica,
