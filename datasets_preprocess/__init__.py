@@ -4,6 +4,7 @@ import datasets_preprocess.bedlam
 import datasets_preprocess.co3d
 import datasets_preprocess.cop3d
 import datasets_preprocess.dynamic_replica
+import datasets_preprocess.hypersim
 import datasets_preprocess.megadepth
 import datasets_preprocess.pointodyssey
 import datasets_preprocess.scannetpp
@@ -19,6 +20,7 @@ _MODULES = (
     datasets_preprocess.co3d,
     datasets_preprocess.cop3d,
     datasets_preprocess.dynamic_replica,
+    datasets_preprocess.hypersim,
     datasets_preprocess.megadepth,
     datasets_preprocess.pointodyssey,
     datasets_preprocess.scannetpp,

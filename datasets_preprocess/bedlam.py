@@ -1,6 +1,5 @@
 """BEDLAM: pictures are copied, depth becomes metres, Unreal Engine's cameras become OpenCV's."""
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,12 +9,12 @@ import numpy as np
 from jaxtyping import Float32, Float64
 
 from cut3r.data.datasets.bedlam import CLOSE_UP, PANORAMA_GROUPS, Bedlam
-from cut3r.files.damaged import naming_the_file
 from cut3r.files.listing import visible, visible_folders
 from cut3r.io.exr import read_exr
 from cut3r.io.images import read_image
 from datasets_preprocess.readable import readable_frames
 from datasets_preprocess.runner import Converter, LeftOut, RawScene, Unlisted, Writer
+from datasets_preprocess.tables import Row, read_table
 
 SENSOR_MM = (20.25, 36.0)  # (h, w)
 PICTURE = (720, 1280)  # (h, w) of all published pictures
@@ -23,7 +22,6 @@ CENTIMETRES = 100  # the unit of Unreal Engine
 EVERY = 5  # of 30 frames per second
 OPENCV_FROM_UNREAL = np.array([[0, 1.0, 0], [0, 0, -1], [1, 0, 0]])  # from x forward, y right, z up
 SEQUENCES = "be_seq.csv"
-Row = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def sequences_of(group: Path) -> list[str]:
     path = group / SEQUENCES
     if not path.is_file():
         raise ValueError(f"there is no {path}; download the ground truth of the group, too")
-    comments = [row["Comment"] or "" for row in read_table(path, "Comment")]
+    comments = [row["Comment"] for row in read_table(path, "Comment")]
     names = (comment.split(";")[0].rpartition("=")[2].strip() for comment in comments if "sequence_name" in comment)
     return list(dict.fromkeys(names))
 
@@ -147,20 +145,6 @@ def _unreal_rotation(yaw: float, pitch: float, roll: float) -> Float64[np.ndarra
     about_y = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
     about_x = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
     return about_x @ about_y @ about_z
-
-
-def read_table(path: Path, *columns: str) -> list[Row]:
-    """Read a table with a heading.
-
-    Raises:
-        FileNotFoundError: No such file.
-        ValueError: It is damaged, or lacks one of these columns.
-    """
-    with naming_the_file(path), path.open(newline="", encoding="utf-8-sig") as file:
-        table = csv.DictReader(file)
-        if lacking := [name for name in columns if name not in (table.fieldnames or [])]:
-            raise ValueError(f"it lacks the columns {', '.join(lacking)}")
-        return list(table)
 
 
 def _load(group: Path, sequence: str, rows: dict[str, Row | None], frame: str) -> Loaded:
