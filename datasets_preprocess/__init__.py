@@ -13,6 +13,13 @@ import datasets_preprocess.mp3d
 import datasets_preprocess.mvimgnet
 import datasets_preprocess.realestate10k
 import datasets_preprocess.scannet
+import datasets_preprocess.bedlam
+import datasets_preprocess.co3d
+import datasets_preprocess.cop3d
+import datasets_preprocess.dynamic_replica
+import datasets_preprocess.hypersim
+import datasets_preprocess.megadepth
+import datasets_preprocess.pointodyssey
 import datasets_preprocess.scannetpp
 import datasets_preprocess.spring
 import datasets_preprocess.synscapes
@@ -41,6 +48,13 @@ _MODULES = (
     datasets_preprocess.mvimgnet,
     datasets_preprocess.realestate10k,
     datasets_preprocess.scannet,
+    datasets_preprocess.bedlam,
+    datasets_preprocess.co3d,
+    datasets_preprocess.cop3d,
+    datasets_preprocess.dynamic_replica,
+    datasets_preprocess.hypersim,
+    datasets_preprocess.megadepth,
+    datasets_preprocess.pointodyssey,
     datasets_preprocess.scannetpp,
     datasets_preprocess.spring,
     datasets_preprocess.synscapes,
