@@ -2,6 +2,7 @@
 
 import datasets_preprocess.co3d
 import datasets_preprocess.eden
+import datasets_preprocess.hoi4d
 import datasets_preprocess.irs
 import datasets_preprocess.megadepth
 import datasets_preprocess.scannetpp
@@ -14,6 +15,7 @@ from datasets_preprocess.runner import Converter
 _MODULES = (
     datasets_preprocess.co3d,
     datasets_preprocess.eden,
+    datasets_preprocess.hoi4d,
     datasets_preprocess.irs,
     datasets_preprocess.megadepth,
     datasets_preprocess.scannetpp,

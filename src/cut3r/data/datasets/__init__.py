@@ -5,6 +5,7 @@ import importlib
 from cut3r.data.dataset import MultiViewDataset
 from cut3r.data.datasets.co3d import Co3d
 from cut3r.data.datasets.eden import Eden
+from cut3r.data.datasets.hoi4d import Hoi4d
 from cut3r.data.datasets.irs import Irs
 from cut3r.data.datasets.megadepth import MegaDepth
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
@@ -18,6 +19,7 @@ from cut3r.data.processed import ProcessedDataset
 _READERS: tuple[type[ProcessedDataset], ...] = (
     Co3d,
     Eden,
+    Hoi4d,
     Irs,
     MegaDepth,
     ScanNetpp,
