@@ -6,6 +6,7 @@ import datasets_preprocess.hoi4d
 import datasets_preprocess.irs
 import datasets_preprocess.megadepth
 import datasets_preprocess.scannetpp
+import datasets_preprocess.smartportraits
 import datasets_preprocess.synscapes
 import datasets_preprocess.tartanair
 import datasets_preprocess.threedkb
@@ -19,6 +20,7 @@ _MODULES = (
     datasets_preprocess.irs,
     datasets_preprocess.megadepth,
     datasets_preprocess.scannetpp,
+    datasets_preprocess.smartportraits,
     datasets_preprocess.synscapes,
     datasets_preprocess.tartanair,
     datasets_preprocess.threedkb,

@@ -10,6 +10,7 @@ from cut3r.data.datasets.irs import Irs
 from cut3r.data.datasets.megadepth import MegaDepth
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannetpp import ScanNetpp
+from cut3r.data.datasets.smartportraits import SmartPortraits
 from cut3r.data.datasets.synscapes import Synscapes
 from cut3r.data.datasets.tartanair import TartanAir
 from cut3r.data.datasets.threedkb import ThreeDKenBurns
@@ -23,6 +24,7 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     Irs,
     MegaDepth,
     ScanNetpp,
+    SmartPortraits,
     Synscapes,
     TartanAir,
     ThreeDKenBurns,
