@@ -20,7 +20,6 @@ CARD = Card(
     metric=True,
     scenes=4_000,
     frames=2_400_000,
-    needs=("av",),
 )
 LAYOUT = Layout(
     {

@@ -18,7 +18,6 @@ CARD = Card(
     about="people who stand or sit still, filmed indoors by a phone and a depth camera, used as single pictures",
     metric=True,
     scenes=1_000,
-    needs=("av",),
 )
 LAYOUT = Layout(
     {
