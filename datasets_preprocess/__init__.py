@@ -8,6 +8,8 @@ import datasets_preprocess.cop3d
 import datasets_preprocess.dl3dv
 import datasets_preprocess.eden
 import datasets_preprocess.mapfree
+import datasets_preprocess.hoi4d
+import datasets_preprocess.irs
 import datasets_preprocess.megadepth
 import datasets_preprocess.mp3d
 import datasets_preprocess.mvimgnet
@@ -22,6 +24,7 @@ import datasets_preprocess.megadepth
 import datasets_preprocess.pointodyssey
 import datasets_preprocess.scannetpp
 import datasets_preprocess.spring
+import datasets_preprocess.smartportraits
 import datasets_preprocess.synscapes
 import datasets_preprocess.tartanair
 import datasets_preprocess.threedkb
@@ -42,6 +45,8 @@ _MODULES = (
     datasets_preprocess.dl3dv,
     datasets_preprocess.eden,
     datasets_preprocess.mapfree,
+    datasets_preprocess.hoi4d,
+    datasets_preprocess.irs,
     datasets_preprocess.megadepth,
     datasets_preprocess.mp3d,
     datasets_preprocess.megadepth,
@@ -57,6 +62,7 @@ _MODULES = (
     datasets_preprocess.pointodyssey,
     datasets_preprocess.scannetpp,
     datasets_preprocess.spring,
+    datasets_preprocess.smartportraits,
     datasets_preprocess.synscapes,
     datasets_preprocess.tartanair,
     datasets_preprocess.threedkb,

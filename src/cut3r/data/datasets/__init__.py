@@ -14,6 +14,8 @@ from cut3r.data.datasets.dynamic_replica import DynamicReplica
 from cut3r.data.datasets.eden import Eden
 from cut3r.data.datasets.hypersim import Hypersim
 from cut3r.data.datasets.mapfree import MapFree
+from cut3r.data.datasets.hoi4d import Hoi4d
+from cut3r.data.datasets.irs import Irs
 from cut3r.data.datasets.megadepth import MegaDepth
 from cut3r.data.datasets.mp3d import Matterport3d
 from cut3r.data.datasets.mvimgnet import MvImgNet
@@ -25,6 +27,7 @@ from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannet import ScanNet
 from cut3r.data.datasets.scannetpp import ScanNetpp
 from cut3r.data.datasets.spring import Spring
+from cut3r.data.datasets.smartportraits import SmartPortraits
 from cut3r.data.datasets.synscapes import Synscapes
 from cut3r.data.datasets.tartanair import TartanAir
 from cut3r.data.datasets.threedkb import ThreeDKenBurns
@@ -49,6 +52,8 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     Hypersim,
     MapFree,
     Matterport3d,
+    Hoi4d,
+    Irs,
     MegaDepth,
     MvImgNet,
     MvsSynth,
@@ -58,6 +63,7 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     ScanNet,
     ScanNetpp,
     Spring,
+    SmartPortraits,
     Synscapes,
     TartanAir,
     ThreeDKenBurns,
