@@ -12,10 +12,10 @@ from cut3r.data.datasets.cop3d import Cop3d
 from cut3r.data.datasets.dl3dv import Dl3dv
 from cut3r.data.datasets.dynamic_replica import DynamicReplica
 from cut3r.data.datasets.eden import Eden
-from cut3r.data.datasets.hypersim import Hypersim
-from cut3r.data.datasets.mapfree import MapFree
 from cut3r.data.datasets.hoi4d import Hoi4d
+from cut3r.data.datasets.hypersim import Hypersim
 from cut3r.data.datasets.irs import Irs
+from cut3r.data.datasets.mapfree import MapFree
 from cut3r.data.datasets.megadepth import MegaDepth
 from cut3r.data.datasets.mp3d import Matterport3d
 from cut3r.data.datasets.mvimgnet import MvImgNet
@@ -26,8 +26,8 @@ from cut3r.data.datasets.realestate10k import RealEstate10K
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannet import ScanNet
 from cut3r.data.datasets.scannetpp import ScanNetpp
-from cut3r.data.datasets.spring import Spring
 from cut3r.data.datasets.smartportraits import SmartPortraits
+from cut3r.data.datasets.spring import Spring
 from cut3r.data.datasets.synscapes import Synscapes
 from cut3r.data.datasets.tartanair import TartanAir
 from cut3r.data.datasets.threedkb import ThreeDKenBurns
