@@ -3,11 +3,15 @@
     write(raw: Path) -> dict[str, list[RawFrame]]
 
 which writes a walk as the dataset's owner would publish it, and gives the truth by the name of the scene that the
-reader finds: its frames in order, or by their names. Optional: `OPTIONS` of the converter, `SPLIT` of the reader (default
-"all"), `DEPTH` (allowed median error of depth, relative; default 0.002), `POSE` (allowed error of a pose relative to the
-first, in metres and radians; default 1e-4), `PICTURE` (allowed median difference of colours, of 255; default 6),
-`UP_TO_SCALE` (poses and depth of a scene have a common unknown scale), `KNOWN` (least share of the stored pixels with
-depth; default 0.5).
+reader finds: its frames in order, or by their names. Optional:
+
+- `OPTIONS` of the converter, `SPLIT` of the reader (default "all");
+- `DEPTH`: the allowed median error of depth, relative (0.002);
+- `POSE`: the allowed error of a pose relative to the first, in metres and radians (1e-4);
+- `PICTURE`: the allowed median difference of colours, of 255 (6);
+- `UP_TO_SCALE`: poses and depth of a scene have a common unknown scale;
+- `KNOWN`: the least share of the stored pixels with depth (0.5);
+- `FAULT`: a pattern of what `verify` must say of the walk when it was converted and read with the original's faults.
 """
 
 from dataclasses import replace
