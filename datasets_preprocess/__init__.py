@@ -6,6 +6,8 @@ import datasets_preprocess.cop3d
 import datasets_preprocess.dynamic_replica
 import datasets_preprocess.hypersim
 import datasets_preprocess.megadepth
+import datasets_preprocess.mvs_synth
+import datasets_preprocess.omniobject3d
 import datasets_preprocess.pointodyssey
 import datasets_preprocess.scannetpp
 import datasets_preprocess.spring
@@ -22,6 +24,8 @@ _MODULES = (
     datasets_preprocess.dynamic_replica,
     datasets_preprocess.hypersim,
     datasets_preprocess.megadepth,
+    datasets_preprocess.mvs_synth,
+    datasets_preprocess.omniobject3d,
     datasets_preprocess.pointodyssey,
     datasets_preprocess.scannetpp,
     datasets_preprocess.spring,
