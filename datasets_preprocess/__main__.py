@@ -14,6 +14,7 @@ from datasets_preprocess.finish import finish
 from datasets_preprocess.options import add_flags, from_flags
 from datasets_preprocess.runner import Shard, make_plan, run
 from datasets_preprocess.status import status
+from datasets_preprocess.trial import SCENES, try_out
 from datasets_preprocess.verify import verify
 
 logger = logging.getLogger("datasets_preprocess")
@@ -22,6 +23,7 @@ logger = logging.getLogger("datasets_preprocess")
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # Dask tells of every connection
     try:
         return int(args.act(args))
     except (OSError, RuntimeError, ValueError) as error:
@@ -35,6 +37,9 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     commands.add_parser("list", help="the datasets that can be converted").set_defaults(act=_list)
     check = _about_a_folder(commands, "verify", _verify, "open every frame of a processed dataset, compare its files")
     check.add_argument("--workers", type=int, default=1, help="threads")
+    check.add_argument("--compare", type=int, default=8, metavar="N", help="scenes whose frames are compared; 0: none")
+    check.add_argument("--parity", action="store_true", help="read it as the original does")
+    _add_trial(commands.add_parser("try", help="convert a few scenes into a temporary folder, and look at them"))
     _about_a_folder(commands, "status", _status, "how far a conversion is, from its records")
     _about_a_folder(commands, "finish", _finish, "write again what spans scenes, dataset.json and the index")
     for name, converter in sorted(CONVERTERS.items()):
@@ -68,6 +73,24 @@ def _add_converter(command: argparse.ArgumentParser, converter: Converter) -> No
         add_flags(command, converter.options)
 
 
+def _add_trial(command: argparse.ArgumentParser) -> None:
+    command.add_argument("dataset", choices=sorted(CONVERTERS))
+    command.add_argument("--raw", type=Path, required=True, help="the download, laid out as its owner publishes it")
+    command.add_argument("--scenes", type=int, default=SCENES, help="how many at most")
+    command.add_argument("--sheet", type=Path, help="where the contact sheet goes (try_NAME.png)")
+    command.add_argument("--seed", type=int, default=0, help="of the choice of scenes")
+    command.add_argument("--parity", action="store_true", help="with the quirks of the original")
+    command.set_defaults(act=_try)
+
+
+def _try(args: argparse.Namespace) -> int:
+    sheet = args.sheet or Path(f"try_{args.dataset}.png")
+    converter = CONVERTERS[args.dataset]
+    trial = try_out(converter, args.raw, sheet, scenes=args.scenes, seed=args.seed, parity=args.parity)
+    logger.info("%s", trial)
+    return 1 if trial.failed or trial.proof.problems else 0
+
+
 def _list(args: argparse.Namespace) -> int:
     for name, converter in sorted(CONVERTERS.items()):
         logger.info("%-12s %s", name, converter.about)
@@ -75,7 +98,8 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    verification = verify(args.dataset, args.out, workers=args.workers, converter=CONVERTERS[args.dataset])
+    how = {"workers": args.workers, "parity": args.parity, "compared": args.compare}
+    verification = verify(args.dataset, args.out, converter=CONVERTERS[args.dataset], **how)
     logger.info("%s", verification)
     return 1 if verification.problems else 0
 

@@ -69,10 +69,10 @@ def _by_reason(what: str, reasons: Iterable[str]) -> list[str]:
 def _by_log(origins: Iterable[tuple[Path, Record]]) -> list[str]:
     """A line per shard; runs without one are told apart by their machine and process."""
     counts: dict[str, Counter[Outcome]] = {}
-    for path, record in origins:
+    for (path, outcome), count in Counter((path, record.outcome) for path, record in origins).items():
         shard = SHARD.match(path.name)
         name = f"shard {int(shard[1]):>3}/{shard[2]}" if shard else path.stem if path.suffix == SUFFIX else "older"
-        counts.setdefault(name, Counter())[record.outcome] += 1
+        counts.setdefault(name, Counter())[outcome] += count
     return [
         f"  {name}: " + ", ".join(f"{count[outcome]} {outcome.value}" for outcome in Outcome)
         for name, count in sorted(counts.items())

@@ -4,7 +4,7 @@ there with those that the records name."""
 import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from cut3r.data.transforms import principal_window
 from cut3r.files.damaged import read_errors
 from datasets_preprocess.converter import Converter
 from datasets_preprocess.finish import finish
+from datasets_preprocess.geometry import SCENES, Proof, prove
 from datasets_preprocess.runner import Record, read_records, require_rigid
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Verification:
     frames: int
     problems: list[str]
     without_depth: list[str]
+    proof: Proof = field(default_factory=lambda: Proof([]))
 
     def __str__(self) -> str:
         lines = [f"{self.scenes} scenes with {self.frames} frames, {len(self.problems)} problems"]
@@ -46,17 +48,30 @@ class Verification:
             lines.append(
                 f"  frames that show no depth at all: {len(self.without_depth)}, first {self.without_depth[0]}"
             )
+        if self.proof.scenes:
+            lines.append(str(self.proof))
         return "\n".join(lines)
 
 
-def verify(name: str, out: Path, *, workers: int = 1, converter: Converter | None = None) -> Verification:
-    """Read every frame of every split, and compare the files with those that the converter recorded.
+def verify(
+    name: str,
+    out: Path,
+    *,
+    workers: int = 1,
+    converter: Converter | None = None,
+    parity: bool = False,
+    compared: int = SCENES,
+) -> Verification:
+    """Read every frame of every split, compare the files with those that the converter recorded, and frames of some
+    scenes with each other.
 
     Data of the original's converters has no records and is read all the same. With records, what spans scenes is
     written first, if the folder can be written to.
 
     Args:
         converter: Of the dataset; None: what spans scenes is not written.
+        parity: Read as the original does, with its quirks.
+        compared: The number of scenes whose frames are compared with each other.
     """
     records = read_records(out)
     problems = [f"{record.scene}: not converted: {record.reason}" for record in records if record.failed]
@@ -64,7 +79,7 @@ def verify(name: str, out: Path, *, workers: int = 1, converter: Converter | Non
         problems += _finish(converter, out)
     opened: list[Opened] = []
     for split in DATASETS[name].splits:
-        scenes, reasons = _scenes_of(name, out, split)
+        scenes, reasons = _scenes_of(name, out, split, parity=parity)
         opened += scenes
         problems += reasons
     without_depth: list[str] = []
@@ -72,11 +87,14 @@ def verify(name: str, out: Path, *, workers: int = 1, converter: Converter | Non
         for found in pool.map(_examine, opened):
             problems += found[0]
             without_depth += found[1]
-    problems += compare_files(PROCESSED[name].layout, out, records, [scene for _, scene in opened])
+    own_scenes = [] if PROCESSED[name].single_view else [scene for _, scene in opened]  # there, one scene holds all
+    problems += compare_files(PROCESSED[name].layout, out, records, own_scenes)
     if not opened:
         problems.append(f"no scene of {name} in {out}")
+    proof = prove(opened[0][0], [scene for _, scene in opened], count=compared) if opened else Proof([])
+    problems += proof.problems
     frames = sum(len(scene.frames) for _, scene in opened)
-    return Verification(len(opened), frames, problems, without_depth)
+    return Verification(len(opened), frames, problems, without_depth, proof)
 
 
 def compare_files(layout: Layout, out: Path, records: Iterable[Record], scenes: Iterable[Scene]) -> Iterator[str]:
@@ -122,7 +140,14 @@ def _frames_there(layout: Layout, out: Path, place: Place) -> set[str]:
         return set()
     if any("{frame}" in template.rpartition("/")[0] for template in layout.alternatives(kind)):
         return set()
-    return set(layout.frames(out, kind, scene, **dict(fields)))
+    others = {_find(layout, out, (other, scene, fields), "") for other in layout.templates if _is_alone(layout, other)}
+    found = layout.frames(out, kind, scene, **dict(fields))
+    return {frame for frame in found if _find(layout, out, place, frame) not in others}
+
+
+def _is_alone(layout: Layout, kind: str) -> bool:
+    """Whether a scene has one file of this kind, and not one per frame."""
+    return not any("{" in template.replace("{scene}", "") for template in layout.alternatives(kind))
 
 
 def _finish(converter: Converter, out: Path) -> list[str]:
@@ -135,10 +160,10 @@ def _finish(converter: Converter, out: Path) -> list[str]:
     return []
 
 
-def _scenes_of(name: str, out: Path, split: str | None) -> tuple[list[Opened], list[str]]:
+def _scenes_of(name: str, out: Path, split: str | None, *, parity: bool) -> tuple[list[Opened], list[str]]:
     """Open a split, which may be empty; that there is nothing at all shows in the counts."""
     try:
-        dataset = DATASETS[name](out, split=split, num_views=1, sizes=[(1, 1)])
+        dataset = DATASETS[name](out, split=split, num_views=1, sizes=[(1, 1)], parity=parity)
     except NoScenesError:
         return [], []
     except read_errors() as error:

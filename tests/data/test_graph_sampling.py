@@ -13,7 +13,7 @@ from cut3r.data.graph_sampling import (
 )
 from cut3r.data.sampling import SamplingPolicy, Wanted
 from cut3r.data.scene import Graph, Scene
-from cut3r.data.set_sampling import SetPolicy, UnrelatedPolicy
+from cut3r.data.set_sampling import OriginalDraw, SetPolicy, UnrelatedPolicy
 
 FRAMES = tuple(str(i) for i in range(20))
 # Frame 3 sees the same as five others, the more the earlier they are named; the first ten frames are by one camera.
@@ -85,10 +85,20 @@ def test_a_walk_over_different_frames_is_the_originals(seed, walk):
         (0, [0, 2, 1, 3, 4, 6, 7, 5, 6, 5, 7, 6]),
         (1, [0, 2, 5, 3, 6, 4, 1, 3, 2, 3, 0, 2]),
         (2, [0, 1, 2, 4, 3, 5, 7, 6, 3, 2, 3, 4]),
+        (3, [0, 1, 2, 4, 5, 3, 6, 7, 4, 5, 3, 2]),
     ],
 )
 def test_a_walk_with_repeats_is_the_originals(seed, walk):
     assert walk_with_repeats(chain(8), 0, 12, 3, np.random.default_rng(seed)) == walk
+
+
+def test_a_search_that_finds_no_walk_ends():
+    hub = [(0, i, 1.0) for i in range(1, 20)] + [(i, 0, 1.0) for i in range(1, 20)]
+    with pytest.raises(ValueError, match="no walk of 4 different frames begins at frame 0"):
+        walk_once(Graph.from_pairs(20, np.array(hub)), 0, 4, np.random.default_rng(0))
+    groups = [(i, j, 1.0) for group in (range(12), range(11, 24)) for i in group for j in group if i != j]
+    with pytest.raises(ValueError, match="or none is found"):
+        walk_once(Graph.from_pairs(24, np.array(groups)), 11, 20, np.random.default_rng(0))
 
 
 def test_walks_begin_where_enough_frames_can_be_reached():
@@ -139,7 +149,24 @@ def test_parity_draws_unrelated_pictures_from_a_generator_of_their_own():
     rng = np.random.default_rng(5)
     seed = int(np.random.default_rng(5).integers(0, 2**32)) + 7
     expected = np.random.default_rng(seed).choice(20, 4, replace=False).tolist()
-    assert UnrelatedPolicy(parity=True).choose(SCENE, 7, Wanted(4, 4), rng).positions == expected
+    assert UnrelatedPolicy(OriginalDraw.once).choose(SCENE, 7, Wanted(4, 4), rng).positions == expected
+
+
+def test_parity_goes_on_with_the_same_generator_where_the_original_does():
+    own = np.random.default_rng(int(np.random.default_rng(5).integers(0, 2**32)) + 7)
+    choice = UnrelatedPolicy(OriginalDraw.again).choose(SCENE, 7, Wanted(4, 4), np.random.default_rng(5))
+    for _ in range(3):
+        assert next(choice.rounds) == own.choice(20, 4, replace=False).tolist()
+    own = np.random.default_rng(int(np.random.default_rng(5).integers(0, 2**32)) + 7)
+    choice = UnrelatedPolicy(OriginalDraw.in_line).choose(SCENE, 7, Wanted(4, 4), np.random.default_rng(5))
+    order = own.permutation(20).tolist()
+    assert choice.positions == order[:4] and list(choice.rounds) == [[position] for position in order]
+
+
+@pytest.mark.parametrize("draw", OriginalDraw)
+def test_parity_needs_as_many_pictures_as_views(draw):
+    with pytest.raises(ValueError, match="20 pictures are too few for 21 different views"):
+        UnrelatedPolicy(draw).choose(SCENE, 0, Wanted(21, 21, allow_repeat=True), np.random.default_rng(0))
 
 
 def test_pairs_of_frames_that_are_not_there_are_refused():

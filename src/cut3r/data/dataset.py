@@ -29,6 +29,7 @@ from cut3r.geometry.poses import is_rigid
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 10  # other samples to try before giving up
+PARITY_ATTEMPTS = 1000  # the original does not give up
 _COUNTERS = 256  # one per worker process, so that no two processes write to the same
 
 
@@ -37,6 +38,10 @@ class NoScenesError(ValueError):
 
 
 class UnusableSceneError(ValueError):
+    """A scene gives no such sample."""
+
+
+class BrokenSceneError(UnusableSceneError):
     """A scene has too few readable frames for a sample."""
 
 
@@ -177,18 +182,26 @@ class MultiViewDataset(ABC):
                 f"{request.num_views} views asked of {self.name}, which was made for 1 to {self.num_views}"
             )
         reasons = []
+        broken: set[int] = set()  # scenes with too many broken frames, which the original remembers
         rng = self._generator(request, 0)
-        for attempt in range(ATTEMPTS):
+        margin = self._draw_margin(rng) if self.seq_aug_crop else None
+        attempts = PARITY_ATTEMPTS if self.parity else ATTEMPTS
+        for attempt in range(attempts):
             if attempt and not self.parity:  # the original goes on with the same generator
                 rng = self._generator(request, attempt)
             entry = request.index if attempt == 0 else int(rng.integers(len(self)))
+            number = self._scene_number(entry // self.repeats)
+            if self.parity and number in broken:
+                continue
             try:
-                return self._sample(entry // self.repeats, request, rng)
+                return self._sample(entry // self.repeats, request, margin, rng)
             except UnusableSceneError as error:
                 logger.warning("%s: sample %d is replaced by another: %s", self.name, entry, error)
                 reasons.append(error)
+                if isinstance(error, BrokenSceneError):
+                    broken.add(number)
         raise RuntimeError(
-            f"{self.name}: {ATTEMPTS} samples in a row cannot be used; check the files below {self.root}"
+            f"{self.name}: {attempts} samples in a row cannot be used; check the files below {self.root}"
         ) from reasons[-1]
 
     @property
@@ -228,25 +241,28 @@ class MultiViewDataset(ABC):
             return np.random.default_rng(self.seed + request.index)
         return np.random.default_rng([self.seed, request.epoch, request.index, request.turn, attempt])
 
-    def _sample(self, entry: int, request: Request, rng: np.random.Generator) -> list[CompactView]:
-        number = int(np.searchsorted(self._ends, entry, side="right"))
+    def _scene_number(self, entry: int) -> int:
+        return int(np.searchsorted(self._ends, entry, side="right"))
+
+    def _sample(self, entry: int, request: Request, margin: int | None, rng: np.random.Generator) -> list[CompactView]:
+        number = self._scene_number(entry)
         scene = self.scenes[number]
         start = entry - (int(self._ends[number - 1]) if number else 0)
-        shared_margin = self._draw_margin(rng) if self.seq_aug_crop else None
         choice = self._choose(scene, start, request.num_views, rng)
         object_only = self.foreground_prob > 0 and rng.random() >= 1 - self.foreground_prob
-        crop = _Crop(request.size, shared_margin, object_only)
+        crop = _Crop(request.size, margin, object_only)
         frames: list[RawFrame] = []
         labels: list[str] = []
         shown: list[tuple[bool, bool]] = []
         for position, frame in self._frames(scene, choice, crop, rng):
-            shown.append(self.masks.draw(len(frames), self.metric, rng))
+            shown.append(self.masks.draw(len(frames), self.metric and not self.single_view, rng))
             frames.append(frame)
             labels.append(self._label(scene, position))
         if self.jitter is not None:
             change = self.jitter.draw(rng)
             frames = [replace(frame, rgb=change.apply(frame.rgb)) for frame in frames]
-        facts = Facts(self.metric, self.camera_only, self.depth_only, self.single_view)
+        camera_only = bool(scene.facts.get("camera_only", self.camera_only))
+        facts = Facts(self.metric, camera_only, self.depth_only, self.single_view)
         return assemble(
             frames,
             labels,
@@ -261,7 +277,7 @@ class MultiViewDataset(ABC):
             choice = self.policy_of(scene).choose(scene, start, self._wanted(num_views), rng)
         except ValueError as error:
             raise UnusableSceneError(f"{scene.name}: {error}") from error
-        if num_views > 1 and len(set(choice.positions)) == 1:
+        if not self.parity and num_views > 1 and len(set(choice.positions)) == 1:
             raise UnusableSceneError(f"{scene.name}: all {num_views} views would show the same frame")
         return choice
 
@@ -288,11 +304,12 @@ class MultiViewDataset(ABC):
     def _substitute(
         self, scene: Scene, position: int, reasons: dict[int, str], used: set[int], rng: np.random.Generator
     ) -> int:
-        total = len(scene.frames)
+        total, last = len(scene.frames), list(reasons.values())[-1]
         if total - len(reasons) < min(self._wanted(self.num_views).admission, total) or len(reasons) > ATTEMPTS:
-            last = list(reasons.values())[-1]
-            raise UnusableSceneError(f"{scene.name}: {len(reasons)} of its {total} frames cannot be used; {last}")
+            raise BrokenSceneError(f"{scene.name}: {len(reasons)} of its {total} frames cannot be used; {last}")
         usable = [p for p in self.policy_of(scene).substitutes(scene, position, rng) if p not in reasons]
+        if not usable:
+            raise BrokenSceneError(f"{scene.name}: no other frame takes the place of a broken one; {last}")
         return next((other for other in usable if other not in used), usable[0])
 
     def _prepare(

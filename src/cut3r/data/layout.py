@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt16
+from jaxtyping import UInt8, UInt16
 
 from cut3r.files.atomic import atomic_path
 from cut3r.files.damaged import naming_the_file
@@ -70,6 +70,22 @@ def read_png16(path: Path) -> UInt16[np.ndarray, "h w"]:
         values = np.asarray(image)
     if values.dtype != np.uint16 or values.ndim != 2:
         raise ValueError(f"{path} holds {values.dtype} {values.shape}; expected a 16-bit grey PNG")
+    return values
+
+
+def read_png8(path: Path) -> UInt8[np.ndarray, "h w *c"]:
+    """Read the numbers of an 8-bit PNG, such as a mask, with a last axis if it has several channels.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: Another kind of picture, or a damaged one.
+    """
+    from PIL import Image
+
+    with naming_the_file(path), Image.open(path) as image:
+        values = np.asarray(image)
+    if values.dtype != np.uint8:
+        raise ValueError(f"{path} holds {values.dtype}; expected an 8-bit PNG")
     return values
 
 

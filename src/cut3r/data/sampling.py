@@ -150,6 +150,14 @@ class SamplingPolicy(Policy):
         return Choice(again if revisit < 0.9 else sorted(again), False)
 
 
+@dataclass(frozen=True)
+class UnforgivingPolicy(SamplingPolicy):
+    """Parity: nothing takes the place of a broken frame, so that its whole scene is given up."""
+
+    def substitutes(self, scene: Scene, position: int, rng: np.random.Generator) -> Iterator[int]:
+        return iter(())
+
+
 def block_shuffle(positions: list[int], block: int | None, rng: np.random.Generator) -> list[int]:
     """Shuffle within consecutive blocks, so that far views stay far; None shuffles everything."""
     size = block or max(len(positions), 1)
@@ -179,7 +187,7 @@ class MaskProbabilities:
     def draw(self, view: int, metric: bool, rng: np.random.Generator) -> tuple[bool, bool]:
         """Tell whether view number `view` shows its image, and its ray map.
 
-        The first view and every view of a sample without metric scale (whose ray origins mean nothing) show their
+        The first view and every view of a sample without metric poses (whose ray origins mean nothing) show their
         image alone, without a draw.
         """
         if view == 0 or not metric:

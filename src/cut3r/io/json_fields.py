@@ -20,6 +20,24 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is no JSON file ({error}); copy or export it again") from error
 
 
+def an_object(content: Any, where: str, *keys: str | int) -> Mapping[str, Any]:
+    """Go down to an object through the fields of objects and the numbers of lists.
+
+    Raises:
+        ValueError: One of them is missing, or what is there is no object.
+    """
+    found = content
+    for key in keys:
+        inside = isinstance(found, list if isinstance(key, int) else dict)
+        try:
+            found = found[key] if inside else None
+        except (KeyError, IndexError):
+            found = None
+    if not isinstance(found, dict):
+        raise ValueError(f"{where}: {'.'.join(map(str, keys)) or 'it'} is {_shown(found)}; expected an object")
+    return found
+
+
 def a_number(fields: Mapping[str, Any], name: str, where: str) -> float:
     """Raises ValueError if the field is missing or no finite number."""
     value = as_number(fields.get(name))

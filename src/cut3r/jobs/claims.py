@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from cut3r.files.disk import DiskFullError, is_disk_full
 from cut3r.files.locks import exclusive
 from cut3r.jobs.log import append_line
 from cut3r.jobs.record import Record
@@ -96,8 +97,12 @@ class Claims:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
             return None
-        with os.fdopen(descriptor, "w") as file:
-            file.write("".join(f"{line}\n" for line in lines))
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write("".join(f"{line}\n" for line in lines))
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise (DiskFullError(self.folder) if is_disk_full(error, self.folder) else error) from error
         claim = Claim(path, name, token, finished)
         with self._lock:
             self._held[name] = claim
@@ -135,13 +140,13 @@ class Claims:
 def finish(path: Path, record: Record) -> None:
     """Write the record of a job into its claim, unless the claim was given up meanwhile."""
     with suppress(FileNotFoundError):
-        append_line(path, record.to_json(), create=False)
+        append_line(path, record.to_json(), create=False, sync=False)
 
 
 def finished_in(path: Path) -> Record | None:
     """Give the record that a claim holds, if it holds a whole one."""
     with suppress(FileNotFoundError, ValueError):
-        lines = path.read_text().splitlines()
+        lines = path.read_bytes().splitlines()
         return Record.from_json(lines[1]) if len(lines) > 1 else None
     return None
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cut3r.files.disk import DiskFullError
+from cut3r.files.fingerprint import fingerprint
 from cut3r.files.listing import visible
-from cut3r.io.frames import fingerprint
 from cut3r.jobs import claims
 from cut3r.jobs.record import Done, LeftOut, Outcome, Record, Rule
 

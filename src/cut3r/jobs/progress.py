@@ -18,7 +18,7 @@ UNITS = ((1 << 40, "TB"), (1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB"))
 class NoRoomError(DiskFullError):
     """The results will not fit on the disk."""
 
-    def __init__(self, folder: Path, needed: float, free: float) -> None:
+    def __init__(self, folder: Path, needed: float, free: int) -> None:
         super().__init__(folder)
         self.needed, self.free = needed, free
         self.strerror = (
@@ -26,7 +26,7 @@ class NoRoomError(DiskFullError):
             "room there or choose a folder on another disk; the same command goes on"
         )
 
-    def __reduce__(self) -> tuple[type["NoRoomError"], tuple[Path, float, float]]:  # type: ignore[override]
+    def __reduce__(self) -> tuple[type["NoRoomError"], tuple[Path, float, int]]:  # type: ignore[override]
         return NoRoomError, (self.folder, self.needed, self.free)
 
 
@@ -114,13 +114,13 @@ class Room:
             raise NoRoomError(self.folder, tally.room_needed, free)
 
 
-def bytes_text(count: float) -> str:
+def bytes_text(count: float | int) -> str:
     """1.5 GB, in powers of 1024."""
     size, unit = next(((size, unit) for size, unit in UNITS if count >= size), (1, "bytes"))
     return f"{count / size:.0f} {unit}" if size == 1 or count >= 10 * size else f"{count / size:.1f} {unit}"
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float | int) -> str:
     """40 s, 12 min, 3.5 h, 2.1 days."""
     if seconds < 100:
         return f"{seconds:.0f} s"

@@ -65,6 +65,7 @@ class JobRun:
         self._waiting, self._busy = deque(jobs), deque[Job]()
         self._running: dict[Future[Record], Held] = {}
         self._again: deque[Held] = deque()  # were with lost workers
+        self._has_waited = False
         self._suspicious = False  # a worker took others with it: hand out one at a time, to find the culprit
         self._claims, self._workers = claims, workers
         self._keep, self._is_due, self._tally, self._room = keep, is_due, tally, room
@@ -124,11 +125,13 @@ class JobRun:
                 self._tally.skip()
                 continue
             claim = self._claims.take(job.name)
+            if claim is not None and claim.finished is not None:
+                self._keep(claim.finished)
+                self._claims.release(claim)
+                claim = self._claims.take(job.name)  # a clean one: the job may have to be done again
             if claim is None:
                 self._busy.append(job)
                 continue
-            if claim.finished is not None:
-                self._keep(claim.finished)
             if self._is_due(job, look=True):
                 return Held(job, claim)
             self._claims.release(claim)
@@ -201,7 +204,9 @@ class JobRun:
         return record
 
     def _wait_for_others(self) -> None:
-        logger.debug("waiting for %d jobs that other runs have", len(self._busy))
+        if not self._has_waited:
+            logger.info("waiting for %d jobs that other runs have", len(self._busy))
+            self._has_waited = True
         time.sleep(POLL_S)
         self._waiting.extend(self._busy)
         self._busy.clear()

@@ -12,6 +12,7 @@ from multiprocessing import get_context, parent_process
 from typing import Any
 
 AHEAD = 2  # jobs per worker that are handed out, so that none waits for the next
+CONNECT_S = 30.0
 ASK_AGAIN_S = 10.0  # a cluster may have grown or shrunk since
 HOW_TO_DASK = "install the package distributed (pip install 'cut3r[dask]')"
 
@@ -129,7 +130,7 @@ def open_dask(address: str) -> Iterator[Executor]:
     try:
         if kind == "local":
             cluster = LocalCluster(n_workers=int(count), processes=True, threads_per_worker=1, dashboard_address=None)
-        with Client(cluster if cluster is not None else address, timeout=30) as client:
+        with Client(cluster if cluster is not None else address, timeout=CONNECT_S) as client:
             yield client.get_executor(pure=False)
     except (OSError, TimeoutError) as error:
         if cluster is not None:

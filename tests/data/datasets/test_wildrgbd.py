@@ -55,7 +55,7 @@ def test_a_scene_that_is_listed_but_not_there_is_named(raw, tmp_path):
 
 def test_of_many_scenes_so_many_are_chosen(raw, tmp_path):
     report = run(CONVERTER, raw, tmp_path, options=WildRgbdOptions(frames=2, train_scenes=1))
-    reasons = [record.reason for record in report.failures if record.scene.startswith("train/box/")]
+    reasons = [record.reason for record in report.left_out if record.scene.startswith("train/box/")]
     assert sum("not among the 1 of 2 scenes" in reason for reason in reasons) == 1
     assert len(json.loads((tmp_path / "selected_seqs_train.json").read_text())["box"]) == 1
 

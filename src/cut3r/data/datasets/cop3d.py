@@ -24,6 +24,11 @@ CARD = Card(
     raw_gb=322.0,
     # half a pixel of a raw picture, which the converter has made smaller, typically to 0.4 (the files do not say)
     corner_shift=-0.2,
+    differs=(
+        "the principal point is at pixel centres (half a raw pixel; files of the original are moved by 0.2)",
+        "all sequences of good quality with all their frames, not those of the many-view lists alone",
+        "sequences shorter than a sample are used when frames may repeat",
+    ),
 )
 LAYOUT = Layout(
     {

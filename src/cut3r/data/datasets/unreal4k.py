@@ -28,6 +28,12 @@ CARD = Card(
     metric=True,
     scenes=9,
     corner_shift=-0.5 * 384 / 2160,  # half a pixel of a raw picture, which is made smaller
+    differs=(
+        "the principal point is at pixel centres (half a raw pixel; files of the original are moved by 0.09)",
+        "poses are stored in a right-handed world",
+        "depth is stored as float32, and what is no number is unknown",
+        "the farthest 2 % of the exact depth are kept",
+    ),
 )
 LAYOUT = Layout(
     {

@@ -10,6 +10,7 @@ scene have a common unknown scale), `KNOWN` (least share of the stored pixels wi
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,3 +53,8 @@ def render_walk(
         )
         for i in range(frames)
     ]
+
+
+def render_unrelated(size: tuple[int, int], intrinsics: np.ndarray | None = None, **options: Any) -> list[RawFrame]:
+    """Render pictures as `render_walk` does, for datasets that know no poses: each stands at the origin."""
+    return [replace(frame, world_from_cam=np.eye(4)) for frame in render_walk(size, intrinsics, **options)]
