@@ -16,6 +16,8 @@ import datasets_preprocess.mapfree
 import datasets_preprocess.megadepth
 import datasets_preprocess.mp3d
 import datasets_preprocess.mvimgnet
+import datasets_preprocess.mvs_synth
+import datasets_preprocess.omniobject3d
 import datasets_preprocess.pointodyssey
 import datasets_preprocess.realestate10k
 import datasets_preprocess.scannet
@@ -56,6 +58,8 @@ _MODULES = (
     datasets_preprocess.dynamic_replica,
     datasets_preprocess.hypersim,
     datasets_preprocess.megadepth,
+    datasets_preprocess.mvs_synth,
+    datasets_preprocess.omniobject3d,
     datasets_preprocess.pointodyssey,
     datasets_preprocess.scannetpp,
     datasets_preprocess.spring,

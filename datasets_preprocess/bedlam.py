@@ -1,5 +1,6 @@
 """BEDLAM: pictures are copied, depth becomes metres, Unreal Engine's cameras become OpenCV's."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,7 @@ from cut3r.data.datasets.bedlam import CLOSE_UP, PANORAMA_GROUPS, Bedlam
 from cut3r.files.listing import visible, visible_folders
 from cut3r.io.exr import read_exr
 from cut3r.io.images import read_image
+from cut3r.io.numbers import number
 from datasets_preprocess.readable import readable_frames
 from datasets_preprocess.runner import Converter, LeftOut, RawScene, Unlisted, Writer
 from datasets_preprocess.tables import Row, read_table
@@ -52,7 +54,8 @@ def scenes(raw: Path) -> Iterator[RawScene | Unlisted]:
 def sources(raw: Path, scene: RawScene) -> list[Path]:
     """Name what a sequence is made from."""
     group, sequence = raw / scene.facts["group"], scene.facts["sequence"]
-    return [group / SEQUENCES, *((group / "png" / sequence, camera_file(group, sequence)) if sequence else ())]
+    own = (camera_file(group, sequence), group / "png" / sequence, group / "depth" / sequence)
+    return [group / SEQUENCES, *(own if sequence else ())]
 
 
 def camera_file(group: Path, sequence: str) -> Path:
@@ -125,17 +128,24 @@ def camera_of(row: Row) -> tuple[Float64[np.ndarray, "3 3"], Float64[np.ndarray,
     Raises:
         ValueError: Something is no finite number, or the focal length is not above 0.
     """
-    names = ("x", "y", "z", "yaw", "pitch", "roll", "focal_length")
-    values = {name: float(row[name] or "nan") for name in names}
-    if not (np.isfinite(list(values.values())).all() and values["focal_length"] > 0):
-        raise ValueError(f"the camera of {row['name']} is {values}; expected finite numbers and a focal length above 0")
-    focal, (h, w) = values["focal_length"], PICTURE
+    texts = [row[name] for name in ("yaw", "pitch", "roll", "x", "y", "z", "focal_length")]
+    values = np.array([_number_or_nan(text) for text in texts])
+    if not (np.isfinite(values).all() and values[-1] > 0):
+        raise ValueError(f"the camera of {row['name']} is {texts}; expected finite numbers, a focal length above 0")
+    (x, y, z), focal, (h, w) = values[3:6], values[6], PICTURE
     intrinsics = np.array([[focal / SENSOR_MM[1] * w, 0, w / 2], [0, focal / SENSOR_MM[0] * h, h / 2], [0, 0, 1]])
     world_from_cam = np.eye(4)
-    turned = _unreal_rotation(*np.radians([values["yaw"], values["pitch"], values["roll"]]))
+    turned = _unreal_rotation(*np.radians(values[:3]).tolist())
     world_from_cam[:3, :3] = (OPENCV_FROM_UNREAL @ turned @ OPENCV_FROM_UNREAL.T).T
-    world_from_cam[:3, 3] = np.array([values["y"], -values["z"], values["x"]]) / CENTIMETRES
+    world_from_cam[:3, 3] = np.array([y, -z, x]) / CENTIMETRES
     return intrinsics, world_from_cam
+
+
+def _number_or_nan(text: str) -> float:
+    try:
+        return number(text)
+    except ValueError:
+        return math.nan
 
 
 def _unreal_rotation(yaw: float, pitch: float, roll: float) -> Float64[np.ndarray, "3 3"]:

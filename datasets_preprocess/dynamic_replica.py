@@ -122,7 +122,13 @@ def _convert_camera(
 
 
 def _load(folder: Path, records: dict[str, dict[str, Any]], parity: bool, with_flow: bool, name: str) -> Loaded:
-    record = records[name]
+    try:
+        return _read(folder, records[name], parity, with_flow)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the annotation of {name} does not hold what it should: {error!r}") from error
+
+
+def _read(folder: Path, record: dict[str, Any], parity: bool, with_flow: bool) -> Loaded:
     rgb, size = folder / record["image"]["path"], tuple(record["image"]["size"])
     depth = read_half_depth(folder / record["depth"]["path"])
     shape = read_image(rgb).shape[:2]
