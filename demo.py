@@ -7,55 +7,30 @@ python demo.py --model_path 512-dpt --seq_path kitchen.mp4      your footage, wi
 import argparse
 import io
 import logging
-import os
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cut3r
+from cut3r.run.console import FAILED, INTERRUPTED, NO_INPUT, guarded, sorry, start_logging
+from cut3r.run.console import WRONG_ARGUMENTS as WRONG_ARGUMENTS
 from cut3r.run.flags import parse_args
-from cut3r.speed.machine import SLEEPY_THREADS
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
-    from rich.console import Console
-
     from cut3r.run.run import Outcome, Run
     from cut3r.viewer.app import Viewer
     from cut3r.viewer.query import Query
 
 logger = logging.getLogger("demo")
 
-FAILED, WRONG_ARGUMENTS, NO_INPUT, INTERRUPTED = 1, 2, 3, 130
+PROGRAM = "demo.py"
 TINY = "the bundled tiny network: rough depth of synthetic rooms, cameras that lose their way (real footage: 512-dpt)"
 BUNDLED_CLIP = Path(__file__).parent / "assets" / "example.mp4"
-CHATTY = ("websockets", "viser")  # loggers that tell of each connection
 
 
 def main(arguments: list[str] | None = None) -> int:
-    return guarded(run, parse_args(arguments, description=__doc__))
-
-
-def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace, program: str = "demo.py") -> int:
-    """Do what the flags say, and turn what a user can do wrong into one sentence and an exit code."""
-    os.environ.update(SLEEPY_THREADS | os.environ)  # torch is not loaded yet
-    from cut3r.speed.device import device_failure
-
-    try:
-        return work(args)
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except FileNotFoundError as error:
-        return sorry(error, NO_INPUT, program)
-    except ValueError as error:
-        return sorry(error, WRONG_ARGUMENTS, program)
-    except OSError as error:
-        return sorry(error, FAILED, program)
-    except (RuntimeError, MemoryError) as error:
-        if (reason := device_failure(error)) is None:
-            raise
-        return sorry(reason, FAILED, program)
+    return guarded(run, parse_args(arguments, description=__doc__), PROGRAM)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,31 +69,17 @@ def run(args: argparse.Namespace) -> int:
 def _exit_code(this: "Run", outcome: "Outcome", viewer: "Viewer | None") -> int:
     """Tell how the run ended, after the page has been closed."""
     if outcome.frames == 0:
-        return sorry(f"{this.footage.stream.description} gave no frame", NO_INPUT)
+        return sorry(f"{this.footage.stream.description} gave no frame", NO_INPUT, PROGRAM)
     if viewer and not outcome.killed:
         logger.info("explore it at %s and end with Ctrl-C%s", viewer.url, ", once more" if outcome.stopped else "")
         viewer.wait()
     if outcome.failures:
-        return sorry(f"{'; '.join(outcome.failures)}: {this.writer.way_to_save()}", FAILED)
+        return sorry(f"{'; '.join(outcome.failures)}: {this.writer.way_to_save()}", FAILED, PROGRAM)
     if outcome.not_shown:
-        return sorry(f"{outcome.not_shown[0]}; all files were written", FAILED)
+        return sorry(f"{outcome.not_shown[0]}; all files were written", FAILED, PROGRAM)
     if outcome.stopped:
         logger.info("%d frames are finished; %s", outcome.frames, this.writer.way_on())
     return INTERRUPTED if outcome.stopped else 0
-
-
-def start_logging() -> "Console":
-    from rich.console import Console
-    from rich.logging import RichHandler
-
-    console = Console(stderr=True)
-    handler: logging.Handler = logging.StreamHandler()  # into a file or a pipe: plain lines, which rich would wrap
-    if console.is_terminal:
-        handler = RichHandler(console=console, show_path=False, show_time=False)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return console
 
 
 def open_viewer(args: argparse.Namespace, query: "Query | None", stack: ExitStack) -> "Viewer":
@@ -137,11 +98,6 @@ def open_viewer(args: argparse.Namespace, query: "Query | None", stack: ExitStac
 def _close(viewer: "Viewer") -> None:
     with redirect_stdout(io.StringIO()):  # viser prints that it stops
         viewer.close()
-
-
-def sorry(error: object, code: int, program: str = "demo.py") -> int:
-    print(f"{program}: {error}", file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

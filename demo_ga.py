@@ -7,32 +7,29 @@ Same flags, files and page as demo.py; alignment.json says how well it went. Aft
 """
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cut3r
 import demo
-from cut3r.run.flags import add_known, parse_args
+from cut3r.run.console import FAILED, guarded, sorry, start_logging
+from cut3r.run.flags import add_align, add_known, parse_args
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.inference.result import FrameResult
     from cut3r.inference.sink import Sinks
     from cut3r.io.frame import Frame
-    from cut3r.run.output_folder import OutputFolder
 
 logger = logging.getLogger("demo_ga")
 
 PROGRAM = "demo_ga.py"
-REPORT = "alignment.json"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    return demo.guarded(run, parse_args(arguments, description=__doc__, extend=add_flags), PROGRAM)
+    return guarded(run, parse_args(arguments, description=__doc__, extend=add_flags), PROGRAM)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -46,20 +43,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--pairs", choices=("auto", "all", "window", "wide", "first", "original"), default="auto", help=pairs
     )
-    window = "neighbours on each side in a window (default: %(default)s)"
-    group.add_argument("--window", type=int, default=3, metavar="N", help=window)
-    loops = "look for frames that see the same place again, unless all frames are paired (default: %(default)s)"
-    group.add_argument("--loops", choices=("auto", "off"), default="auto", help=loops)
-    bundle = "then refine cameras by details of the original pictures (needs pip install 'cut3r[ba]')"
-    group.add_argument("--ba", action="store_true", help=bundle)
-    rigid = "believe the network's metres: frames get no scale of their own"
-    group.add_argument("--rigid", action="store_true", help=rigid)
+    add_align(group)
     add_known(parser.add_argument_group("what is known of the cameras (docs/known_cameras.md)"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the flags say. What a user can do wrong comes as an exception with one clear sentence."""
     from cut3r.alignment.flags import align_config, align_footage, check_align_flags, check_footage, clean_up
+    from cut3r.alignment.outcome import write_report, write_results
     from cut3r.alignment.stages import Stages
     from cut3r.alignment.taken import take
     from cut3r.inference.sink import Sinks
@@ -69,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from cut3r.speed.device import check_device
     from cut3r.viewer.address import check_host
 
-    console = demo.start_logging()
+    console = start_logging()
     check_align_flags(args)
     config = align_config(args)
     from_flags.check_flags(args, demo.BUNDLED_CLIP)
@@ -106,54 +97,23 @@ def run(args: argparse.Namespace) -> int:
         watching.begin()
         stack.callback(watching.finish)
         results = session.stream(open_frames()) if aligned is None else aligned.results()
-        count = _write(args, output, _shown(results, watching))
+        count = write_results(args, output, _shown(results, watching))
         if aligned is not None:
-            _write_report(output.folder / REPORT, aligned.report)
+            write_report(output.folder, aligned.report)
         output.end(RunState.finished, count)
         clean_up(args)
         if not_shown := watching.finish():
-            return demo.sorry(f"{not_shown[0]}; all files were written", demo.FAILED, PROGRAM)
+            return sorry(f"{not_shown[0]}; all files were written", FAILED, PROGRAM)
         if viewer:
             logger.info("explore it at %s and end with Ctrl-C", viewer.url)
             viewer.wait()
     return 0
 
 
-def _write(args: argparse.Namespace, output: "OutputFolder", results: "Iterator[FrameResult]") -> int:
-    """Write the files of each frame and of the scene; gives the number of frames."""
-    from cut3r.inference.reconstruction import Reconstruction
-    from cut3r.run import from_flags
-
-    folder = from_flags.frame_folder(args, output)
-    scene = Reconstruction(
-        voxel_size=args.voxel_size,
-        max_points=args.max_points,
-        confidence=args.vis_threshold,
-        edges=from_flags.edges_of(args),
-    )
-    for result in results:
-        if folder is not None:
-            folder.add(result)
-        scene.add(result)
-    logger.info("%s", scene.summary())
-    for path in args.save:
-        scene.save(path)
-    for path in (args.output_dir, *args.save):
-        logger.info("wrote %s", path)
-    return len(scene.cameras)
-
-
 def _shown(results: "Iterator[FrameResult]", watching: "Sinks") -> "Iterator[FrameResult]":
     for result in results:
         watching.add(result)
         yield result
-
-
-def _write_report(path: Path, report: dict[str, Any]) -> None:
-    from cut3r.files.atomic import atomic_path
-
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,17 @@ import argparse
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
+from cut3r.jobs.runner import STOP_AFTER
+from cut3r.jobs.workers import open_dask
 from datasets_preprocess import CONVERTERS
-from datasets_preprocess.runner import Shard, run
+from datasets_preprocess.converter import Converter
+from datasets_preprocess.finish import finish
+from datasets_preprocess.options import add_flags, from_flags
+from datasets_preprocess.runner import Shard, make_plan, run
+from datasets_preprocess.status import status
+from datasets_preprocess.trial import SCENES, try_out
 from datasets_preprocess.verify import verify
 
 logger = logging.getLogger("datasets_preprocess")
@@ -15,52 +23,119 @@ logger = logging.getLogger("datasets_preprocess")
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    if args.command == "list":
-        for name, converter in sorted(CONVERTERS.items()):
-            logger.info("%-12s %s", name, converter.about)
-        return 0
-    if args.command == "verify":
-        verification = verify(args.dataset, args.out, workers=args.workers)
-        logger.info("%s", verification)
-        return 1 if verification.problems else 0
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # Dask tells of every connection
     try:
-        report = run(
-            CONVERTERS[args.command],
-            args.raw,
-            args.out,
-            shard=args.shard,
-            workers=args.workers,
-            retry_failed=args.retry_failed,
-            again=args.again,
-            parity=args.parity,
-        )
-    except (FileNotFoundError, RuntimeError, ValueError) as error:
+        return int(args.act(args))
+    except (OSError, RuntimeError, ValueError) as error:
         logger.error("%s", error)
         return 2
-    logger.info("%s", report)
-    return 0 if report.complete else 1
 
 
 def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m datasets_preprocess", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="the datasets that can be converted")
-    check = commands.add_parser("verify", help="open every frame of a processed dataset")
-    check.add_argument("dataset", choices=sorted(CONVERTERS))
-    check.add_argument("--out", type=Path, required=True, help="the processed folder")
+    commands.add_parser("list", help="the datasets that can be converted").set_defaults(act=_list)
+    check = _about_a_folder(commands, "verify", _verify, "open every frame of a processed dataset, compare its files")
     check.add_argument("--workers", type=int, default=1, help="threads")
+    check.add_argument("--compare", type=int, default=8, metavar="N", help="scenes whose frames are compared; 0: none")
+    check.add_argument("--parity", action="store_true", help="read it as the original does")
+    _add_trial(commands.add_parser("try", help="convert a few scenes into a temporary folder, and look at them"))
+    _about_a_folder(commands, "status", _status, "how far a conversion is, from its records")
+    _about_a_folder(commands, "finish", _finish, "write again what spans scenes, dataset.json and the index")
     for name, converter in sorted(CONVERTERS.items()):
-        command = commands.add_parser(name, help=converter.about)
-        command.add_argument("--raw", type=Path, required=True, help="the download, laid out as its owner publishes it")
-        command.add_argument("--out", type=Path, required=True, help="the processed folder, made if needed")
-        command.add_argument("--shard", type=Shard.parse, default=Shard(), help="3/8: the third of eight machines")
-        command.add_argument("--workers", type=int, default=1, help="processes")
-        command.add_argument("--retry-failed", action="store_true", help="try scenes again that have failed")
-        command.add_argument(
-            "--again", nargs="+", default=[], metavar="SCENE", help="convert these again, whatever their records say"
-        )
-        command.add_argument("--parity", action="store_true", help="repeat the quirks of the original converter")
+        _add_converter(commands.add_parser(name, help=converter.about), converter)
     return parser.parse_args(arguments)
+
+
+def _about_a_folder(commands: Any, name: str, act: Any, text: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text)
+    command.add_argument("dataset", choices=sorted(CONVERTERS))
+    command.add_argument("--out", type=Path, required=True, help="the processed folder")
+    command.set_defaults(act=act)
+    return command
+
+
+def _add_converter(command: argparse.ArgumentParser, converter: Converter) -> None:
+    command.set_defaults(act=_convert)
+    add = command.add_argument
+    add("--raw", type=Path, required=True, help="the download, laid out as its owner publishes it")
+    add("--out", type=Path, required=True, help="the processed folder, made if needed")
+    add("--shard", type=Shard.parse, default=Shard(), help="3/8: the third of eight machines")
+    add("--workers", type=int, default=1, help="processes")
+    add("--dask", metavar="ADDRESS", help="convert on a Dask cluster: tcp://HOST:8786; local:4 starts one here")
+    add("--dry-run", action="store_true", help="say what there is to do; write nothing")
+    add("--retry-failed", action="store_true", help="try scenes again that have failed")
+    add("--again", nargs="+", default=[], metavar="SCENE", help="convert these again, whatever their records say")
+    add("--parity", action="store_true", help="repeat the quirks of the original converter")
+    add("--stop-after", type=int, default=STOP_AFTER, metavar="N", help="failures in a row that end a run; 0: none do")
+    add("--no-room-check", action="store_true", help="go on though the results will not fit on the disk")
+    if converter.options is not None:
+        add_flags(command, converter.options)
+
+
+def _add_trial(command: argparse.ArgumentParser) -> None:
+    command.add_argument("dataset", choices=sorted(CONVERTERS))
+    command.add_argument("--raw", type=Path, required=True, help="the download, laid out as its owner publishes it")
+    command.add_argument("--scenes", type=int, default=SCENES, help="how many at most")
+    command.add_argument("--sheet", type=Path, help="where the contact sheet goes (try_NAME.png)")
+    command.add_argument("--seed", type=int, default=0, help="of the choice of scenes")
+    command.add_argument("--parity", action="store_true", help="with the quirks of the original")
+    command.set_defaults(act=_try)
+
+
+def _try(args: argparse.Namespace) -> int:
+    sheet = args.sheet or Path(f"try_{args.dataset}.png")
+    converter = CONVERTERS[args.dataset]
+    trial = try_out(converter, args.raw, sheet, scenes=args.scenes, seed=args.seed, parity=args.parity)
+    logger.info("%s", trial)
+    return 1 if trial.failed or trial.proof.problems else 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    for name, converter in sorted(CONVERTERS.items()):
+        logger.info("%-12s %s", name, converter.about)
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    how = {"workers": args.workers, "parity": args.parity, "compared": args.compare}
+    verification = verify(args.dataset, args.out, converter=CONVERTERS[args.dataset], **how)
+    logger.info("%s", verification)
+    return 1 if verification.problems else 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    logger.info("%s", status(args.out))
+    return 0
+
+
+def _finish(args: argparse.Namespace) -> int:
+    if not args.out.is_dir():
+        raise FileNotFoundError(f"there is no folder {args.out}")
+    logger.info("%s", finish(CONVERTERS[args.dataset], args.out))
+    return 0
+
+
+def _convert(args: argparse.Namespace) -> int:
+    converter = CONVERTERS[args.command]
+    what = {
+        "shard": args.shard,
+        "retry_failed": args.retry_failed,
+        "again": args.again,
+        "parity": args.parity,
+        "options": from_flags(converter.options, args),
+    }
+    if args.dry_run:
+        logger.info("%s", make_plan(converter, args.raw, args.out, **what))
+        return 0
+    how = {"workers": args.workers, "stop_after": args.stop_after, "check_room": not args.no_room_check}
+    if args.dask is None:
+        report = run(converter, args.raw, args.out, **what, **how)
+    else:
+        with open_dask(args.dask) as executor:
+            report = run(converter, args.raw, args.out, **what, **how, executor=executor)
+    logger.info("%s", report)
+    return 0 if report.complete else 1
 
 
 if __name__ == "__main__":

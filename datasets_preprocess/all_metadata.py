@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Float64
 
+from cut3r.data.datasets.arkitscenes import matrices
 from cut3r.data.layout import read_npz, write_npz
 
 NAMES = ("images", "intrinsics", "trajectories", "pairs")
@@ -15,7 +17,7 @@ def write_all_metadata(path: Path, scenes: Iterable[tuple[str, Path]]) -> None:
     parts, names, counts, pairs, total = [], [], [], [], 0
     for name, file in scenes:
         images, intrinsics, trajectories, own_pairs = read_npz(file, *NAMES)
-        parts.append((images, intrinsics, trajectories))
+        parts.append((images, matrices(intrinsics), trajectories))
         names.append(name)
         counts.append(total)
         pairs.append(own_pairs.reshape(-1, 3) + np.array([total, total, 0]))
@@ -34,3 +36,11 @@ def write_all_metadata(path: Path, scenes: Iterable[tuple[str, Path]]) -> None:
         trajectories=trajectories,
         pairs=np.concatenate(pairs),
     )
+
+
+def renumber(pairs: Float[np.ndarray, "p 3"], old: list[str], new: list[str]) -> Float64[np.ndarray, "q 3"]:
+    """Let rows (image, image, score) count in another list of images; rows of images that it lacks are dropped."""
+    number = {name: i for i, name in enumerate(new)}
+    rows = [(old[int(i)], old[int(j)], score) for i, j, score in pairs]
+    kept = [(number[a], number[b], score) for a, b, score in rows if a in number and b in number]
+    return np.array(kept, dtype=np.float64).reshape(-1, 3)

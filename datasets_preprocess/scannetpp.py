@@ -19,7 +19,7 @@ from cut3r.geometry.poses import invert
 from cut3r.io import colmap
 from cut3r.io.images import read_image
 from cut3r.io.known_cameras import CORNER
-from datasets_preprocess.all_metadata import write_all_metadata
+from datasets_preprocess.all_metadata import renumber, write_all_metadata
 from datasets_preprocess.mesh import read_mesh, render_depth
 from datasets_preprocess.runner import Converter, RawScene, Record, Writer, require_rigid
 
@@ -111,14 +111,6 @@ def finish(out: Path, done: list[Record]) -> None:
     """Write the file about all scenes."""
     scenes = ((record.scene, LAYOUT.path(out, "selected", record.scene)) for record in done)
     write_all_metadata(LAYOUT.path(out, "all"), scenes)
-
-
-def renumber(pairs: Float[np.ndarray, "p 3"], old: list[str], new: list[str]) -> Float64[np.ndarray, "q 3"]:
-    """Let rows (image, image, score) count in another list of images; rows of images that it lacks are dropped."""
-    number = {name: i for i, name in enumerate(new)}
-    rows = [(old[int(i)], old[int(j)], score) for i, j, score in pairs]
-    kept = [(number[a], number[b], score) for a, b, score in rows if a in number and b in number]
-    return np.array(kept, dtype=np.float64).reshape(-1, 3)
 
 
 def read_sources(folder: Path) -> dict[str, Source]:

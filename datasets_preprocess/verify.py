@@ -1,17 +1,28 @@
-"""Opens every frame of a processed dataset through the reader that training will use."""
+"""Opens every frame of a processed dataset through the reader that training will use, and compares the files that are
+there with those that the records name."""
 
+import logging
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cut3r.data.dataset import MultiViewDataset, NoScenesError
-from cut3r.data.datasets import DATASETS
+from cut3r.data.datasets import DATASETS, PROCESSED
+from cut3r.data.layout import Layout
 from cut3r.data.scene import Scene
 from cut3r.data.transforms import principal_window
 from cut3r.files.damaged import read_errors
-from datasets_preprocess.runner import read_records, require_rigid
+from datasets_preprocess.converter import Converter
+from datasets_preprocess.finish import finish
+from datasets_preprocess.geometry import SCENES, Proof, prove
+from datasets_preprocess.runner import Record, read_records, require_rigid
+
+logger = logging.getLogger(__name__)
 
 Opened = tuple[MultiViewDataset, Scene]
+Place = tuple[str, str, tuple[tuple[str, Any], ...]]  # kind, scene, and other fields of a path
 
 
 @dataclass(frozen=True)
@@ -23,6 +34,7 @@ class Verification:
     frames: int
     problems: list[str]
     without_depth: list[str]
+    proof: Proof = field(default_factory=lambda: Proof([]))
 
     def __str__(self) -> str:
         lines = [f"{self.scenes} scenes with {self.frames} frames, {len(self.problems)} problems"]
@@ -36,18 +48,38 @@ class Verification:
             lines.append(
                 f"  frames that show no depth at all: {len(self.without_depth)}, first {self.without_depth[0]}"
             )
+        if self.proof.scenes:
+            lines.append(str(self.proof))
         return "\n".join(lines)
 
 
-def verify(name: str, out: Path, *, workers: int = 1) -> Verification:
-    """Read every frame of every split, and compare their number with what the converter recorded.
+def verify(
+    name: str,
+    out: Path,
+    *,
+    workers: int = 1,
+    converter: Converter | None = None,
+    parity: bool = False,
+    compared: int = SCENES,
+) -> Verification:
+    """Read every frame of every split, compare the files with those that the converter recorded, and frames of some
+    scenes with each other.
 
-    Data of the original's converters has no records and is read all the same.
+    Data of the original's converters has no records and is read all the same. With records, what spans scenes is
+    written first, if the folder can be written to.
+
+    Args:
+        converter: Of the dataset; None: what spans scenes is not written.
+        parity: Read as the original does, with its quirks.
+        compared: The number of scenes whose frames are compared with each other.
     """
+    records = read_records(out)
+    problems = [f"{record.scene}: not converted: {record.reason}" for record in records if record.failed]
+    if records and converter is not None:
+        problems += _finish(converter, out)
     opened: list[Opened] = []
-    problems: list[str] = []
     for split in DATASETS[name].splits:
-        scenes, reasons = _scenes_of(name, out, split)
+        scenes, reasons = _scenes_of(name, out, split, parity=parity)
         opened += scenes
         problems += reasons
     without_depth: list[str] = []
@@ -55,21 +87,83 @@ def verify(name: str, out: Path, *, workers: int = 1) -> Verification:
         for found in pool.map(_examine, opened):
             problems += found[0]
             without_depth += found[1]
-    frames = sum(len(scene.frames) for _, scene in opened)
-    records = read_records(out)
-    problems.extend(f"{record.scene}: not converted: {record.reason}" for record in records if not record.done)
-    recorded = sum(len(record.frames) for record in records if record.done)
-    if records and recorded != frames:
-        problems.append(f"the converter recorded {recorded} frames and the reader finds {frames}; convert again")
+    own_scenes = [] if PROCESSED[name].single_view else [scene for _, scene in opened]  # there, one scene holds all
+    problems += compare_files(PROCESSED[name].layout, out, records, own_scenes)
     if not opened:
         problems.append(f"no scene of {name} in {out}")
-    return Verification(len(opened), frames, problems, without_depth)
+    proof = prove(opened[0][0], [scene for _, scene in opened], count=compared) if opened else Proof([])
+    problems += proof.problems
+    frames = sum(len(scene.frames) for _, scene in opened)
+    return Verification(len(opened), frames, problems, without_depth, proof)
 
 
-def _scenes_of(name: str, out: Path, split: str | None) -> tuple[list[Opened], list[str]]:
+def compare_files(layout: Layout, out: Path, records: Iterable[Record], scenes: Iterable[Scene]) -> Iterator[str]:
+    """Say which files of the records are missing, which files of theirs no record names, and which scenes of the reader
+    have no record. A reader may leave frames and scenes out. Records of older versions name no files."""
+    done = [record for record in records if record.done]
+    if not done or any("files" not in record.facts for record in done):
+        return
+    named: dict[Place, set[str]] = {}
+    for record in done:
+        missing = []
+        for place, frames in _places(record):
+            named.setdefault(place, set()).update(frames)
+            paths = (_find(layout, out, place, frame) for frame in sorted(frames))
+            missing += [path for path in paths if not path.is_file()]
+        if missing:
+            yield f"{record.scene}: {len(missing)} of its files missing, first {missing[0].relative_to(out)}"
+    for place, frames in named.items():
+        others = sorted(_frames_there(layout, out, place) - frames)
+        if others:
+            first = _find(layout, out, place, others[0]).relative_to(out)
+            yield f"{place[1]}: {len(others)} files that no record names, first {first}; remove them"
+    of_records = {scene for _, scene, _ in named}
+    for scene in scenes:
+        if scene.path not in of_records:
+            yield f"{scene.name}: the reader finds this scene, and no record names it; remove it"
+
+
+def _places(record: Record) -> Iterator[tuple[Place, set[str]]]:
+    for kind, scene, fields, frames in record.facts["files"]:
+        yield (kind, scene, tuple(fields.items())), set(record.frames if frames is None else frames)
+
+
+def _find(layout: Layout, out: Path, place: Place, frame: str) -> Path:
+    kind, scene, fields = place
+    return layout.find(out, kind, scene, frame, **dict(fields))
+
+
+def _frames_there(layout: Layout, out: Path, place: Place) -> set[str]:
+    """List the frames of a kind of file on the disk, if frames are told apart by the last part of the path."""
+    kind, scene, fields = place
+    if not all("{frame}" in template.rpartition("/")[2] for template in layout.alternatives(kind)):
+        return set()
+    if any("{frame}" in template.rpartition("/")[0] for template in layout.alternatives(kind)):
+        return set()
+    others = {_find(layout, out, (other, scene, fields), "") for other in layout.templates if _is_alone(layout, other)}
+    found = layout.frames(out, kind, scene, **dict(fields))
+    return {frame for frame in found if _find(layout, out, place, frame) not in others}
+
+
+def _is_alone(layout: Layout, kind: str) -> bool:
+    """Whether a scene has one file of this kind, and not one per frame."""
+    return not any("{" in template.replace("{scene}", "") for template in layout.alternatives(kind))
+
+
+def _finish(converter: Converter, out: Path) -> list[str]:
+    try:
+        finish(converter, out)
+    except OSError as error:
+        logger.info("%s cannot be written to (%s), so what spans scenes is taken as it is", out, error.strerror)
+    except RuntimeError as error:
+        return [str(error)]
+    return []
+
+
+def _scenes_of(name: str, out: Path, split: str | None, *, parity: bool) -> tuple[list[Opened], list[str]]:
     """Open a split, which may be empty; that there is nothing at all shows in the counts."""
     try:
-        dataset = DATASETS[name](out, split=split, num_views=1, sizes=[(1, 1)])
+        dataset = DATASETS[name](out, split=split, num_views=1, sizes=[(1, 1)], parity=parity)
     except NoScenesError:
         return [], []
     except read_errors() as error:

@@ -40,6 +40,7 @@ from cut3r.model.prediction import Outputs
 from cut3r.training.config import TrainConfig
 from cut3r.weights import zoo
 from cut3r.weights.checkpoint import save
+from datasets_preprocess import cards
 from eval.config import EvalConfig
 from tests.eval.recordings import write_recordings
 
@@ -201,6 +202,12 @@ def run_command(words: list[str]) -> None:
             assert name in PREPARATIONS, (
                 f"do not know how to check the command {name!r}; put <!-- not run: why --> above its block"
             )
+
+
+@pytest.mark.parametrize("page", cards.PAGES, ids=named)
+def test_tables_of_datasets_are_those_of_the_cards(page):
+    text = page.read_text()
+    assert cards.PLACE.search(text) and cards.renewed(text) == text, "run python -m datasets_preprocess.cards"
 
 
 def test_there_is_a_readme():

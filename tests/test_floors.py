@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "cut3r"
 FLOORS = [
     {"files", "geometry"},
-    {"io", "metrics", "model"},
+    {"io", "jobs", "metrics", "model"},
     {"rules", "speed"},
     {"weights"},
     {"data", "inference"},
@@ -30,7 +30,7 @@ ONLY_IN = {
     "wandb": ("src/cut3r/training/reporters.py",),
     "viser": ("src/cut3r/viewer/",),
     "av": ("src/cut3r/io/",),
-    "cv2": ("src/cut3r/io/", "src/cut3r/viewer/", "src/cut3r/data/showcase.py"),
+    "cv2": ("src/cut3r/io/", "src/cut3r/viewer/", "src/cut3r/data/showcase.py", "datasets_preprocess/"),
     "pycolmap": ("src/cut3r/alignment/bundle_problem.py",),
     "pyceres": ("src/cut3r/alignment/bundle_problem.py", "src/cut3r/alignment/bundle_costs.py"),
     "croco": ("src/cut3r/model/rope.py",),
@@ -39,9 +39,15 @@ ONLY_IN = {
     "h5py": ("src/cut3r/io/hdf5.py", "eval/prepare/nyu.py"),
     "OpenEXR": ("src/cut3r/io/exr_library.py",),
     "gdown": ("src/cut3r/weights/zoo.py",),
+    "dask": (),
+    "distributed": ("src/cut3r/jobs/workers.py",),
 }
 LIBRARY = sorted(PACKAGE.glob("*/**/*.py"))
-ROOF = sorted([*ROOT.glob("*.py"), *ROOT.glob("eval/**/*.py"), *ROOT.glob("benchmarks/*.py")])
+ROOF = sorted(
+    path
+    for pattern in ("*.py", "eval/**/*.py", "benchmarks/*.py", "datasets_preprocess/*.py")
+    for path in ROOT.glob(pattern)
+)
 
 
 def imported_names(path: Path) -> set[str]:

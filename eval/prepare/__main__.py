@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eval.prepare import PREPARERS
 from eval.prepare.check import all_names, check
-from eval.prepare.runner import Order, run
+from eval.prepare.runner import Order, plan, run
 from eval.sequences import long_name
 
 logger = logging.getLogger("eval.prepare")
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
                 logger.info("%s", line)
             return 0
         return _prepare(args)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         logger.error("%s", error)
         return 2
 
@@ -50,6 +50,9 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
         command.add_argument("--raw", type=Path, required=True, help=preparer.raw)
         command.add_argument("--out", type=Path, required=True, help="the data root, made if needed")
         command.add_argument("--parity", action="store_true", help="choose and convert as the reference does")
+        command.add_argument("--workers", type=int, default=1, help="processes")
+        command.add_argument("--dry-run", action="store_true", help="say what there is to do; write nothing")
+        command.add_argument("--again", nargs="+", default=[], metavar="SEQUENCE", help="make these again in any case")
         if preparer.by_length:
             command.add_argument("--frames", type=int, help="make the long variant of this length instead")
     return parser.parse_args(arguments)
@@ -59,7 +62,13 @@ def _prepare(args: argparse.Namespace) -> int:
     frames = getattr(args, "frames", None)  # only sets with a folder per length have the flag
     if frames is not None:
         long_name(args.command, frames)  # refuses lengths that no reader would open
-    report = run(PREPARERS[args.command], Order(args.raw, args.out, frames, args.parity))
+    preparer, order = PREPARERS[args.command], Order(args.raw, args.out, frames, args.parity)
+    if args.dry_run:
+        jobs, due = plan(preparer, order, args.again)
+        names = ", ".join(job.name for job in due) or "none"
+        logger.info("%d sequences: %d already there, %d to make: %s", len(jobs), len(jobs) - len(due), len(due), names)
+        return 0
+    report = run(preparer, order, workers=args.workers, again=args.again)
     logger.info("%s", report)
     return 1 if report.failures else 0
 

@@ -1,5 +1,6 @@
 """Folders of a download, whether it is unpacked or still a zip or tar archive."""
 
+import hashlib
 import re
 import shutil
 import tarfile
@@ -45,7 +46,8 @@ def download_folder(
 @contextmanager
 def unpacked(archive: Path, scratch: Path, members: str = ".*") -> Iterator[Path]:
     """Unpack the members of an archive whose names match a regular expression, for as long as the block lasts."""
-    folder = scratch / f".unpacked-{archive.name}"
+    which = hashlib.sha256(f"{archive.absolute()}\0{members}".encode()).hexdigest()[:8]  # other jobs may unpack others
+    folder = scratch / f".unpacked-{archive.name}-{which}"
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     folder.mkdir(parents=True)
     try:

@@ -29,6 +29,7 @@ _HOME = {
     "TTT3R": "cut3r.rules.ttt3r",
     "View": "cut3r.inference.view",
     "Write": "cut3r.inference.policy",
+    "align": "cut3r.alignment.library",
     "load": "cut3r.weights.checkpoint",
     "open_frames": "cut3r.io.frames",
 }
@@ -54,11 +55,13 @@ __all__ = [
     "View",
     "Write",
     "__version__",
+    "align",
     "load",
     "open_frames",
 ]
 
 if TYPE_CHECKING:
+    from cut3r.alignment.library import align as align
     from cut3r.geometry.registration import Similarity as Similarity
     from cut3r.inference.policy import Write as Write
     from cut3r.inference.preprocess import FitConfig as FitConfig

@@ -85,10 +85,20 @@ def test_a_walk_over_different_frames_is_the_originals(seed, walk):
         (0, [0, 2, 1, 3, 4, 6, 7, 5, 6, 5, 7, 6]),
         (1, [0, 2, 5, 3, 6, 4, 1, 3, 2, 3, 0, 2]),
         (2, [0, 1, 2, 4, 3, 5, 7, 6, 3, 2, 3, 4]),
+        (3, [0, 1, 2, 4, 5, 3, 6, 7, 4, 5, 3, 2]),
     ],
 )
 def test_a_walk_with_repeats_is_the_originals(seed, walk):
     assert walk_with_repeats(chain(8), 0, 12, 3, np.random.default_rng(seed)) == walk
+
+
+def test_a_search_that_finds_no_walk_ends():
+    hub = [(0, i, 1.0) for i in range(1, 20)] + [(i, 0, 1.0) for i in range(1, 20)]
+    with pytest.raises(ValueError, match="no walk of 4 different frames begins at frame 0"):
+        walk_once(Graph.from_pairs(20, np.array(hub)), 0, 4, np.random.default_rng(0))
+    groups = [(i, j, 1.0) for group in (range(12), range(11, 24)) for i in group for j in group if i != j]
+    with pytest.raises(ValueError, match="or none is found"):
+        walk_once(Graph.from_pairs(24, np.array(groups)), 11, 20, np.random.default_rng(0))
 
 
 def test_walks_begin_where_enough_frames_can_be_reached():

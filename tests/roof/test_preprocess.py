@@ -121,7 +121,7 @@ def test_verification_reads_every_frame(tartanair):
     raw, out = tartanair
     run(CONVERTERS["tartanair"], raw, out)
     center_tartanair(out)
-    verification = verify("tartanair", out)
+    verification = verify("tartanair", out, compared=0)
     assert (verification.scenes, verification.frames, verification.problems) == (2, 12, [])
 
 
@@ -132,7 +132,7 @@ def test_verification_finds_a_truncated_file(tartanair, kind):
     center_tartanair(out)
     path = out / "abandoned" / "Hard" / "P000" / f"000003_{kind}"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    problems = verify("tartanair", out).problems
+    problems = verify("tartanair", out, compared=0).problems
     assert len(problems) == 1 and problems[0].startswith("abandoned/Hard/P000/000003: ")
 
 
@@ -141,8 +141,8 @@ def test_verification_finds_a_frame_that_is_gone(tartanair):
     run(CONVERTERS["tartanair"], raw, out)
     center_tartanair(out)
     (out / "abandoned" / "Hard" / "P000" / "000003_rgb.png").unlink()
-    assert verify("tartanair", out).problems == [
-        "the converter recorded 12 frames and the reader finds 11; convert again"
+    assert verify("tartanair", out, compared=0).problems == [
+        "abandoned/Hard/P000: 1 of its files missing, first abandoned/Hard/P000/000003_rgb.png"
     ]
 
 
@@ -153,14 +153,14 @@ def test_a_scene_is_converted_again_when_its_raw_files_were_repaired(tartanair):
     image.write_bytes(whole[: len(whole) // 2])
     run(CONVERTERS["tartanair"], raw, out)
     center_tartanair(out)
-    damaged = verify("tartanair", out)
+    damaged = verify("tartanair", out, compared=0)
     assert len(damaged.problems) == 1
     assert "it notices which of them have changed; --again SCENE" in str(damaged)
     image.write_bytes(whole)
     report = run(CONVERTERS["tartanair"], raw, out)
     assert (report.converted, report.skipped) == (1, 1)
     center_tartanair(out)
-    assert verify("tartanair", out).problems == []
+    assert verify("tartanair", out, compared=0).problems == []
     assert run(CONVERTERS["tartanair"], raw, out).converted == 0
 
 
@@ -192,12 +192,14 @@ def test_scenes_are_converted_again_by_name(tmp_path):
 
 
 def test_records_of_older_versions_are_kept(tmp_path):
-    run(toy(touch), tmp_path, tmp_path / "out")
-    for path in (tmp_path / "out" / ".status").rglob("*.json"):
-        content = json.loads(path.read_text())
-        del content["raw"]
-        path.write_text(json.dumps(content))
-    assert run(toy(touch), tmp_path, tmp_path / "out").converted == 0
+    for number, done in enumerate((True, True, False)):
+        path = tmp_path / "out" / ".status" / "room" / f"{number}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        old = {"scene": f"room/{number}", "done": done, "frames": ["0"], "reason": "" if done else "it is upside down"}
+        path.write_text(json.dumps({**old, "seconds": 1.0, "version": 1, "parity": False}))
+    report = run(toy(touch), tmp_path, tmp_path / "out")
+    assert (report.converted, report.skipped) == (3, 2)
+    assert [record.reason for record in report.failures] == ["it is upside down"]
 
 
 @pytest.mark.parametrize("pose", ["1 2 3 0 0 0 0", "1 2 3 nan 0 0 1", "1 -1.#IND 3 0 0 0 1", "1 2 3 0 0 x 1", "1 2 3"])
@@ -220,7 +222,7 @@ def test_a_depth_map_without_a_finite_value_is_a_problem(tartanair):
     np.save(path, np.full((48, 64), np.nan, np.float32))
     run(CONVERTERS["tartanair"], raw, out)
     center_tartanair(out)
-    (problem,) = verify("tartanair", out).problems
+    (problem,) = verify("tartanair", out, compared=0).problems
     assert "abandoned/Easy/P000/000002: " in problem
     assert "000002_depth.npy holds no finite depth" in problem
 
@@ -228,7 +230,7 @@ def test_a_depth_map_without_a_finite_value_is_a_problem(tartanair):
 def test_frames_that_show_no_depth_are_said_but_may_be_right(tmp_path):
     make_co3d(tmp_path / "raw")
     run(CONVERTERS["co3d"], tmp_path / "raw", tmp_path / "out")
-    verification = verify("co3d", tmp_path / "out")
+    verification = verify("co3d", tmp_path / "out", compared=0)
     assert verification.problems == []
     assert "frames that show no depth at all: 1, first apple/102_5_6/frame000007" in str(verification)
 
@@ -284,13 +286,14 @@ def test_damaged_frame_annotations_fail_their_sequences_by_name(tmp_path):
 def test_verification_of_every_split_allows_an_empty_one(tmp_path):
     make_co3d(tmp_path / "raw")
     run(CONVERTERS["co3d"], tmp_path / "raw", tmp_path / "out")
-    assert verify("co3d", tmp_path / "out").problems == []
+    assert verify("co3d", tmp_path / "out", compared=0).problems == []
     (tmp_path / "out" / "selected_seqs_train.json").unlink()
-    assert "the reader finds 0" in verify("co3d", tmp_path / "out").problems[0]
+    assert verify("co3d", tmp_path / "out", compared=0).problems == [f"no scene of co3d in {tmp_path / 'out'}"]
+    assert verify("co3d", tmp_path / "out", converter=CONVERTERS["co3d"], compared=0).problems == []
 
 
 def test_a_folder_without_scenes_is_a_problem(tmp_path):
-    assert verify("tartanair", tmp_path).problems == [f"no scene of tartanair in {tmp_path}"]
+    assert verify("tartanair", tmp_path, compared=0).problems == [f"no scene of tartanair in {tmp_path}"]
 
 
 def test_a_killed_run_leaves_nothing_half_done_and_goes_on_later(tmp_path):
@@ -309,11 +312,12 @@ def test_a_killed_run_leaves_nothing_half_done_and_goes_on_later(tmp_path):
     assert 0 < len(done) < 12, "killed in the middle"
 
     report = run(CONVERTERS["tartanair"], raw, out)
-    assert (report.converted, report.skipped, report.failures) == (12 - len(done), len(done), [])
+    assert report.skipped >= len(done), "claims may hold more that were done"
+    assert (report.converted + report.skipped, report.failures) == (12, [])
     for scene, times in done.items():
         assert path_times(out / scene) == times, "finished scenes are not touched"
     center_tartanair(out)
-    verification = verify("tartanair", out)
+    verification = verify("tartanair", out, compared=0)
     assert (verification.scenes, verification.frames, verification.problems) == (12, 480, [])
 
 
@@ -329,7 +333,7 @@ def test_the_command_line_lists_converts_verifies_and_tells_failures(tartanair, 
     assert all(name in caplog.text for name in ("co3d", "scannetpp", "tartanair"))
     assert main(["tartanair", "--raw", raw, "--out", out, "--shard", "1/1"]) == 1
     assert "abandoned/Hard/P000: ValueError: 6 images, 6 depth maps and 1 poses" in caplog.text
-    assert json.loads((tartanair[1] / ".status/abandoned/Easy/P000.json").read_text())["done"] is True
+    assert [record.scene for record in read_records(tartanair[1]) if record.done] == ["abandoned/Easy/P000"]
     caplog.clear()
     assert main(["verify", "tartanair", "--out", out]) == 1
     assert "abandoned/Hard/P000: not converted" in caplog.text

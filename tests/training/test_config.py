@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 
 from cut3r.data.datasets import DATASETS
 from cut3r.data.loader import LoaderConfig
@@ -24,7 +21,6 @@ from cut3r.training.loss_config import GuidanceConfig, LossConfig, PointLoss
 from cut3r.training.optim import Together
 from cut3r.training.precision import Precision, count_parameters
 from cut3r.training.start import prepare
-from train import settings
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FROM_NOTHING = (
@@ -135,14 +131,6 @@ SAMPLES = {  # of the datasets above, in that order; 0 also where a dataset is n
     "dpt_512_vary_4_64": "44800 56000 56000 22400 16800 22400 11200 22400 22400 84000 56000 5600 168 56000 84000 480 "
     "19200 4800 38400 0 0 0 0 0 0 26400 1200 36000 2400 24000 14400 28800 0",
 }
-
-
-@pytest.fixture(scope="module")
-def load_recipe():
-    ConfigStore.instance().store(name="schema", node=TrainConfig)
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        yield lambda name, *overrides: settings(compose(name, overrides=list(overrides)))
 
 
 def published_keys(config):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from cut3r.alignment.align_config import AlignConfig, Graph, Loops, Method, OnProgress
+from cut3r.alignment.align_config import ROOM_FOR_LOOPS, AlignConfig, Graph, Loops, Method, OnProgress
 from cut3r.alignment.by_full import by_full
 from cut3r.alignment.by_graph import by_graph
 from cut3r.alignment.by_original import by_original, check_original
@@ -26,8 +26,8 @@ from cut3r.model.network import Cut3r
 
 __all__ = ["AlignConfig", "Alignment", "Graph", "Loops", "Method", "OnProgress", "align"]
 
+LOOKING = "looking for loops"  # the stage
 PREDICTIONS, RESULT = "predictions", "aligned.npz"  # in the folder of an alignment
-ROOM_FOR_LOOPS = 0.4  # pairs per frame: both directions of two candidates in ten frames
 
 
 def align(
@@ -77,7 +77,7 @@ def align(
     if not original and config.looks_for_loops(len(taken)):
         predictions, loops = _close_loops(model, taken, predictions, tokens, config, on_progress)
     done = by_original if original else by_full if config.method is Method.full else by_graph
-    aligned = _in_its_world(done(taken, predictions, config, on_progress), config)
+    aligned = in_its_world(done(taken, predictions, config, on_progress), config)
     if loops is not None:
         aligned.report["loops"] = loops_report(after_solving(loops, aligned.report["pairs"]))
     if result is not None:
@@ -101,7 +101,7 @@ def _close_loops(
     config: AlignConfig,
     on_progress: OnProgress | None,
 ) -> tuple[Predictions, list[Loop]]:
-    tell = partial(on_progress, "looking for loops") if on_progress else None
+    tell = partial(on_progress, LOOKING) if on_progress else None
 
     def look(stars: Sequence[Star]) -> Predictions:
         return predict_more(model, predictions, stars, tokens, excluded=~taken.counts, on_progress=tell)
@@ -109,7 +109,7 @@ def _close_loops(
     return close_loops(predictions, tokens.pooled(), look, width=config.width)
 
 
-def _in_its_world(aligned: Alignment, config: AlignConfig) -> Alignment:
+def in_its_world(aligned: Alignment, config: AlignConfig) -> Alignment:
     """Move the finished scene to where known centres or a known distance put it."""
     groups = aligned.report.get("groups", [list(range(len(aligned.taken)))])
     if config.centres_only:

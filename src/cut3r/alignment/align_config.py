@@ -9,9 +9,11 @@ from torch import Tensor
 
 from cut3r.alignment import graphs
 from cut3r.alignment.datum import KnownDistance
+from cut3r.alignment.normal_equations import CLOSE
 from cut3r.alignment.samples import PIXELS
 from cut3r.alignment.taken import Taken
 
+ROOM_FOR_LOOPS = 0.4  # pairs per frame: both directions of two candidates in ten frames
 OnProgress = Callable[[str, int, int], None]  # the stage, and how much of it is done
 
 
@@ -55,6 +57,7 @@ class AlignConfig:
     pose_sigma: tuple[float, float] | None = None  # metres, radians: error of known poses; without, they stay
     distance: KnownDistance | None = None  # makes the world that large in the end, known poses included
     centres_only: bool = False  # known poses only say where the finished scene is, and how large
+    slack: float = CLOSE  # of the usual distance of points: an error of a pair below counts as its square
     seed: int = 0  # of the points drawn
     sweeps: int = 15  # of dense refinement
     pixels: int = PIXELS  # of each frame that take part in it

@@ -27,7 +27,7 @@ def by_graph(taken: Taken, predictions: Predictions, config: AlignConfig, on_pro
     solved = solve_pose_graph(
         len(taken),
         links,
-        GraphConfig(with_scale=config.with_scale, pose_sigma=config.pose_sigma),
+        GraphConfig(with_scale=config.with_scale, slack=config.slack, pose_sigma=config.pose_sigma),
         known=config.poses_that_count(taken),
     )
     tell("pose graph", 1, 1)

@@ -34,6 +34,11 @@ def check_align_flags(args: argparse.Namespace) -> None:
     aligned_only = {"--poses": args.poses, "--scale-from": args.scale_from, "--ba": args.ba}
     for flag in [flag for flag, given in aligned_only.items() if given and args.align == "none"]:
         raise ValueError(f"{flag} is for an alignment, and --align none makes none; leave one of them out")
+    check_any_align_flags(args)
+
+
+def check_any_align_flags(args: argparse.Namespace) -> None:
+    """The same for the flags that an alignment has wherever its predictions come from."""
     check_known_flags(args)
     if args.ba:
         from cut3r.alignment.bundle_packages import check_packages
@@ -58,15 +63,18 @@ def align_config(args: argparse.Namespace) -> AlignConfig | None:
     """None for `--align none`."""
     if args.align == "none":
         return None
+    return replace(stream_config(args), graph=Graph(args.pairs), parity=args.original)
+
+
+def stream_config(args: argparse.Namespace) -> AlignConfig:
+    """Without what only a network that looks at pairs can do."""
     distance = KnownDistance.parse(args.scale_from) if args.scale_from not in (None, POSES) else None
     return AlignConfig(
         method=Method(args.align),
-        graph=Graph(args.pairs),
         loops=Loops(args.loops),
         width=args.window,
         with_scale=not args.rigid,
         shared_focal=args.shared_focal,
-        parity=args.original,
         pose_sigma=pose_sigma(args),
         distance=distance,
         centres_only=args.scale_from == POSES,
@@ -92,16 +100,21 @@ def align_footage(
         clean_up(args)
     try:
         aligned = align(session.model, taken, config, folder=folder, on_progress=on_progress)
-        said = aligned.report
-        logger.info(
-            "%d pairs, loss %.4g before and %.4g after", len(said["pairs"]), said["loss_before"], said["loss_after"]
-        )
-        if loops := said.get("loops"):
-            logger.info("%d loops kept, %d refused", len(loops["kept"]), len(loops["refused"]))
-        return _bundle_adjusted(aligned, config, open_frames, on_progress) if args.ba else aligned
+        tell(aligned)
+        return bundle_adjusted(aligned, config, open_frames, on_progress) if args.ba else aligned
     except KeyboardInterrupt:
         logger.info("what the network said so far is kept in %s; the same command with --resume goes on", folder)
         raise
+
+
+def tell(aligned: Alignment) -> None:
+    """Say in a line or two how it went."""
+    said = aligned.report
+    logger.info(
+        "%d pairs, loss %.4g before and %.4g after", len(said["pairs"]), said["loss_before"], said["loss_after"]
+    )
+    if loops := said.get("loops"):
+        logger.info("%d loops kept, %d refused", len(loops["kept"]), len(loops["refused"]))
 
 
 def clean_up(args: argparse.Namespace) -> None:
@@ -109,9 +122,13 @@ def clean_up(args: argparse.Namespace) -> None:
     remove_work(Path(args.output_dir) / WORK)
 
 
-def _bundle_adjusted(
-    aligned: Alignment, config: AlignConfig, open_frames: Callable[[], Iterable[Frame]], on_progress: OnProgress
+def bundle_adjusted(
+    aligned: Alignment,
+    config: AlignConfig,
+    open_frames: Callable[[], Iterable[Frame]],
+    on_progress: OnProgress | None = None,
 ) -> Alignment:
+    """Refine it by details of the original pictures, with what came of it in the report."""
     from cut3r.alignment.bundle import bundle_adjust
 
     held = set(config.poses_that_stay(aligned.taken))

@@ -36,11 +36,19 @@ class Links:
     def pairs(self) -> list[tuple[int, int]]:
         return [(i, j) for i, j in self.ends.tolist()]
 
-    def fit(self) -> Similarity:
+    @property
+    def distance(self) -> float:
+        """The usual distance of points, metres."""
+        return float(self.target.norm(dim=-1).median())
+
+    def fit(self, *, with_scale: bool = True) -> Similarity:
         """first_from_second of each pair, from its points alone; outliers have no say."""
-        width = 0.05 * float(self.target.norm(dim=-1).median())
-        fit, _ = register_robust(self.source, self.target, self.weights, with_scale=True, huber_width=width)
-        return fit
+        width = 0.05 * self.distance
+        parts = [
+            register_robust(*some, with_scale=with_scale, huber_width=width)[0]
+            for some in zip(self.source.split(CHUNK), self.target.split(CHUNK), self.weights.split(CHUNK), strict=True)
+        ]  # a few at a time: they stay in the processor's cache
+        return Similarity(*(torch.cat([getattr(part, name) for part in parts]) for name in vars(parts[0])))
 
 
 def links_of(predictions: Predictions, *, points: int = POINTS, seed: int = 0) -> tuple[Links, list[tuple[int, int]]]:

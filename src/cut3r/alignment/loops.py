@@ -58,7 +58,13 @@ class Loop:
 
 
 def close_loops(
-    predictions: Predictions, pooled: Float[Tensor, "n d"], look: Look, config: LoopConfig | None = None, *, width: int
+    predictions: Predictions,
+    pooled: Float[Tensor, "n d"],
+    look: Look,
+    config: LoopConfig | None = None,
+    *,
+    width: int,
+    usual: float | None = None,
 ) -> tuple[Predictions, list[Loop]]:
     """Look for loops, and add the pairs of those that are accepted to the predictions.
 
@@ -66,6 +72,7 @@ def close_loops(
         pooled: The mean token of every frame.
         look: Gives the pairs of stars; masked as `predictions` are.
         width: Frames so near count as neighbours, whose confidence is the measure.
+        usual: That confidence (see `usual_confidence`), where the predictions are not the word of those who look.
 
     Returns:
         The predictions with the new pairs at the end, and all candidates.
@@ -76,7 +83,7 @@ def close_loops(
     if not candidates:
         return predictions, []
     offered = look(both_ways([(each.first, each.second) for each in candidates]))
-    loops = judge(offered, candidates, config, usual=usual_confidence(predictions, width))
+    loops = judge(offered, candidates, config, usual=usual_confidence(predictions, width) if usual is None else usual)
     return with_loops(predictions, offered, loops), loops
 
 

@@ -16,17 +16,23 @@ from cut3r.alignment.priors import PosePriors
 from cut3r.geometry.lie import rotation_from_vector, skew
 from cut3r.geometry.registration import Similarity
 
-CLOSE = 1e-3  # of the usual distance of points: an error below counts as its square
+CLOSE = 1e-3  # of the usual distance of points: an error below counts as its square, unless more is asked for
 DAMPING = (1e-9, 1e6)  # of the diagonal: the least, and where there is no way down
 
 
 class Problem:
-    """Errors and normal equations of links, with the unknowns that are free."""
+    """Errors and normal equations of links, with the unknowns that are free.
 
-    def __init__(self, links: Links, free: Bool[Tensor, "n 7"], priors: PosePriors | None = None) -> None:
+    Args:
+        slack: Of the usual distance of points: an error below counts as its square.
+    """
+
+    def __init__(
+        self, links: Links, free: Bool[Tensor, "n 7"], priors: PosePriors | None = None, *, slack: float = CLOSE
+    ) -> None:
         self.links = links
         self._priors = PosePriors.of({}, None) if priors is None else priors
-        self._close = CLOSE * float(links.target.norm(dim=-1).median().clamp_min(1e-9))
+        self._close = slack * float(links.target.norm(dim=-1).median().clamp_min(1e-9))
         self._free = free.flatten().numpy()
         i, j = (7 * links.ends).numpy().T
         inside = np.arange(7)

@@ -134,3 +134,10 @@ def compact(
 def weights_of(conf: Float[Tensor, "*batch"], least: float = LEAST) -> Float[Tensor, "*batch"]:
     """The weights of points in double precision; 0 where they are excluded."""
     return (conf.double().clamp_min(1).log() + least).where(conf > 0, 0.0)
+
+
+def unit_ratio(depth: Float[Tensor, "h w"], other: Float[Tensor, "h w"]) -> float:
+    """How much larger the depth of a frame is than another depth of the same, as a rule; 1 where nobody knows."""
+    ratio = depth.float() / other.float()
+    known = ratio[(depth > 0) & (other > 0) & ratio.isfinite()]
+    return float(known.median()) if len(known) else 1.0

@@ -17,6 +17,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import minimum_spanning_tree
 from torch import Tensor
 
+from cut3r.alignment.averaging import averaged
 from cut3r.alignment.gauge import fix_a_scale, free_unknowns, towards_known, usual_scale
 from cut3r.alignment.graphs import components, name_groups
 from cut3r.alignment.links import Links
@@ -41,9 +42,12 @@ class GraphConfig:
     with_scale: bool = True  # each frame has its own scale; otherwise what the network says is metric
     steps: int = 30
     outlier: float = 5.0  # a pair whose error is so many times the usual one is refused; none if 0
+    slack: float = CLOSE  # of the usual distance of points: errors below count as squares, and none of them is large
     pose_sigma: tuple[float, float] | None = None  # metres, radians: error of known cameras; without, they stay
 
     def __post_init__(self) -> None:
+        if self.slack <= 0:
+            raise ValueError(f"a slack of {self.slack} makes no sense; give a share of the usual distance above 0")
         if self.steps < 1 or self.outlier < 0:
             raise ValueError(
                 f"{self.steps} steps and outliers from {self.outlier} times the usual error make no sense; expected "
@@ -99,30 +103,57 @@ def solve_pose_graph(
         logger.warning(
             "no pair connects these groups of frames, so each has a world of its own: %s", name_groups(groups)
         )
-    start = start or along_tree(frames, links, groups, with_scale=config.with_scale)
+    fit = (
+        links.fit(with_scale=config.with_scale) if len(links) else Similarity.from_matrix(torch.zeros(0, 4, 4).double())
+    )
+    start = start or along_tree(frames, links, groups, with_scale=config.with_scale, fit=fit)
     start = towards_known(start, groups, known, with_scale=config.with_scale)
     free = free_unknowns(frames, groups, known, with_scale=config.with_scale)
     soft = [k for g in groups for k in g if k in known and fix_a_scale([known[m] for m in g if m in known])]
     priors = PosePriors.of({k: known[k] for k in soft}, config.pose_sigma)
     free[priors.at, :6] = True
-    before = Problem(links, free).measure(start)[0] if len(links) else 0.0
+    before = Problem(links, free, slack=config.slack).measure(start)[0] if len(links) else 0.0
     solved, kept = start, torch.ones(len(links), dtype=torch.bool)
     if len(links):
-        sure = links.only(_sure(links))
-        solved = Problem(sure, free, priors.against(residuals(sure, start))).descend(start, config.steps)
+        trusted = _sure(links)
+        sure = links.only(trusted)
+        near = False
+        # an average takes poses that may be plainly wrong for true; and of pairs that agree exactly, as a stream's do,
+        # a tree is right already, while every loop looks wrong
+        if not len(priors.at) and config.slack <= CLOSE:
+            solved, near = _better_start(sure, start, _rows(fit, trusted), free, config)
+        if not near:  # near the end, wrong pairs and points are known already, and are not dragged along
+            problem = Problem(sure, free, priors.against(residuals(sure, solved)), slack=config.slack)
+            solved = problem.descend(solved, config.steps)
         believed = None
         for _ in range(ROUNDS):
-            kept = _believable(links, solved, config.outlier)
+            kept = _believable(links, solved, config)
             if believed is not None and torch.equal(kept, believed):
                 break
-            trimmed, priors = _trimmed(links.only(kept), solved), priors.against(residuals(links.only(kept), solved))
-            solved, believed = Problem(trimmed, free, priors).descend(solved, config.steps), kept
+            trimmed = _trimmed(links.only(kept), solved, config.slack)
+            priors = priors.against(residuals(links.only(kept), solved))
+            solved = Problem(trimmed, free, priors, slack=config.slack).descend(solved, config.steps)
+            believed = kept
     solved = _at_hand(solved)
-    after = Problem(links, free).measure(solved)[0] if len(links) else 0.0
+    after = Problem(links, free, slack=config.slack).measure(solved)[0] if len(links) else 0.0
     if config.with_scale:
         solved = usual_scale(solved, groups, known)
         start = usual_scale(start, groups, known)
     return PoseGraph(solved, residuals(links, solved), kept, before, after, groups, start)
+
+
+def _better_start(
+    links: Links, start: Similarity, fit: Similarity, free: Bool[Tensor, "n 7"], config: GraphConfig
+) -> tuple[Similarity, bool]:
+    """The average of what pairs say, if that is better than the start; and whether it is."""
+    average = averaged(start, links.ends, fit, free, links.distance)
+    problem = Problem(links, free, slack=config.slack)
+    better = problem.measure(average)[0] < problem.measure(start)[0]
+    return (average, True) if better else (start, False)
+
+
+def _rows(fit: Similarity, rows: Bool[Tensor, "e"]) -> Similarity:
+    return Similarity(fit.rotation[rows], fit.translation[rows], fit.scale[rows])
 
 
 def _at_hand(solved: Similarity) -> Similarity:
@@ -142,14 +173,14 @@ def residuals(links: Links, world_from_frame: Similarity) -> Float[Tensor, "e"]:
     return errors(links, world_from_frame)[1].norm(dim=-1).median(dim=-1).values
 
 
-def _believable(links: Links, place: Similarity, outlier: float) -> Bool[Tensor, "e"]:
+def _believable(links: Links, place: Similarity, config: GraphConfig) -> Bool[Tensor, "e"]:
     """The pairs with a usual error, and those without which frames would fall apart."""
-    if outlier == 0:
+    if config.outlier == 0:
         return torch.ones(len(links), dtype=torch.bool)
     error = residuals(links, place)
-    floor = CLOSE * links.target.norm(dim=-1).median()
+    floor = config.slack * links.target.norm(dim=-1).median()
     usual = weighted_median(error, links.weights.mean(dim=1))  # most pairs of a complete graph may be mere guesses
-    kept = error <= outlier * torch.maximum(usual, floor)
+    kept = error <= config.outlier * torch.maximum(usual, floor)
     return _held_together(kept, links, error)
 
 
@@ -183,8 +214,8 @@ def _held_together(kept: Bool[Tensor, "e"], links: Links, cost: Float[Tensor, "e
     return kept
 
 
-def _trimmed(links: Links, place: Similarity) -> Links:
+def _trimmed(links: Links, place: Similarity, slack: float) -> Links:
     """Without the points that are far from where the others of their pair say: their pull never fades to nothing."""
     error = errors(links, place)[1].norm(dim=-1)
-    usual = error.median(dim=1, keepdim=True).values.clamp_min(CLOSE * float(links.target.norm(dim=-1).median()))
+    usual = error.median(dim=1, keepdim=True).values.clamp_min(slack * float(links.target.norm(dim=-1).median()))
     return replace(links, weights=links.weights.where(error <= TRIM * usual, 0.0))

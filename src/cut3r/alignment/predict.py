@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
 from cut3r.alignment.graphs import Star, pairs_of
-from cut3r.alignment.pairs import Predictions, compact
+from cut3r.alignment.pairs import Predictions, compact, unit_ratio
 from cut3r.alignment.store import PredictionStore
 from cut3r.alignment.tokens import FrameTokens
 from cut3r.model.encoder import ViewInput
@@ -78,6 +78,35 @@ def predict_more(
     run = _Run(model, tokens, excluded, store, on_progress, len(pairs) + len(first))
     run.stars(first, stars, anchors)
     return replace(predictions, ends=store.ends, points_pair=store.points_pair, conf_pair=store.conf_pair)
+
+
+@torch.no_grad()
+def predict_afresh(
+    model: Cut3r,
+    predictions: Predictions,
+    stars: Sequence[Star],
+    tokens: FrameTokens,
+    *,
+    excluded: Bool[Tensor, "n h w"] | None = None,
+    anchors: int = ANCHORS,
+    on_progress: OnProgress | None = None,
+) -> Predictions:
+    """As `predict_more`, where what is known of each frame alone does not come from a look at it alone.
+
+    The network sees each anchor alone, too, and its pairs are brought to the unit that the anchor's points have in
+    `predictions`: a stream's metres need not be those of a star.
+    """
+    pairs = pairs_of(stars)
+    _check(pairs, predictions.frames)
+    first = sorted({i for i, _ in pairs})
+    store = PredictionStore(predictions.frames, pairs, predictions.size)
+    run = _Run(model, tokens, excluded, store, on_progress, len(pairs) + len(first))
+    run.stars(first, stars, anchors)
+    units = {k: unit_ratio(predictions.points_self[k, ..., 2], store.points_self[k, ..., 2]) for k in first}
+    by = torch.tensor([units[i] for i, _ in pairs])[:, None, None, None]
+    points, conf = compact(store.points_pair.float() * by, store.conf_pair)
+    conf = conf.where(store.conf_pair > 0, 0.0)  # `compact` takes what has no weight for confidence 1
+    return replace(predictions, ends=store.ends, points_pair=points, conf_pair=conf)
 
 
 class _Run:

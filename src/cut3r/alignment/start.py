@@ -5,17 +5,21 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
 from cut3r.alignment.links import Links
-from cut3r.geometry.registration import Similarity, register
+from cut3r.geometry.registration import Similarity
 
 
-def along_tree(frames: int, links: Links, groups: list[list[int]], *, with_scale: bool = True) -> Similarity:
-    """Put frames one onto the other, from the first of each group, along the pairs that are near in time and sure."""
+def along_tree(
+    frames: int, links: Links, groups: list[list[int]], *, with_scale: bool = True, fit: Similarity | None = None
+) -> Similarity:
+    """Put frames one onto the other, from the first of each group, along the pairs that are near in time and sure.
+
+    Args:
+        fit: What `links.fit` gives, if it is there already.
+    """
     matrices = torch.eye(4).double().repeat(frames, 1, 1)
     if not len(links):
         return Similarity.from_matrix(matrices)
-    fit = links.fit()
-    if not with_scale:
-        fit = register(links.source, links.target, links.weights, with_scale=False)
+    fit = links.fit(with_scale=with_scale) if fit is None else fit
     step, back = fit.matrix(), fit.inverse().matrix()
     trust = links.weights.mean(dim=1)
     cost = (links.ends.diff(dim=1)[:, 0].abs() / (trust / trust.median()).clamp(1e-3)).numpy()

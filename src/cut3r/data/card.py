@@ -11,6 +11,7 @@ class Card:
     `frames` are numbers as published, sizes are in gigabytes; None where nobody says. `corner_shift` is what must be
     added to the principal point, in stored pixels, of files of the original's converter, which takes the corner of a
     picture for (0, 0) where we take the centre of its first pixel: -0.5 unless pictures were resized in between.
+    `differs` are sentences about what we do otherwise than the original, which `parity` repeats.
     """
 
     slug: str
@@ -26,3 +27,4 @@ class Card:
     processed_gb: float | None = None
     needs: tuple[str, ...] = ()  # optional packages of its converter
     corner_shift: float = 0.0
+    differs: tuple[str, ...] = ()

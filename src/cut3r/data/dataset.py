@@ -29,6 +29,7 @@ from cut3r.geometry.poses import is_rigid
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 10  # other samples to try before giving up
+PARITY_ATTEMPTS = 1000  # the original does not give up
 _COUNTERS = 256  # one per worker process, so that no two processes write to the same
 
 
@@ -178,17 +179,19 @@ class MultiViewDataset(ABC):
             )
         reasons = []
         rng = self._generator(request, 0)
-        for attempt in range(ATTEMPTS):
+        margin = self._draw_margin(rng) if self.seq_aug_crop else None
+        attempts = PARITY_ATTEMPTS if self.parity else ATTEMPTS
+        for attempt in range(attempts):
             if attempt and not self.parity:  # the original goes on with the same generator
                 rng = self._generator(request, attempt)
             entry = request.index if attempt == 0 else int(rng.integers(len(self)))
             try:
-                return self._sample(entry // self.repeats, request, rng)
+                return self._sample(entry // self.repeats, request, margin, rng)
             except UnusableSceneError as error:
                 logger.warning("%s: sample %d is replaced by another: %s", self.name, entry, error)
                 reasons.append(error)
         raise RuntimeError(
-            f"{self.name}: {ATTEMPTS} samples in a row cannot be used; check the files below {self.root}"
+            f"{self.name}: {attempts} samples in a row cannot be used; check the files below {self.root}"
         ) from reasons[-1]
 
     @property
@@ -228,14 +231,13 @@ class MultiViewDataset(ABC):
             return np.random.default_rng(self.seed + request.index)
         return np.random.default_rng([self.seed, request.epoch, request.index, request.turn, attempt])
 
-    def _sample(self, entry: int, request: Request, rng: np.random.Generator) -> list[CompactView]:
+    def _sample(self, entry: int, request: Request, margin: int | None, rng: np.random.Generator) -> list[CompactView]:
         number = int(np.searchsorted(self._ends, entry, side="right"))
         scene = self.scenes[number]
         start = entry - (int(self._ends[number - 1]) if number else 0)
-        shared_margin = self._draw_margin(rng) if self.seq_aug_crop else None
         choice = self._choose(scene, start, request.num_views, rng)
         object_only = self.foreground_prob > 0 and rng.random() >= 1 - self.foreground_prob
-        crop = _Crop(request.size, shared_margin, object_only)
+        crop = _Crop(request.size, margin, object_only)
         frames: list[RawFrame] = []
         labels: list[str] = []
         shown: list[tuple[bool, bool]] = []
@@ -247,14 +249,21 @@ class MultiViewDataset(ABC):
             change = self.jitter.draw(rng)
             frames = [replace(frame, rgb=change.apply(frame.rgb)) for frame in frames]
         facts = Facts(self.metric, self.camera_only, self.depth_only, self.single_view)
-        return assemble(frames, labels, shown, facts, include_translation=self.include_translation)
+        return assemble(
+            frames,
+            labels,
+            shown,
+            facts,
+            include_translation=self.include_translation,
+            any_inverse=self.parity,  # common.md C6
+        )
 
     def _choose(self, scene: Scene, start: int, num_views: int, rng: np.random.Generator) -> Choice:
         try:
             choice = self.policy_of(scene).choose(scene, start, self._wanted(num_views), rng)
         except ValueError as error:
             raise UnusableSceneError(f"{scene.name}: {error}") from error
-        if num_views > 1 and len(set(choice.positions)) == 1:
+        if not self.parity and num_views > 1 and len(set(choice.positions)) == 1:
             raise UnusableSceneError(f"{scene.name}: all {num_views} views would show the same frame")
         return choice
 

@@ -11,6 +11,7 @@ from cut3r.data.sampling import Choice, Policy, SamplingPolicy, Wanted
 from cut3r.data.scene import Graph, Scene
 
 STEPS = 100  # of a walk that may repeat frames
+LONGEST_SEARCH = 2_000  # steps and returns of a walk over different frames, of which there may be none
 
 
 class GraphPolicy(Policy):
@@ -105,12 +106,23 @@ class GroupPolicy(GraphPolicy):
 
 @dataclass(frozen=True)
 class OverlapPolicy(GraphPolicy):
-    """The anchor first, then partners drawn by weight. With repeats, the same partner may come again."""
+    """The anchor first, then partners drawn by weight. Where there are too few, the same partner comes again.
+
+    Parity: partners repeat whenever frames may repeat, and an anchor with too few partners is found out late.
+    """
+
+    parity: bool = False
+
+    def anchors(self, scene: Scene, wanted: Wanted) -> list[int]:
+        return list(range(len(scene.frames))) if self.parity else super().anchors(scene, wanted)
 
     def choose(self, scene: Scene, entry: int, wanted: Wanted, rng: np.random.Generator) -> Choice:
+        """Raises ValueError if the anchor has too few partners."""
         anchor = self.anchors(scene, wanted)[entry]
         neighbours, weights = graph_of(scene).of(anchor)
-        repeat = wanted.allow_repeat or len(neighbours) < wanted.num_views - 1
+        if len(neighbours) < wanted.cut_off - 1:
+            raise ValueError(f"frame {anchor} has {len(neighbours)} partners of the {wanted.cut_off - 1} that it needs")
+        repeat = wanted.allow_repeat if self.parity else len(neighbours) < wanted.num_views - 1
         drawn = rng.choice(neighbours, wanted.num_views - 1, replace=repeat, p=shares(weights))
         return Choice([anchor, *drawn.tolist()], False)
 
@@ -148,7 +160,9 @@ def walk_once(graph: Graph, start: int, num_views: int, rng: np.random.Generator
         ValueError: So many frames cannot be reached.
     """
     path, orders = [start], [_drawn_order(graph, start, rng)]
-    while path and len(path) < num_views:
+    for _ in range(LONGEST_SEARCH):
+        if not path or len(path) == num_views:
+            break
         following = next((frame for frame in orders[-1] if frame not in path), None)
         if following is None:
             path.pop()
@@ -158,7 +172,7 @@ def walk_once(graph: Graph, start: int, num_views: int, rng: np.random.Generator
         path.append(following)
         orders.append(_drawn_order(graph, following, rng))
     if len(path) < num_views:
-        raise ValueError(f"no walk of {num_views} different frames begins at frame {start}")
+        raise ValueError(f"no walk of {num_views} different frames begins at frame {start}, or none is found")
     return path
 
 

@@ -151,6 +151,7 @@ def assemble(
     facts: Facts,
     *,
     include_translation: bool = True,
+    any_inverse: bool = False,
 ) -> list[CompactView]:
     """Make a sample of frames of equal size.
 
@@ -159,9 +160,11 @@ def assemble(
     Args:
         shown: Whether the network gets the image, and the ray map, of each view.
         include_translation: What ray maps hold; see `cut3r.geometry.cameras.ray_map`.
+        any_inverse: Invert the first pose as any matrix, so that one that is no exact rotation is not taken for one.
     """
     poses = torch.from_numpy(np.stack([frame.world_from_cam for frame in frames]))
-    first_from_cams = (invert(poses[0]) @ poses).float()
+    first_from_world = torch.linalg.inv(poses[0]) if any_inverse else invert(poses[0])
+    first_from_cams = (first_from_world @ poses).float()
     poses[:, :3, 3] -= poses[0, :3, 3].clone()
     flags = {field.name: torch.tensor(getattr(facts, field.name)) for field in fields(facts)}
     return [

@@ -25,6 +25,9 @@ class DiskFullError(OSError):
     def __str__(self) -> str:
         return str(self.strerror)
 
+    def __reduce__(self) -> tuple[type["DiskFullError"], tuple[Path]]:
+        return DiskFullError, (self.folder,)  # OSError would hand its number and text to a worker's parent
+
 
 def is_disk_full(error: Exception, folder: Path) -> bool:
     """Tell whether an error of writing into a folder means that its disk is full.

@@ -12,3 +12,8 @@ def visible(folder: Path, pattern: str) -> list[Path]:
     """List what matches a pattern of `Path.glob` below a folder, sorted; nothing hidden, nothing inside of hidden
     folders. An absent folder holds nothing."""
     return sorted(path for path in folder.glob(pattern) if not is_hidden(path.relative_to(folder)))
+
+
+def visible_folders(folder: Path, pattern: str = "*") -> list[Path]:
+    """List the folders among them."""
+    return [path for path in visible(folder, pattern) if path.is_dir()]

@@ -57,9 +57,19 @@ def viewer_intrinsics(size: tuple[int, int]) -> Float[Tensor, "3 3"]:
 
 def camera_rays(intrinsics: Float[Tensor, "*batch 3 3"], size: tuple[int, int]) -> Float[Tensor, "*batch h w 3"]:
     """Give every pixel's point at depth 1, in the camera's frame (z = 1, not unit length)."""
-    pixels = pixel_grid(*size, device=intrinsics.device, dtype=intrinsics.dtype)
+    pixels = pixel_grid(*size, device=intrinsics.device, dtype=intrinsics.dtype)[..., :2]
+    return pixel_rays(pixels.expand(*intrinsics.shape[:-2], *size, 2), intrinsics)
+
+
+def pixel_rays(
+    pixels: Float[Tensor, "*points 2"], intrinsics: Float[Tensor, "*batch 3 3"]
+) -> Float[Tensor, "*points 3"]:
+    """Give the point at depth 1, in the camera's frame, of each pixel (x, y); `project` is the way back.
+
+    The leading axes of the pixels are those of the intrinsics, the others are free.
+    """
     focal, center = _focal_and_center(intrinsics)
-    xy = (pixels[..., :2] - center[..., None, None, :]) / focal[..., None, None, :]  # [*batch, h, w, 2]
+    xy = (pixels - spread(center, pixels)) / spread(focal, pixels)
     return torch.cat((xy, torch.ones_like(xy[..., :1])), dim=-1)
 
 

@@ -14,16 +14,20 @@ Source: the original's demo writes the same four folders (specification, inferen
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float32, UInt8
 
 from cut3r.files.atomic import atomic_path
+from cut3r.geometry.registration import Similarity
+from cut3r.inference.preprocess import PixelMap
 from cut3r.inference.result import FrameResult
 from cut3r.inference.sink import Sink
+from cut3r.inference.view import View
 from cut3r.io.depth import read_depth, write_depth
 from cut3r.io.images import read_image, write_image
 
@@ -137,8 +141,9 @@ class SavedFrame:
     `intrinsics` are in pixels of `color`, `intrinsics_original` in pixels of the original image (upright, of
     `original_size`, (h, w)). `scale` and `offset`, both (x, y), lead from one to the other:
     u_color = (u_original + 0.5) * scale - 0.5 - offset. `index` and `name` say which frame of the input it was; `chunk`
-    counts the resets before it. `finite` is False where the network gave no finite pose: then no depth is valid, and
-    `world_from_cam` is that of the saved frame before.
+    counts the resets before it, and `placed` says that the chunk was put in its place in the world of the first one; a
+    chunk that was not has a world of its own. `finite` is False where the network gave no finite pose: then no depth is
+    valid, and `world_from_cam` is that of the saved frame before.
     """
 
     number: int
@@ -156,6 +161,30 @@ class SavedFrame:
     chunk: int | None = None
     name: str | None = None
     finite: bool = True
+    placed: bool = False
+
+    def view(self) -> View:
+        """The same as a plain value, for an alignment or a `Reconstruction`."""
+        size = (self.color.shape[0], self.color.shape[1])
+        whole = PixelMap(self.original_size or size, size, self.scale or (1.0, 1.0), self.offset or (0.0, 0.0))
+        depth, intrinsics = torch.from_numpy(self.depth), torch.from_numpy(self.intrinsics).float()
+        view = View.from_depth(
+            self.name or f"{self.number:06d}",
+            self.number,
+            self.color,
+            depth,
+            intrinsics,
+            torch.from_numpy(self.world_from_cam).float() if self.finite else torch.full((4, 4), torch.nan),
+            torch.from_numpy(self.confidence),
+        )
+        return replace(
+            view,
+            pixel_map=whole,
+            chunk=self.chunk or 0,
+            world_from_chunk=Similarity.identity() if self.placed else None,
+            index=self.number if self.index is None else self.index,
+            time_s=self.time_s,
+        )
 
     @property
     def valid(self) -> Bool[np.ndarray, "h w"]:
@@ -188,7 +217,7 @@ def _read_frame(folder: Path, camera_path: Path) -> SavedFrame:
         single = {key: values[key].item() for key in ("index", "chunk", "name")}
         time_s = float(values["time_s"])
         extra = {**pairs, **single, "intrinsics_original": values["intrinsics_original"]}
-        extra["finite"] = bool(values.get("finite", True))
+        extra |= {key: bool(values.get(key, usual)) for key, usual in (("finite", True), ("placed", False))}
         extra["time_s"] = None if np.isnan(time_s) else time_s
     stem = camera_path.stem
     return SavedFrame(
@@ -213,6 +242,7 @@ def _origin(result: FrameResult) -> dict[str, Any]:
         "time_s": np.array(np.nan if frame.time_s is None else frame.time_s),
         "index": np.array(frame.index),
         "chunk": np.array(result.chunk),
+        "placed": np.array(result.world_from_chunk is not None),
         "finite": np.array(result.camera_is_finite),
         "name": np.array(frame.name),
     }

@@ -6,7 +6,6 @@
 A stream is consumed once and holds one frame at a time; to see the frames again, call `open_frames` again.
 """
 
-import hashlib
 import logging
 import math
 import sys
@@ -16,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
+from cut3r.files.fingerprint import fingerprint
 from cut3r.io.animation import AnimationCapture
 from cut3r.io.frame import Frame
 from cut3r.io.images import GreyScale, UnreadableImageError, page_count, read_image
@@ -144,19 +144,6 @@ def _open_file(path: Path, options: FrameOptions, skip: int) -> Capture:
             "--max-frames; use --end or --every, or save it as a file first"
         )
     return SequentialCapture(path, background=options.background, parity=options.parity)
-
-
-def fingerprint(files: Sequence[Path]) -> str:
-    """Tell lists of files apart by names, order, sizes and times of change; a file that is missing counts as such."""
-    digest = hashlib.sha256()
-    for file in files:
-        try:
-            facts = file.stat()
-            record = f"{file.name!r} {facts.st_size} {facts.st_mtime_ns}\n"
-        except OSError:
-            record = f"{file.name!r} missing\n"
-        digest.update(record.encode(errors="surrogatepass"))
-    return digest.hexdigest()
 
 
 @dataclass

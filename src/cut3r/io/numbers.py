@@ -40,16 +40,19 @@ def read_lines(path: Path) -> list[tuple[int, list[str]]]:
     return [(count, words) for count, words in enumerate(lines, start=1) if words]
 
 
-def read_rows(path: Path, width: int, layout: str) -> tuple[Float64[np.ndarray, "rows width"], list[int]]:
+def read_rows(
+    path: Path, width: int, layout: str, *, skip: int = 0
+) -> tuple[Float64[np.ndarray, "rows width"], list[int]]:
     """Read a table of numbers; give the rows, and the number of each one's line for messages.
 
     Args:
         layout: What a row holds, for messages.
+        skip: The number of lines before the table, such as a heading.
 
     Raises:
         ValueError: A line that is not `width` numbers; the message names the file and the line.
     """
-    lines = read_lines(path)
+    lines = [(line, words) for line, words in read_lines(path) if line > skip]
     rows = [_numbers(path, line, words, layout) for line, words in lines]
     for (line, _), row in zip(lines, rows, strict=True):
         if len(row) != width:

@@ -27,12 +27,31 @@ def parse_args(
     _add_output(parser.add_argument_group("what comes out"))
     if extend is not None:
         extend(parser)
-    args = parser.parse_args(_as_declared(parser, sys.argv[1:] if arguments is None else arguments))
+    args = parser.parse_args(as_declared(parser, sys.argv[1:] if arguments is None else arguments))
     if args.source is not None and args.seq_path is not None:
         parser.error(f"there are two sources, {args.source} and --seq_path {args.seq_path}; name one")
     args.seq_path = args.source if args.seq_path is None else args.seq_path
     del args.source
     return args
+
+
+def as_declared(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
+    """Spell flags as the parser knows them: both --max-frames and --max_frames are taken."""
+    flags = {flag.replace("_", "-"): flag for flag in parser._option_string_actions}
+    parts = [word.partition("=") for word in words]
+    return [f"{flags.get(name.replace('_', '-'), name)}{equals}{value}" for name, equals, value in parts]
+
+
+def add_align(group: argparse._ArgumentGroup) -> None:
+    """Declare the flags of an alignment that do not depend on where predictions come from."""
+    window = "neighbours on each side in a window (default: %(default)s)"
+    group.add_argument("--window", type=int, default=3, metavar="N", help=window)
+    loops = "look for frames that see the same place again, unless all frames are paired (default: %(default)s)"
+    group.add_argument("--loops", choices=("auto", "off"), default="auto", help=loops)
+    bundle = "then refine cameras by details of the original pictures (needs pip install 'cut3r[ba]')"
+    group.add_argument("--ba", action="store_true", help=bundle)
+    rigid = "believe the network's metres: frames get no scale of their own"
+    group.add_argument("--rigid", action="store_true", help=rigid)
 
 
 def add_known(group: argparse._ArgumentGroup) -> None:
@@ -49,11 +68,15 @@ def add_known(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--scale-from", metavar="A,B=METRES|poses", help=scale)
 
 
-def _as_declared(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
-    """Spell flags as the parser knows them: both --max-frames and --max_frames are taken."""
-    flags = {flag.replace("_", "-"): flag for flag in parser._option_string_actions}
-    parts = [word.partition("=") for word in words]
-    return [f"{flags.get(name.replace('_', '-'), name)}{equals}{value}" for name, equals, value in parts]
+def add_scene(group: argparse._ArgumentGroup) -> None:
+    """Declare the flags for what becomes a part of the scene."""
+    threshold = "show and save points above this confidence (default: what the network's file says, else 1.5)"
+    group.add_argument("--vis_threshold", type=float, help=threshold)
+    edges = "keep flying pixels: points that hang between a near and a far surface"
+    group.add_argument("--keep-edges", action="store_true", help=edges)
+    group.add_argument("--voxel-size", type=float, default=0.01, metavar="M", help="metres between saved points")
+    most = "voxels grow until no more are needed"
+    group.add_argument("--max-points", type=int, default=1_000_000, metavar="N", help=most)
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
@@ -107,13 +130,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--save-frames", choices=("none", "some", "all"), default="all", help=frames)
     save = "scene.ply, scene.glb, traj.tum, ...; repeat"
     group.add_argument("--save", type=Path, action="append", default=[], metavar="FILE", help=save)
-    threshold = "show and save points above this confidence (default: what the network's file says, else 1.5)"
-    group.add_argument("--vis_threshold", type=float, help=threshold)
-    edges = "keep flying pixels: points that hang between a near and a far surface"
-    group.add_argument("--keep-edges", action="store_true", help=edges)
-    group.add_argument("--voxel-size", type=float, default=0.01, metavar="M", help="metres between saved points")
-    most = "voxels grow until no more are needed"
-    group.add_argument("--max-points", type=int, default=1_000_000, metavar="N", help=most)
+    add_scene(group)
     group.add_argument("--resume", action="store_true", help="go on where a run with the same flags stopped")
     group.add_argument("--no-viewer", action="store_true", help="no 3D page; the program ends when it is done")
     host = "who sees the 3D page: 0.0.0.0 for other machines, too (default: %(default)s, this one)"

@@ -169,7 +169,11 @@ def available(
         )
     for name, reason in missing.items():
         logger.warning("training without %s: %s", name, reason)
-    return {name: count for name, count in wanted.items() if name not in missing}
+    left = {name: count for name, count in wanted.items() if name not in missing}
+    if missing:
+        mixture = ", ".join(f"{name} {count}" for name, count in left.items())
+        logger.warning("the mixture is now %d samples per epoch: %s", sum(left.values()), mixture)
+    return left
 
 
 def reader_of(name: str, config: DataConfig) -> Callable[..., MultiViewDataset]:

@@ -3,18 +3,13 @@
 from enum import Enum
 from functools import lru_cache
 
-import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
+from cut3r.io.turbo import turbo
 from cut3r.viewer.view import ShownView
 
 CONFIDENCE_RANGE = (1.0, 30.0)  # the ends of the confidence scale, which is logarithmic
-
-_TURBO = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], cv2.COLORMAP_TURBO).reshape(256, 3)[
-    :, ::-1
-]  # [256, 3], rgb
-_NOT_TOO_DARK = (0.08, 0.92)  # both ends of turbo are nearly black
 
 
 class ColorBy(Enum):
@@ -22,13 +17,6 @@ class ColorBy(Enum):
     depth = "depth"
     confidence = "confidence"
     time = "time"
-
-
-def turbo(values: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape 3"]:
-    """Map 0 to blue and 1 to red; values outside are clamped, NaN counts as 0."""
-    low, high = _NOT_TOO_DARK
-    clamped = np.clip(np.nan_to_num(values), 0.0, 1.0)
-    return _TURBO[np.rint(255 * (low + (high - low) * clamped)).astype(np.uint8)]
 
 
 @lru_cache(maxsize=4096)  # each redraw asks for those of all frames again

@@ -14,6 +14,7 @@ import torch
 from cut3r.data.datasets import PROCESSED
 from cut3r.data.processed import ProcessedDataset
 from cut3r.data.view import CompactView
+from datasets_preprocess.runner import Record, Report
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "datasets"
 RECORDED = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
@@ -64,7 +65,19 @@ def unpack(slug: str, part: str, folder: Path) -> Path:
     if not target.is_dir():
         with zipfile.ZipFile(GOLDEN / slug / f"{part}.zip") as archive:
             archive.extractall(target)
+    make_folders_beside(slug, target)
     return target
+
+
+def make_folders_beside(slug: str, root: Path) -> None:
+    """Make the folders that the recording had beside its processed one, which it calls "processed"."""
+    for name in meta(slug).get("folders_beside", ()):
+        (root.parent / f"{root.name}{name.removeprefix('processed')}").mkdir(parents=True, exist_ok=True)
+
+
+def unexpected(report: Report, given_up: list[str]) -> list[Record]:
+    """List the failures of a conversion, without the scenes that the original gave up as well."""
+    return [record for record in report.failures if record.scene not in given_up]
 
 
 def open_parity(slug: str, root: Path, case: dict, **options) -> ProcessedDataset:

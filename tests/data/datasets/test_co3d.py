@@ -8,7 +8,8 @@ from scipy.spatial.transform import Rotation
 from cut3r.data.dataset import NoScenesError, Request
 from cut3r.data.datasets.co3d import Co3d
 from cut3r.data.layout import read_png16
-from datasets_preprocess.co3d import CATEGORIES, CONVERTER, camera, choose_sequences, read_annotated_depth
+from datasets_preprocess.co3d import CATEGORIES, CONVERTER, choose_sequences, read_annotated_depth
+from datasets_preprocess.co3d_annotations import camera
 from datasets_preprocess.runner import run
 from tests.data.datasets.raw_fixtures import make_co3d, save_image
 
@@ -54,9 +55,9 @@ def test_depth_is_the_bits_of_half_precision_numbers(tmp_path):
 def test_sequences_are_the_originals_choice(monkeypatch):
     names = [f"s{i:03d}" for i in range(60)]
     monkeypatch.setattr("datasets_preprocess.co3d.SEQUENCES_PER_CATEGORY", 5)
-    chosen = choose_sequences(dict.fromkeys(names), dict.fromkeys(names, 0.9), 43)
+    chosen = choose_sequences(names, 43)
     assert chosen == ["s002", "s018", "s044", "s048", "s009"]
-    assert choose_sequences(dict.fromkeys(names[:4]), dict.fromkeys(names, 0.9), 43) == names[:4]
+    assert choose_sequences(names[:4], 43) == names[:4]
     assert len(CATEGORIES) == 51 and CATEGORIES.index("backpack") == 1, "the position seeds the choice"
 
 

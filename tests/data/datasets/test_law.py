@@ -13,6 +13,7 @@ from cut3r.geometry.cameras import project, unproject
 from cut3r.geometry.poses import invert
 from datasets_preprocess import CONVERTERS
 from datasets_preprocess.runner import run
+from datasets_preprocess.verify import verify
 from tests.data.datasets import raw_walks
 
 WALKS = sorted(module.name for module in pkgutil.iter_modules(raw_walks.__path__))
@@ -35,6 +36,8 @@ def test_a_walk_comes_back(slug, tmp_path):
         for frame, true in zip(read, frames, strict=True):
             check_camera_frame(frame, true, scale, rules, camera_only=dataset.camera_only)
         check_poses(read, frames, scale, getattr(rules, "POSE", 1e-4))
+    verification = verify(slug, tmp_path / "out", converter=CONVERTERS[slug], compared=1)
+    assert verification.problems == [], "what is right must pass"
 
 
 def check_camera_frame(frame: RawFrame, true: RawFrame, scale: float, rules, *, camera_only: bool) -> None:

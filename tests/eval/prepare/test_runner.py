@@ -4,13 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from eval.prepare.__main__ import main
 from eval.prepare.runner import Job, Order, Preparer, run
-from tests.eval.sequences.trees import write
+from eval.sequences.tum import SEQUENCES
+from tests.eval.sequences.trees import touch, write
 
 ROOT = Path(__file__).parents[3]
 
@@ -32,6 +34,15 @@ def preparer(*names):
             yield Job(name, targets, lambda hidden, name=name: make(order, name, hidden))
 
     return Preparer("toy", "a toy", "its zip", jobs)
+
+
+def write_tum(raw):
+    for name in SEQUENCES:
+        stamps = [f"{100 + i / 10:.4f}" for i in range(280)]
+        write(raw / name / "rgb.txt", "".join(f"{stamp} rgb/{stamp}.png\n" for stamp in stamps))
+        write(raw / name / "groundtruth.txt", "".join(f"{stamp} 0 0 0 0 0 0 1\n" for stamp in stamps))
+        for stamp in stamps:
+            touch(raw / name / f"rgb/{stamp}.png")
 
 
 def visible(folder):
@@ -122,3 +133,40 @@ def test_the_list_says_what_to_download(caplog):
     assert main(["list"]) == 0
     for name in ("bonn", "kitti", "nyu", "scannet", "sevenscenes", "tum", "sintel", "nrgbd", "kitti_odometry"):
         assert f"{name} " in caplog.text
+
+
+def test_sequences_are_made_by_several_processes(tmp_path):
+    write_tum(tmp_path / "raw")
+    assert main(["tum", "--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "out"), "--workers", "2"]) == 0
+    folder = tmp_path / "out" / "tum"
+    made = [path for path in folder.rglob("rgb_90") if path.is_dir()]
+    assert len(made) == len(SEQUENCES) and all(len(os.listdir(path)) == 90 for path in made)
+    assert not list((tmp_path / "out").rglob("*.claim"))
+
+
+def test_a_dry_run_says_what_there_is_to_do_and_writes_nothing(tmp_path, caplog):
+    caplog.set_level("INFO")
+    assert main(["tum", "--raw", str(tmp_path), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
+    assert "8 sequences: 0 already there, 8 to make: rgbd_dataset_freiburg3_" in caplog.text
+    assert not (tmp_path / "out").exists()
+
+
+def test_sequences_are_made_again_by_name(tmp_path):
+    order = Order(tmp_path, tmp_path / "out")
+    run(preparer("one", "two"), order)
+    write(tmp_path / "out/set/one/a", "spoiled")
+    assert run(preparer("one", "two"), order, again=["one"]).made == 1
+    assert (tmp_path / "out/set/one/a").read_text() == "False"
+    with pytest.raises(ValueError, match="there is no sequence three to make again; the first of 2 is one"):
+        run(preparer("one", "two"), order, again=["three"])
+
+
+def test_two_runs_at_once_share_the_sequences(tmp_path):
+    names, reports = [f"s{i}" for i in range(12)], []
+    order = Order(tmp_path, tmp_path / "out")
+    threads = [threading.Thread(target=lambda: reports.append(run(preparer(*names), order))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(report.made for report in reports) == 12 and not any(report.failures for report in reports)

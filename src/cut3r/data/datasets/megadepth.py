@@ -18,6 +18,7 @@ from cut3r.io.images import read_image
 
 HELD_OUT = ("0015", "0022")  # scenes of the split "val"
 FEWEST_VALUES = 5  # different depths of a map that is one; others are ordinal maps: the same value everywhere
+SETS_URL = "https://drive.google.com/file/d/1bU1VqRu1NdW-4J4BQybqQS64mUG1EtF1"  # of the published sets
 CARD = Card(
     slug="megadepth",
     label="MegaDepth",
@@ -28,6 +29,10 @@ CARD = Card(
     metric=False,
     scenes=196,
     needs=("h5py",),
+    differs=(
+        "ordinal depth maps (negative, or the same everywhere) are no depth; the original takes them for sky or a wall",
+        "sets lose photos that are missing or have no depth; without the published sets we make our own",
+    ),
 )
 LAYOUT = Layout(
     {
@@ -53,7 +58,10 @@ class MegaDepth(ProcessedDataset):
     needs_depth = True
 
     def list_scenes(self) -> Iterator[Scene]:
-        scenes, images, sets = read_pickled_npz(LAYOUT.path(self.root, "all_sets"), "scenes", "images", "sets")
+        path = LAYOUT.path(self.root, "all_sets")
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no {path}; download it ({SETS_URL}), or convert without parity")
+        scenes, images, sets = read_pickled_npz(path, "scenes", "images", "sets")
         there: dict[str, set[str]] = {}
         for number, *photos in sets.tolist():
             name = str(scenes[number]).replace(" ", "/")

@@ -1,0 +1,88 @@
+"""python -m datasets_preprocess.cards: write the tables about datasets into the documentation, from their cards.
+
+A table stands between two comments, `<!-- datasets: NAME -->` and `<!-- end -->`; everything else is written by hand.
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from cut3r.data.card import Card
+from cut3r.data.datasets import PROCESSED
+from cut3r.files.atomic import atomic_path
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "docs" / "data.md", ROOT / "datasets_preprocess" / "README.md")
+PLACE = re.compile(r"(?P<begin><!-- datasets: (?P<name>\w+) -->\n)(?P<table>.*?)(?P<end><!-- end -->)", re.S)
+
+
+def cards() -> list[Card]:
+    """Give the cards of all datasets, by name."""
+    return [PROCESSED[slug].card for slug in sorted(PROCESSED)]
+
+
+def overview() -> str:
+    """What there is: one line per dataset."""
+    rows = ["| name | dataset | what it shows | unit | size | licence |", "|---|---|---|---|---|---|"]
+    for card in cards():
+        unit = "metres" if card.metric else "up to scale"
+        title = f"[{card.title}]({card.url})"
+        rows.append(f"| `{card.slug}` | {title} | {card.about} | {unit} | {_size(card)} | {card.licence} |")
+    return "\n".join(rows)
+
+
+def commands() -> str:
+    """How each is converted."""
+    rows = ["| name | command | needs |", "|---|---|---|"]
+    for card in cards():
+        command = f"`python -m datasets_preprocess {card.slug} --raw RAW --out OUT`"
+        rows.append(f"| `{card.slug}` | {command} | {', '.join(card.needs) or 'nothing more'} |")
+    return "\n".join(rows)
+
+
+def differences() -> str:
+    """What we do otherwise than the original."""
+    return "\n".join(f"- **`{card.slug}`**: {'; '.join(card.differs) or 'nothing'}." for card in cards())
+
+
+TABLES: dict[str, Callable[[], str]] = {"overview": overview, "commands": commands, "differences": differences}
+
+
+def renewed(text: str) -> str:
+    """Fill in the tables of a page.
+
+    Raises:
+        ValueError: A place asks for a table that there is not.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        if match["name"] not in TABLES:
+            raise ValueError(f"there is no table {match['name']!r} of datasets; there are {', '.join(TABLES)}")
+        return f"{match['begin']}{TABLES[match['name']]()}\n{match['end']}"
+
+    return PLACE.sub(fill, text)
+
+
+def main() -> int:
+    for page in PAGES:
+        text = page.read_text()
+        with atomic_path(page) as temporary:
+            temporary.write_text(renewed(text))
+    return 0
+
+
+def _size(card: Card) -> str:
+    numbers = [f"{count:,} {what}" for count, what in ((card.scenes, "scenes"), (card.frames, "frames")) if count]
+    sizes = [
+        f"{_bytes(size)} {what}" for size, what in ((card.raw_gb, "raw"), (card.processed_gb, "processed")) if size
+    ]
+    return ", ".join(numbers + sizes) or "not published"
+
+
+def _bytes(gigabytes: float) -> str:
+    return f"{gigabytes / 1000:.3g} TB" if gigabytes >= 1000 else f"{gigabytes:.3g} GB"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Hypersim."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cut3r.data.card import Card
+from cut3r.data.layout import Layout, read_npz
+from cut3r.data.processed import ProcessedDataset
+from cut3r.data.sampling import MaskProbabilities, SamplingPolicy
+from cut3r.data.scene import Scene
+from cut3r.data.transforms import finite
+from cut3r.data.view import RawFrame
+from cut3r.files.listing import visible_folders
+from cut3r.io.depth import read_depth
+from cut3r.io.images import read_image
+
+CARD = Card(
+    slug="hypersim",
+    label="hypersim",
+    title="Hypersim",
+    url="https://github.com/apple/ml-hypersim",
+    licence="CC BY-SA 3.0",
+    about="photorealistic rendered rooms, nothing moves, exact depth and pose",
+    metric=True,
+    scenes=461,
+    frames=74_619,
+    raw_gb=1900.0,
+    needs=("h5py",),
+    corner_shift=-0.5,
+)
+LAYOUT = Layout(
+    {
+        "rgb": "{scene}/{frame}_rgb.png",
+        "depth": "{scene}/{frame}_depth.npy",
+        "camera": "{scene}/{frame}_cam.npz",
+    }
+)
+
+
+class Hypersim(ProcessedDataset):
+    """Rendered rooms. Each trajectory of a camera, <scene>/<camera>, is a scene of its own."""
+
+    card = CARD
+    layout = LAYOUT
+    splits = ("train",)
+    policy = SamplingPolicy(max_interval=4, block_shuffle=16)
+    masks = MaskProbabilities(0.75, 0.20, 0.05)
+    repeats = 10
+
+    def list_scenes(self) -> Iterator[Scene]:
+        for folder in visible_folders(self.root, "*/*"):
+            name = folder.relative_to(self.root).as_posix()
+            yield Scene(name, LAYOUT.frames(self.root, "rgb", name), split="train")
+
+    def made_from(self) -> list[Path]:
+        return [self.root, *visible_folders(self.root)]
+
+    def read(self, scene: Scene, position: int) -> RawFrame:
+        intrinsics, pose = read_npz(self.file("camera", scene, position), "intrinsics", "pose")
+        return RawFrame(
+            rgb=read_image(self.file("rgb", scene, position)),
+            depth=finite(read_depth(self.file("depth", scene, position))),
+            intrinsics=self.centred(intrinsics.astype(np.float64)),
+            world_from_cam=pose.astype(np.float64),
+        )

@@ -1,0 +1,99 @@
+"""A job, and what a worker does with it."""
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cut3r.files.disk import DiskFullError
+from cut3r.files.fingerprint import fingerprint
+from cut3r.files.listing import visible
+from cut3r.jobs import claims
+from cut3r.jobs.record import Done, LeftOut, Outcome, Record, Rule
+
+EXPECTED = (OSError, ValueError)  # their sentence says it all; anything else may be a fault of ours
+
+
+def _no_sources() -> Iterable[Path]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A unit of work; both functions are pickled if it is done in another process.
+
+    Attributes:
+        name: Unique among the jobs of a folder.
+        work: Does it. Raises LeftOut if it is left out on purpose; any other error fails this job alone.
+        sources: Names the files and folders that it is made from.
+        frames: How many there are, if that is known beforehand; for progress when sizes are not.
+    """
+
+    name: str
+    work: Callable[[], Done]
+    sources: Callable[[], Iterable[Path]] = _no_sources
+    frames: int = 0
+    rule: Rule = field(default_factory=Rule)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a job is made from: a fingerprint of names, sizes and times of change, and the bytes of all files."""
+
+    fingerprint: str
+    size: int
+
+
+def measure(job: Job) -> Sources:
+    """Look at the sources of a job, and the files in its folders. What is missing has no bytes."""
+    listed = [[each for each in visible(path, "**/*") if each.is_file()] or [path] for path in job.sources()]
+    files = [path for paths in listed for path in paths]
+    return Sources(fingerprint(files), sum(os.path.getsize(path) for path in files if path.is_file()))
+
+
+def perform(job: Job, claim: Path, attempt: int) -> Record:
+    """Do a job, unless its claim says that it is done, and write its record into the claim.
+
+    Args:
+        attempt: Tells calls apart: Dask takes equal calls for the same.
+
+    Raises:
+        DiskFullError: There is no room for its results; that is no failure of the job.
+    """
+    finished = claims.finished_in(claim)
+    if finished is not None:
+        return finished  # by a worker that was lost before it could say so
+    start = time.monotonic()
+    sources, done, reason, trace, outcome = Sources("", 0), Done(), "", "", Outcome.done
+    try:
+        sources = measure(job)
+        done = job.work()
+    except LeftOut as error:
+        outcome, reason = Outcome.left_out, str(error)
+    except DiskFullError:
+        raise
+    except Exception as error:  # whatever it is, it must not stop the other thousand jobs; the record keeps it
+        outcome, reason = Outcome.failed, "".join(traceback.format_exception_only(error)).strip()
+        trace = "" if isinstance(error, EXPECTED) else traceback.format_exc()
+    record = Record(
+        scene=job.name,
+        outcome=outcome,
+        frames=done.frames,
+        reason=reason,
+        seconds=round(time.monotonic() - start, 3),
+        version=job.rule.version,
+        parity=job.rule.parity,
+        raw=sources.fingerprint,
+        options=job.rule.options,
+        left_out=done.left_out,
+        facts=done.facts,
+        size=sources.size,
+        written=done.written,
+        finished=time.time(),
+        remark=done.remark,
+        trace=trace,
+    )
+    claims.finish(claim, record)
+    return record

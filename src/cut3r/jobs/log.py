@@ -1,0 +1,141 @@
+"""Records as lines of JSON: one file per process that runs jobs, and whoever reads joins them.
+
+A record is appended with one write and is on the disk before it counts. The last record of a scene wins.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from cut3r.files.disk import DiskFullError, is_disk_full
+from cut3r.jobs.record import Record
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".jsonl"
+
+
+class RecordLog:
+    """The records in a folder: those of other processes as they come, and a file of our own."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        """Begin behind what the files hold now.
+
+        Args:
+            name: Of our file, which no other process may use.
+        """
+        self.path = folder / f"{name}{SUFFIX}"
+        self._read = {path: path.stat().st_size for path in log_files(folder)}
+        self._arrived: dict[str, Record] = {}
+
+    def append(self, record: Record) -> None:
+        """Write a record; it is on the disk when this returns."""
+        append_line(self.path, record.to_json())
+        self._arrived[record.scene] = replace(record, frames=(), facts={})
+
+    def refresh(self) -> None:
+        """Read what other processes have appended since."""
+        for path in log_files(self.path.parent):
+            with path.open("rb") as file:  # opened each time: network file systems look for news then
+                file.seek(self._read.get(path, 0))
+                news = file.read()
+            whole = news[: news.rfind(b"\n") + 1]
+            self._read[path] = self._read.get(path, 0) + len(whole)
+            for record in _parsed(path, whole.splitlines(), with_frames=False):
+                self._arrived[record.scene] = record
+
+    def arrived(self, scene: str) -> Record | None:
+        """Give the record of a scene (without its frames) that has come since the beginning."""
+        return self._arrived.get(scene)
+
+
+def read_records(folder: Path, *, with_frames: bool = True) -> list[Record]:
+    """Read the last record of each scene, sorted by scene. Lines that a crash has cut off do not count.
+
+    Args:
+        with_frames: Without, `frames` and `facts` are empty, which takes far less memory for very many scenes.
+    """
+    return [record for _, record in read_origins(folder, with_frames=with_frames)]
+
+
+def read_origins(folder: Path, *, with_frames: bool = True) -> list[tuple[Path, Record]]:
+    """Read what `read_records` does, each record with the file that it is in."""
+    latest: dict[str, tuple[Path, Record]] = {}
+    for path, record in _all_records(folder, with_frames=with_frames):
+        before = latest.get(record.scene)
+        if before is None or record.finished >= before[1].finished:
+            latest[record.scene] = path, record
+    return [latest[scene] for scene in sorted(latest)]
+
+
+def log_files(folder: Path) -> list[Path]:
+    """List the files of records in a folder."""
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return sorted(Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX) and entry.name[0] != ".")
+
+
+def append_line(path: Path, text: str, *, create: bool = True, sync: bool = True) -> None:
+    """Append a line with one write, so that lines of several writers never mix.
+
+    Args:
+        sync: Wait until it is on the disk, where no crash of the machine takes it away.
+
+    Raises:
+        FileNotFoundError: There is no such file, and none is to be created.
+        DiskFullError: There is no room; a part of the line may be there, which does not count.
+    """
+    if create:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | (os.O_CREAT if create else 0), 0o666)
+    try:
+        _write_all(descriptor, path, f"{text}\n".encode())
+        if sync:
+            os.fsync(descriptor)
+    except OSError as error:
+        if is_disk_full(error, path.parent):
+            raise DiskFullError(path.parent) from error
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, path: Path, line: bytes) -> None:
+    size = os.fstat(descriptor).st_size
+    if size and not _ends_a_line(path):
+        line = b"\n" + line  # a crash has cut off the line before
+    written = os.write(descriptor, line)
+    if written != len(line):  # a disk that is full takes a part
+        os.write(descriptor, line[written:])
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _all_records(folder: Path, *, with_frames: bool) -> Iterator[tuple[Path, Record]]:
+    for path in sorted(folder.rglob("*.json")):  # a file per scene, of older versions
+        if not path.name.startswith("."):
+            yield from ((path, record) for record in _parsed(path, [path.read_bytes()], with_frames=with_frames))
+    for path in log_files(folder):
+        with path.open("rb") as file:
+            yield from ((path, record) for record in _parsed(path, file, with_frames=with_frames))
+
+
+def _parsed(path: Path, lines: Iterable[bytes], *, with_frames: bool) -> Iterator[Record]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        record = None
+        with contextlib.suppress(ValueError):
+            record = Record.from_json(line, with_frames=with_frames)
+        if record is None:
+            logger.warning("%s, line %d is no whole record and does not count", path, number)
+        else:
+            yield record

@@ -1,0 +1,64 @@
+"""What programs on a command line have in common: how they log, and how errors become sentences and exit codes."""
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cut3r.speed.machine import SLEEPY_THREADS
+
+if TYPE_CHECKING:  # imported when needed: --help answers at once
+    from rich.console import Console
+
+FAILED, WRONG_ARGUMENTS, NO_INPUT, INTERRUPTED = 1, 2, 3, 130
+CHATTY = ("websockets", "viser")  # loggers that tell of each connection
+
+
+def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace, program: str) -> int:
+    """Do what the flags say, and turn what a user can do wrong into one sentence and an exit code."""
+    os.environ.update(SLEEPY_THREADS | os.environ)  # torch is not loaded yet
+    from cut3r.speed.device import device_failure
+
+    try:
+        return work(args)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except FileNotFoundError as error:
+        return sorry(error, NO_INPUT, program)
+    except ValueError as error:
+        return sorry(error, WRONG_ARGUMENTS, program)
+    except OSError as error:
+        return sorry(error, FAILED, program)
+    except (RuntimeError, MemoryError) as error:
+        if (reason := device_failure(error)) is None:
+            raise
+        return sorry(reason, FAILED, program)
+
+
+def version() -> str:
+    """The program's, for what it writes."""
+    return str(importlib.import_module(__name__.partition(".")[0]).__version__)
+
+
+def sorry(error: object, code: int, program: str) -> int:
+    """Say what went wrong, and give the exit code back."""
+    sys.stderr.write(f"{program}: {error}\n")
+    return code
+
+
+def start_logging() -> "Console":
+    """Let the library's messages reach the terminal, or plain lines a file."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    console = Console(stderr=True)
+    handler: logging.Handler = logging.StreamHandler()  # into a file or a pipe: plain lines, which rich would wrap
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_path=False, show_time=False)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler], force=True)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return console

@@ -1,0 +1,3 @@
+from datasets_preprocess.wildrgbd import WildRgbdOptions
+
+OPTIONS = WildRgbdOptions(frames=7)
