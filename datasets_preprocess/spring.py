@@ -135,10 +135,8 @@ def _load(folder: Path, cameras: Cameras, options: SpringOptions, parity: bool, 
     fx, fy, cx, cy = cameras.intrinsics[row]
     if not (np.isfinite(cameras.intrinsics[row]).all() and fx > 0 and fy > 0):
         raise ValueError(f"row {row + 1} of intrinsics.txt holds {cameras.intrinsics[row]}; expected pixels")
-    if not np.isfinite(cameras.cam_from_world[row]).all():
-        raise ValueError(f"row {row + 1} of extrinsics.txt is not finite")
+    require_rigid(cameras.cam_from_world[row], f"row {row + 1} of extrinsics.txt")
     world_from_cam = np.linalg.inv(cameras.cam_from_world[row])
-    require_rigid(world_from_cam, f"row {row + 1} of extrinsics.txt")
     rgb = read_image(folder / "frame_left" / f"frame_left_{number}.png")
     disparity = read_hdf5(folder / "disp1_left" / f"disp1_left_{number}.dsp5", "disparity")[::FINER, ::FINER]
     if disparity.shape != rgb.shape[:2]:

@@ -18,9 +18,11 @@ from cut3r.data.datasets.irs import Irs
 from cut3r.data.datasets.mapfree import MapFree
 from cut3r.data.datasets.megadepth import MegaDepth
 from cut3r.data.datasets.mp3d import Matterport3d
+from cut3r.data.datasets.mvimgnet import MvImgNet
 from cut3r.data.datasets.mvs_synth import MvsSynth
 from cut3r.data.datasets.omniobject3d import OmniObject3D
 from cut3r.data.datasets.pointodyssey import PointOdyssey
+from cut3r.data.datasets.realestate10k import RealEstate10K
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannet import ScanNet
 from cut3r.data.datasets.scannetpp import ScanNetpp
@@ -29,6 +31,7 @@ from cut3r.data.datasets.spring import Spring
 from cut3r.data.datasets.synscapes import Synscapes
 from cut3r.data.datasets.tartanair import TartanAir
 from cut3r.data.datasets.threedkb import ThreeDKenBurns
+from cut3r.data.datasets.uasol import Uasol
 from cut3r.data.datasets.unreal4k import UnrealStereo4K
 from cut3r.data.datasets.urbansyn import UrbanSyn
 from cut3r.data.datasets.vkitti2 import VirtualKitti2
@@ -46,22 +49,25 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     Dl3dv,
     DynamicReplica,
     Eden,
-    Hoi4d,
     Hypersim,
-    Irs,
     MapFree,
     Matterport3d,
+    Hoi4d,
+    Irs,
     MegaDepth,
+    MvImgNet,
     MvsSynth,
     OmniObject3D,
     PointOdyssey,
+    RealEstate10K,
     ScanNet,
     ScanNetpp,
-    SmartPortraits,
     Spring,
+    SmartPortraits,
     Synscapes,
     TartanAir,
     ThreeDKenBurns,
+    Uasol,
     UnrealStereo4K,
     UrbanSyn,
     VirtualKitti2,
