@@ -32,9 +32,16 @@ SHIFT = np.array([[0, 0, CORNER], [0, 0, CORNER], [0, 0, 0]])
 
 @dataclass(frozen=True)
 class Dl3dvOptions:
-    """A list of scenes to leave out, one "<bucket>/<hash>" or "<hash>" a line; others have published such lists."""
+    """Which scenes are converted.
+
+    exclude: a file of scenes to leave out, one "<bucket>/<hash>" or "<hash>" a line; others have published such lists.
+    """
 
     exclude: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.exclude is not None and not self.exclude.is_file():
+            raise ValueError(f"there is no file {self.exclude} of scenes to leave out")
 
 
 class _Frame(NamedTuple):

@@ -78,7 +78,8 @@ def verify(
     if records and converter is not None:
         problems += _finish(converter, out)
     opened: list[Opened] = []
-    for split in DATASETS[name].splits:
+    splits = DATASETS[name].splits
+    for split in (None,) if None in splits else splits:  # None holds the others
         scenes, reasons = _scenes_of(name, out, split, parity=parity)
         opened += scenes
         problems += reasons
