@@ -106,12 +106,23 @@ class GroupPolicy(GraphPolicy):
 
 @dataclass(frozen=True)
 class OverlapPolicy(GraphPolicy):
-    """The anchor first, then partners drawn by weight. With repeats, the same partner may come again."""
+    """The anchor first, then partners drawn by weight. Where there are too few, the same partner comes again.
+
+    Parity: partners repeat whenever frames may repeat, and an anchor with too few partners is found out late.
+    """
+
+    parity: bool = False
+
+    def anchors(self, scene: Scene, wanted: Wanted) -> list[int]:
+        return list(range(len(scene.frames))) if self.parity else super().anchors(scene, wanted)
 
     def choose(self, scene: Scene, entry: int, wanted: Wanted, rng: np.random.Generator) -> Choice:
+        """Raises ValueError if the anchor has too few partners."""
         anchor = self.anchors(scene, wanted)[entry]
         neighbours, weights = graph_of(scene).of(anchor)
-        repeat = wanted.allow_repeat or len(neighbours) < wanted.num_views - 1
+        if len(neighbours) < wanted.cut_off - 1:
+            raise ValueError(f"frame {anchor} has {len(neighbours)} partners of the {wanted.cut_off - 1} that it needs")
+        repeat = wanted.allow_repeat if self.parity else len(neighbours) < wanted.num_views - 1
         drawn = rng.choice(neighbours, wanted.num_views - 1, replace=repeat, p=shares(weights))
         return Choice([anchor, *drawn.tolist()], False)
 

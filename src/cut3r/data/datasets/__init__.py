@@ -12,8 +12,12 @@ from cut3r.data.datasets.cop3d import Cop3d
 from cut3r.data.datasets.dl3dv import Dl3dv
 from cut3r.data.datasets.dynamic_replica import DynamicReplica
 from cut3r.data.datasets.eden import Eden
+from cut3r.data.datasets.hoi4d import Hoi4d
 from cut3r.data.datasets.hypersim import Hypersim
+from cut3r.data.datasets.irs import Irs
+from cut3r.data.datasets.mapfree import MapFree
 from cut3r.data.datasets.megadepth import MegaDepth
+from cut3r.data.datasets.mp3d import Matterport3d
 from cut3r.data.datasets.mvimgnet import MvImgNet
 from cut3r.data.datasets.mvs_synth import MvsSynth
 from cut3r.data.datasets.omniobject3d import OmniObject3D
@@ -22,6 +26,7 @@ from cut3r.data.datasets.realestate10k import RealEstate10K
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannet import ScanNet
 from cut3r.data.datasets.scannetpp import ScanNetpp
+from cut3r.data.datasets.smartportraits import SmartPortraits
 from cut3r.data.datasets.spring import Spring
 from cut3r.data.datasets.synscapes import Synscapes
 from cut3r.data.datasets.tartanair import TartanAir
@@ -45,6 +50,10 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     DynamicReplica,
     Eden,
     Hypersim,
+    MapFree,
+    Matterport3d,
+    Hoi4d,
+    Irs,
     MegaDepth,
     MvImgNet,
     MvsSynth,
@@ -54,6 +63,7 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     ScanNet,
     ScanNetpp,
     Spring,
+    SmartPortraits,
     Synscapes,
     TartanAir,
     ThreeDKenBurns,

@@ -31,6 +31,14 @@ CARD = Card(
     about="rooms, filmed with a hand-held tablet, depth by its own sensor",
     metric=True,
     scenes=5047,
+    differs=(
+        "principal points turn with the picture",
+        "a frame that is missing or damaged is left out alone, not with its video",
+        "videos are also looked for in the folder Validation",
+        "without the published selection, frames are taken ten times a second, and pairs measured by their depth",
+        "a video walks along its own scene; groups of just enough frames do not repeat any",
+        "a missing folder of laser depth excludes nothing",
+    ),
 )
 LAYOUT = Layout(
     {

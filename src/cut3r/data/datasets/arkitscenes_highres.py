@@ -26,6 +26,13 @@ CARD = replace(
     title="ARKitScenes, laser depth",
     about="rooms, filmed with a hand-held tablet, depth by a stationary laser scanner",
     scenes=2257,
+    differs=(
+        "principal points turn with the picture",
+        "frames whose time ends in 0 are not lost",
+        "the nearest calibration counts, not the earliest within 0.1 s",
+        "frames are in order of time, not of names",
+        "scene_list.json names the videos (the original's is empty)",
+    ),
 )
 LAYOUT = Layout(
     {

@@ -30,6 +30,12 @@ CARD = Card(
     metric=False,
     scenes=502,
     needs=("h5py",),  # only where new_overlap.h5 is used
+    differs=(
+        "without new_overlap.h5, overlaps are measured by depth",
+        "a frame from which too few others can be reached leads no sample",
+        "a walk that is not found ends (the original may search for ever, or stop)",
+        "pictures that the pair list names and the download lacks are reported",
+    ),
 )
 LAYOUT = Layout(
     {
