@@ -31,7 +31,10 @@ CATEGORIES = ("cat", "dog")
 
 @dataclass(frozen=True)
 class Cop3dOptions:
-    """Convert all sequences that the lists name, or only those of the "manyview" lists (at most 48 per category)."""
+    """Which sequences are converted, with all of their frames.
+
+    manyview_only: those of the "manyview" lists, at most 48 per category, instead of all that any list names.
+    """
 
     manyview_only: bool = False
 

@@ -32,9 +32,16 @@ SHIFT = np.array([[0, 0, CORNER], [0, 0, CORNER], [0, 0, 0]])
 
 @dataclass(frozen=True)
 class Dl3dvOptions:
-    """A list of scenes to leave out, one "<bucket>/<hash>" or "<hash>" a line; others have published such lists."""
+    """Which scenes are converted.
+
+    exclude: a file of scenes to leave out, one "<bucket>/<hash>" or "<hash>" a line; others have published such lists.
+    """
 
     exclude: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.exclude is not None and not self.exclude.is_file():
+            raise ValueError(f"there is no file {self.exclude} of scenes to leave out")
 
 
 class _Frame(NamedTuple):
@@ -170,7 +177,7 @@ def _write_masks(workspace: Path, name: str, frames: list[str], writer: Writer) 
             nearest = np.argsort(np.linalg.norm(centres - centres[number], axis=1), kind="stable")
             others = [int(other) for other in nearest if other != number][:NEAREST_VIEWS]
             agreeing = agreeing_views(seen(number), (seen(other) for other in others), TOLERANCE)
-            outlier = (depth > 0) & (agreeing < min(AGREEING_VIEWS, len(others)))
+            outlier = (depth > 0) & ~sky & (agreeing < min(AGREEING_VIEWS, len(others)))
         for kind, mask in (("sky", sky), ("outlier", outlier)):
             writer.png8(kind, name, frame, _grey(mask))
 
@@ -190,15 +197,20 @@ def _join(raw: Path, name: str, writer: Writer) -> list[str]:
     frames = sorted({path.stem for folder in folders for path in visible(folder, "rgb/*.png")})
     kinds = {**PARTS, **{kind: (folder, ".png") for kind, folder in MASKS.items()}}
 
-    def find(frame: str) -> dict[str, Path]:
-        return {kind: _published(folders, part, frame + suffix) for kind, (part, suffix) in kinds.items()}
+    def read(frame: str) -> tuple[dict[str, Path], dict[str, np.ndarray]]:
+        paths = {kind: _published(folders, part, frame + suffix) for kind, (part, suffix) in kinds.items()}
+        pose, intrinsics = read_npz(paths["camera"], "pose", "intrinsic")
+        require_rigid(pose, f"{frame} in {paths['camera']}")
+        for kind, open_it in (("rgb", read_image), ("depth", read_npy), ("sky", read_mask), ("outlier", read_mask)):
+            open_it(paths[kind])  # raises if it is damaged
+        return paths, {"intrinsic": intrinsics if writer.parity else intrinsics - SHIFT, "pose": pose}
 
     done = []
-    for frame, paths in readable_frames(frames, find, writer):
-        pose, intrinsics = read_npz(paths.pop("camera"), "pose", "intrinsic")
+    for frame, (paths, camera) in readable_frames(frames, read, writer):
         for kind, path in paths.items():
-            writer.copy(kind, name, frame, path)
-        writer.npz("camera", name, frame, intrinsic=intrinsics if writer.parity else intrinsics - SHIFT, pose=pose)
+            if kind != "camera":
+                writer.copy(kind, name, frame, path)
+        writer.npz("camera", name, frame, **camera)
         done.append(frame)
     return done
 

@@ -25,9 +25,16 @@ SHIFT = np.array([[0, 0, CORNER], [0, 0, CORNER], [0, 0, 0]])
 
 @dataclass(frozen=True)
 class MvImgNetOptions:
-    """Convert only the objects with a point cloud <pcd_dir>/<class>/<instance>.pcd, as those of MVPNet; None: all."""
+    """Which objects are converted.
+
+    pcd_dir: only those with a point cloud <pcd_dir>/<class>/<instance>.pcd, as MVPNet has published them, not all.
+    """
 
     pcd_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.pcd_dir is not None and not self.pcd_dir.is_dir():
+            raise ValueError(f"there is no folder {self.pcd_dir} of point clouds")
 
 
 class _Frame(NamedTuple):

@@ -85,7 +85,8 @@ def _require_pictures(image: Path, depth: Path) -> None:
 
 
 def _place(raw: Path, kind: str) -> Path:
-    return next((place for place in (raw / ARCHIVES.format(kind), raw) if place.is_dir()), raw)
+    archive = raw / ARCHIVES.format(kind)
+    return archive if archive.is_dir() else raw
 
 
 CONVERTER = Converter(VirtualKitti2, 1, scenes, convert, sources=sources)

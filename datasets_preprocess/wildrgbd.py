@@ -32,11 +32,20 @@ ORIGINAL_SEED = 42 + 0x63617465676F7279  # 09_wildrgbd.md quirk 1: the letters o
 
 @dataclass(frozen=True)
 class WildRgbdOptions:
-    """How many frames of a scene, evenly spread, and how many scenes of each category are converted at most."""
+    """How much is converted at most.
+
+    frames: of a scene, evenly spread.
+    train_scenes: of a category, for training, chosen at random.
+    test_scenes: of a category, for tests, chosen at random.
+    """
 
     frames: int = 100
     train_scenes: int = 50
     test_scenes: int = 10
+
+    def __post_init__(self) -> None:
+        if min(self.frames, self.train_scenes, self.test_scenes) < 1:
+            raise ValueError(f"{self} converts nothing of some; give at least 1 of each")
 
 
 class _Frame(NamedTuple):

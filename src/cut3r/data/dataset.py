@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -75,6 +75,7 @@ class MultiViewDataset(ABC):
     masks: MaskProbabilities = MaskProbabilities()  # of the dataset, unless the constructor is told others
     needs_depth: ClassVar[bool] = False  # a frame whose crop shows no depth is replaced
     foreground_prob: ClassVar[float] = 0.0  # share of samples whose background depth is forgotten
+    redraws_one_frame: ClassVar[bool] = False  # parity: a sample whose views all show one frame is drawn again
     repeats: ClassVar[int] = 1  # how often `len` counts each entry
 
     def __init__(
@@ -248,16 +249,11 @@ class MultiViewDataset(ABC):
         number = self._scene_number(entry)
         scene = self.scenes[number]
         start = entry - (int(self._ends[number - 1]) if number else 0)
-        choice = self._choose(scene, start, request.num_views, rng)
-        object_only = self.foreground_prob > 0 and rng.random() >= 1 - self.foreground_prob
-        crop = _Crop(request.size, margin, object_only)
-        frames: list[RawFrame] = []
-        labels: list[str] = []
-        shown: list[tuple[bool, bool]] = []
-        for position, frame in self._frames(scene, choice, crop, rng):
-            shown.append(self.masks.draw(len(frames), self.metric and not self.single_view, rng))
-            frames.append(frame)
-            labels.append(self._label(scene, position))
+        reasons: dict[int, str] = {}
+        drawn = self._draw(scene, start, request, margin, reasons, rng)
+        while self.parity and self.redraws_one_frame and request.num_views > 1 and len({d.label for d in drawn}) == 1:
+            drawn = self._draw(scene, start, request, margin, reasons, rng)
+        frames = [each.frame for each in drawn]
         if self.jitter is not None:
             change = self.jitter.draw(rng)
             frames = [replace(frame, rgb=change.apply(frame.rgb)) for frame in frames]
@@ -265,12 +261,30 @@ class MultiViewDataset(ABC):
         facts = Facts(self.metric, camera_only, self.depth_only, self.single_view)
         return assemble(
             frames,
-            labels,
-            shown,
+            [each.label for each in drawn],
+            [each.shown for each in drawn],
             facts,
             include_translation=self.include_translation,
             any_inverse=self.parity,  # common.md C6
         )
+
+    def _draw(
+        self,
+        scene: Scene,
+        start: int,
+        request: Request,
+        margin: int | None,
+        reasons: dict[int, str],
+        rng: np.random.Generator,
+    ) -> list["_Drawn"]:
+        choice = self._choose(scene, start, request.num_views, rng)
+        object_only = self.foreground_prob > 0 and rng.random() >= 1 - self.foreground_prob
+        crop = _Crop(request.size, margin, object_only, reasons)
+        drawn: list[_Drawn] = []
+        for position, frame in self._frames(scene, choice, crop, rng):
+            shown = self.masks.draw(len(drawn), self.metric and not self.single_view, rng)
+            drawn.append(_Drawn(frame, self._label(scene, position), shown))
+        return drawn
 
     def _choose(self, scene: Scene, start: int, num_views: int, rng: np.random.Generator) -> Choice:
         try:
@@ -286,7 +300,7 @@ class MultiViewDataset(ABC):
     ) -> Iterator[tuple[int, RawFrame]]:
         """Read the chosen frames; one that cannot be used is replaced by what the policy says, of those that the sample
         does not hold already if there are any. Parity: also of those; 04_co3d.md quirk 8."""
-        reasons: dict[int, str] = {}  # why positions cannot be used
+        reasons = crop.reasons
         used = set() if self.parity else set(choice.positions)
         frames = self.read_many(scene, choice.positions)
         for chosen in choice.positions:
@@ -352,10 +366,20 @@ class MultiViewDataset(ABC):
         return f"{self.name}/{scene.name}/{scene.frames[position]}"
 
 
+class _Drawn(NamedTuple):
+    """A view of a sample, and whether the network gets its image, and its ray map."""
+
+    frame: RawFrame
+    label: str
+    shown: tuple[bool, bool]
+
+
 @dataclass(frozen=True)
 class _Crop:
-    """What happens to every frame of a sample; a margin of None is drawn for each."""
+    """What happens to every frame of a sample; a margin of None is drawn for each. `reasons` say why positions of its
+    scene cannot be used, as far as that is known."""
 
     size: Size
     margin: int | None
     object_only: bool
+    reasons: dict[int, str]

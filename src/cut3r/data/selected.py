@@ -22,6 +22,7 @@ class SelectedDataset(ProcessedDataset):
     """
 
     splits = ("train", "test")
+    redraws_one_frame = True
     frame_name: ClassVar[str]  # a format of the number
     unusable: ClassVar[frozenset[str]] = frozenset()  # scenes, "category/sequence", that are never used
 

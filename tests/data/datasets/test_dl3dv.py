@@ -175,9 +175,10 @@ def test_published_parts_are_joined(processed, tmp_path):
         for part in parts:
             shutil.copytree(processed / SCENE / "dense" / part, raw / release / SCENE / "dense" / part)
     (raw / "depths" / SCENE / "dense" / "depth" / "frame_00006.npy").unlink()
+    (raw / "depths" / SCENE / "dense" / "sky_mask" / "frame_00005.png").write_bytes(b"no picture")
     report = run(CONVERTER, raw, tmp_path / "out")
     assert report.complete and (raw / "images" / SCENE).is_dir(), "the source stays"
     frame = read_first(tmp_path / "out")
     assert frame.intrinsics[0, 2] == 47.5
     dataset = Dl3dv(tmp_path / "out", num_views=4, sizes=[(30, 40)])
-    assert len(dataset.scenes[0].frames) == 5
+    assert list(dataset.scenes[0].frames) == [f"frame_{number:05d}" for number in range(1, 5)]

@@ -6,6 +6,7 @@ import pytest
 from cut3r.data.datasets.vkitti2 import LAYOUT, VirtualKitti2
 from cut3r.data.layout import write_png16
 from datasets_preprocess.runner import RawScene, Writer, run
+from datasets_preprocess.verify import verify
 from datasets_preprocess.vkitti2 import CONVERTER, convert, read_table
 from tests.data.datasets.raw_fixtures import save_image, textured
 from tests.data.datasets.recorded import unpack
@@ -52,6 +53,11 @@ def test_the_last_scene_is_for_tests_and_all_are_used_by_default(out):
     train, test = (VirtualKitti2(out, split=split, **options) for split in ("train", "test"))
     assert {scene.name.split("/")[0] for scene in train.scenes} == {"Scene01"}
     assert {scene.name.split("/")[0] for scene in test.scenes} == {"Scene20"}
+
+
+def test_each_frame_is_verified_once(out):
+    verification = verify("vkitti2", out)
+    assert (verification.scenes, verification.frames, verification.problems) == (4, 24, [])
 
 
 def test_depth_counts_centimetres_and_only_the_largest_number_is_sky(out):

@@ -91,3 +91,24 @@ def test_the_reader_never_uses_the_scene_that_the_original_leaves_out(raw, tmp_p
     assert "box/scenes/scene_257" not in {scene.name for scene in dataset.scenes}
     views = WildRgbd(tmp_path, num_views=4, sizes=[(30, 40)])[0]
     assert views[0].label.endswith("/00000"), "quirk 3: the order of time, not its reverse"
+
+
+def test_parity_draws_a_sample_of_one_frame_again(tmp_path):
+    root = unpack("wildrgbd", "processed", tmp_path)
+    dataset = WildRgbd(root, num_views=4, sizes=[(30, 40)], parity=True, allow_repeat=True)
+    frames, start = list(dataset.scenes[0].frames), 4  # two frames follow, so views repeat
+    empty = frames.index("00004")
+    drawn = ((seed, walks_of(seed)) for seed in range(1000))
+    seed, walks = next(each for each in drawn if len(each[1]) > 1 and not any(empty in walk for walk in each[1]))
+    dataset.seed = seed - start
+    assert [view.label.rsplit("/", 1)[1] for view in dataset[start]] == [frames[position] for position in walks[-1]]
+
+
+def walks_of(seed):
+    """What is drawn of seven frames until views show more than one."""
+    rng, walks = np.random.default_rng(seed), []
+    while not walks or len(set(walks[-1])) == 1:
+        walks.append(WildRgbd.parity_policy.walk(4, 7, 4, rng).positions)
+        rng.random()  # of the object alone?
+        rng.random(3)  # what the network sees of the later views
+    return walks

@@ -60,7 +60,7 @@ class Dl3dv(ProcessedDataset):
 
     card = CARD
     layout = LAYOUT
-    splits = (None, "train")
+    splits = ("train",)
     policy = SamplingPolicy(max_interval=20, block_shuffle=25)
 
     def list_scenes(self) -> Iterator[Scene]:

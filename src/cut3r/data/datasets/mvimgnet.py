@@ -48,7 +48,7 @@ class MvImgNet(ProcessedDataset):
 
     card = CARD
     layout = LAYOUT
-    splits = (None, "train")
+    splits = ("train",)
     policy = SamplingPolicy(max_interval=32)
     parity_policy = UnforgivingPolicy(max_interval=32)
     camera_only = True

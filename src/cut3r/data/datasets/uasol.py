@@ -51,7 +51,7 @@ class Uasol(ProcessedDataset):
 
     card = CARD
     layout = LAYOUT
-    splits = (None, "train")
+    splits = ("train",)
     policy = SamplingPolicy(max_interval=40, video_prob=0.75, fixed_interval_prob=0.75)
     masks = MaskProbabilities(0.75, 0.20, 0.05)
 
