@@ -43,7 +43,7 @@ def commands() -> str:
 
 def differences() -> str:
     """What we do otherwise than the original."""
-    return "\n".join(f"- **`{card.slug}`**: {'; '.join(card.differs) or 'nothing'}." for card in cards())
+    return "\n".join(f"- **`{card.slug}`**: {'; '.join(card.differs)}." for card in cards())
 
 
 TABLES: dict[str, Callable[[], str]] = {"overview": overview, "commands": commands, "differences": differences}

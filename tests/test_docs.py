@@ -210,6 +210,11 @@ def test_tables_of_datasets_are_those_of_the_cards(page):
     assert cards.PLACE.search(text) and cards.renewed(text) == text, "run python -m datasets_preprocess.cards"
 
 
+@pytest.mark.parametrize("card", cards.cards(), ids=lambda card: card.slug)
+def test_the_card_of_a_dataset_says_what_differs(card):
+    assert card.differs and all(card.differs), f"the card of {card.slug} does not say what parity repeats"
+
+
 def test_there_is_a_readme():
     assert (ROOT / "README.md").is_file()
 

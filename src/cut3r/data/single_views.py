@@ -21,6 +21,10 @@ from cut3r.files.listing import visible
 from cut3r.io.images import read_image
 
 SKY = 127  # grey level of a mask, from which on it is sky
+DIFFERS = (  # of cards: what holds for all such datasets
+    "pictures that lack one of their files are not listed",
+    "each sample shows the picture of its number (the original draws all of them)",
+)
 
 
 class SingleViews(ProcessedDataset):

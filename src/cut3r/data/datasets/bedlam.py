@@ -47,6 +47,11 @@ CARD = Card(
     licence="registration, own terms",
     about="rendered people who move, indoors and outdoors, exact depth and pose",
     metric=True,
+    differs=(
+        "all sequences of a group are converted, not its first alone",
+        "every fifth number is kept, with the camera of that name (the original counts files and rows of the table)",
+        "only the four groups with a panorama are left out, not those whose names begin like theirs",
+    ),
 )
 LAYOUT = Layout(
     {

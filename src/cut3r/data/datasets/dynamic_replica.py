@@ -30,6 +30,10 @@ CARD = Card(
     frames=145_200,
     raw_gb=491.0,
     corner_shift=-0.5,
+    differs=(
+        "the principal point is at pixel centres (half a pixel)",
+        "the right camera and optical flow, which nothing reads, are not converted (--right, --flow)",
+    ),
 )
 LAYOUT = Layout(
     {

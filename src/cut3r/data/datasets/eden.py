@@ -7,7 +7,7 @@ from cut3r.data.card import Card
 from cut3r.data.layout import Layout, read_npy
 from cut3r.data.scene import Scene
 from cut3r.data.set_sampling import OriginalDraw, UnrelatedPolicy
-from cut3r.data.single_views import SingleViews
+from cut3r.data.single_views import DIFFERS, SingleViews
 from cut3r.data.transforms import finite
 
 FARTHEST = 1000.0  # metres, far beyond what a garden shows
@@ -19,6 +19,12 @@ CARD = Card(
     licence="research, see the official page",
     about="rendered gardens in five kinds of weather and light, single pictures with exact depth",
     metric=True,
+    differs=(
+        "depth below 0 is unknown, not sky",
+        "depth beyond 1,000 m is unknown (the original has no limit)",
+        "frames whose picture, depth and camera do not fit each other are left out",
+        *DIFFERS,
+    ),
 )
 LAYOUT = Layout(
     {

@@ -7,7 +7,7 @@ from cut3r.data.card import Card
 from cut3r.data.layout import Layout, read_npy
 from cut3r.data.scene import Scene
 from cut3r.data.set_sampling import OriginalDraw, UnrelatedPolicy
-from cut3r.data.single_views import SingleViews
+from cut3r.data.single_views import DIFFERS, SingleViews
 from cut3r.data.transforms import finite
 
 CARD = Card(
@@ -20,6 +20,12 @@ CARD = Card(
     metric=True,
     scenes=4_000,
     frames=2_400_000,
+    differs=(
+        "one frame per second is kept, not all 15 (--every 1)",
+        "videos are decoded by the converter (the original needs their frames)",
+        "a picture that cannot be read is replaced alone (the original draws the whole sample again)",
+        *DIFFERS,
+    ),
 )
 LAYOUT = Layout(
     {

@@ -6,7 +6,7 @@ from jaxtyping import Float32
 from cut3r.data.card import Card
 from cut3r.data.layout import Layout, read_npy
 from cut3r.data.scene import Scene
-from cut3r.data.single_views import SingleViews
+from cut3r.data.single_views import DIFFERS, SingleViews
 from cut3r.data.transforms import finite
 
 FARTHEST = 200.0  # metres
@@ -20,6 +20,13 @@ CARD = Card(
     metric=True,
     frames=103_316,
     corner_shift=-0.5,
+    differs=(
+        "sequences are found at any depth of the folders (the original finds those of Store alone in the official "
+        "tree)",
+        "the principal point is at pixel centres (half a pixel)",
+        "pixels without disparity are stored as 0, not as infinitely far",
+        *DIFFERS,
+    ),
 )
 LAYOUT = Layout(
     {

@@ -26,6 +26,12 @@ CARD = Card(
     metric=False,
     scenes=120,
     frames=12_000,
+    differs=(
+        "the farthest 2 % of each depth map are kept",
+        "depth below 0 is unknown, not sky",
+        "the world is made right-handed by its y axis, not by swapping x and y (relative poses are the same)",
+        "pictures are called .png, which they are, not .jpg",
+    ),
 )
 LAYOUT = Layout(
     {

@@ -33,6 +33,12 @@ CARD = Card(
     metric=False,
     raw_gb=1200.0,
     corner_shift=-0.5,
+    differs=(
+        "the principal point is at pixel centres (half a pixel)",
+        "pixels that the object covers partly are blended over white (the original keeps their colour)",
+        "depth is never taken from an alpha channel",
+        "depth below 0 is unknown, not sky",
+    ),
 )
 LAYOUT = Layout(
     {

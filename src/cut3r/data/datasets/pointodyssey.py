@@ -37,6 +37,11 @@ CARD = Card(
     licence="CC BY-NC-SA 4.0",
     about="long rendered videos, indoors (those outdoors are not read), people and things move",
     metric=True,
+    differs=(
+        "the largest number of a depth map, which stands for sky and all that is far, is unknown, not 1,000 m",
+        "rotations, stored in half precision, are made orthonormal (they are to 5e-4)",
+        "a frame that lacks its picture or depth is left out alone, not with its sequence",
+    ),
 )
 LAYOUT = Layout(
     {

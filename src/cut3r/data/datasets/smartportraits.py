@@ -6,7 +6,7 @@ from jaxtyping import Float32
 from cut3r.data.card import Card
 from cut3r.data.layout import Layout, read_npy
 from cut3r.data.scene import Scene
-from cut3r.data.single_views import SingleViews
+from cut3r.data.single_views import DIFFERS, SingleViews
 from cut3r.data.transforms import finite
 
 CARD = Card(
@@ -18,6 +18,11 @@ CARD = Card(
     about="people who stand or sit still, filmed indoors by a phone and a depth camera, used as single pictures",
     metric=True,
     scenes=1_000,
+    differs=(
+        "of several depth maps for one picture the nearest in time counts, not the last",
+        "of several points on a pixel the nearest stays, not the last",
+        *DIFFERS,
+    ),
 )
 LAYOUT = Layout(
     {

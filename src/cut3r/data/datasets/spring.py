@@ -24,6 +24,12 @@ CARD = Card(
     about="scenes of an animated film, indoors and outdoors, depth from stereo disparity, things move",
     metric=True,
     needs=("h5py",),
+    differs=(
+        "sky is marked by the published maps (the original takes it for very far away)",
+        "disparity below 0 is unknown, not sky",
+        "optical flow, which nothing reads, is neither needed nor written (--flow)",
+        "a frame that is missing or damaged is left out alone (the original ends its sequence there)",
+    ),
 )
 LAYOUT = Layout(
     {

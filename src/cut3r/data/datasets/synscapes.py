@@ -9,7 +9,7 @@ from jaxtyping import Float32
 from cut3r.data.card import Card
 from cut3r.data.layout import Layout, read_npy
 from cut3r.data.scene import Scene
-from cut3r.data.single_views import SingleViews, read_sky, with_sky
+from cut3r.data.single_views import DIFFERS, SingleViews, read_sky, with_sky
 
 FARTHEST = 200.0  # metres
 CARD = Card(
@@ -21,6 +21,10 @@ CARD = Card(
     about="path-traced streets with traffic, single pictures with exact depth and sky",
     metric=True,
     frames=25_000,
+    differs=(
+        "pictures whose depth or classes have another size are left out",
+        *DIFFERS,
+    ),
 )
 LAYOUT = Layout(
     {

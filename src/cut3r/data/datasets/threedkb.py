@@ -6,7 +6,7 @@ from jaxtyping import Float32
 from cut3r.data.card import Card
 from cut3r.data.layout import Layout
 from cut3r.data.scene import Scene
-from cut3r.data.single_views import SingleViews
+from cut3r.data.single_views import DIFFERS, SingleViews
 from cut3r.data.transforms import finite
 from cut3r.io.depth import read_depth
 
@@ -21,6 +21,14 @@ CARD = Card(
     about="rendered walks and flights through virtual worlds, single pictures with exact depth up to scale",
     metric=False,
     corner_shift=-0.5,
+    differs=(
+        "of the four views of a place one is chosen by its name, the same in every conversion (the original draws "
+        "them)",
+        "the principal point is at pixel centres (half a pixel)",
+        "pixels are square in pictures of any shape (published ones are square themselves)",
+        "pictures whose depth has another size are left out",
+        *DIFFERS,
+    ),
 )
 LAYOUT = Layout(
     {

@@ -6,7 +6,7 @@ from jaxtyping import Float32
 from cut3r.data.card import Card
 from cut3r.data.layout import Layout, read_npy
 from cut3r.data.scene import Scene
-from cut3r.data.single_views import SingleViews, read_sky, with_sky
+from cut3r.data.single_views import DIFFERS, SingleViews, read_sky, with_sky
 
 FARTHEST = 200.0  # metres
 CARD = Card(
@@ -18,6 +18,11 @@ CARD = Card(
     about="rendered streets with traffic, single pictures with exact depth and sky",
     metric=True,
     corner_shift=-0.234375,  # half a pixel of 2048 x 1024, which the converter makes 960 x 480
+    differs=(
+        "the principal point is at pixel centres (half a raw pixel; files of the original are moved by 0.23)",
+        "class pictures may be grey (the original stops)",
+        *DIFFERS,
+    ),
 )
 LAYOUT = Layout(
     {

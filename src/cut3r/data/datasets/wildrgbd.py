@@ -21,7 +21,6 @@ CARD = Card(
     licence="see the official page",
     about="walks around single objects, real, filmed by a phone with a depth sensor",
     metric=True,
-    scenes=2750,
     raw_gb=3400.0,
     differs=(
         "scenes are chosen by a seed of the category's name, not by the same in all categories",
