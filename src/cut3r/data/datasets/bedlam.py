@@ -47,6 +47,11 @@ CARD = Card(
     licence="registration, own terms",
     about="rendered people who move, indoors and outdoors, exact depth and pose",
     metric=True,
+    differs=(
+        "all sequences of a group are converted, not the first alone",
+        "cameras are found by the name of the picture, not by its place in the list",
+        "groups in front of panoramas are left out by their exact names",
+    ),
 )
 LAYOUT = Layout(
     {

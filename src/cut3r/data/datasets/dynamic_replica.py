@@ -30,6 +30,12 @@ CARD = Card(
     frames=145_200,
     raw_gb=491.0,
     corner_shift=-0.5,
+    differs=(
+        "the principal point is at pixel centres (half a pixel)",
+        "only the left camera is converted, without optical flow, unless asked for",
+        "depth that is not finite is stored as unknown",
+        "a frame that cannot be read is left out; the original stops there",
+    ),
 )
 LAYOUT = Layout(
     {

@@ -26,6 +26,12 @@ CARD = Card(
     metric=False,
     scenes=120,
     frames=12_000,
+    differs=(
+        "depth is not cut at its 98th percentile",
+        "depth below 0 is unknown, not sky",
+        "the world is mirrored about another plane; relative poses are the same",
+        "pictures are called .png, which they are",
+    ),
 )
 LAYOUT = Layout(
     {

@@ -33,6 +33,12 @@ CARD = Card(
     metric=False,
     raw_gb=1200.0,
     corner_shift=-0.5,
+    differs=(
+        "the principal point is at pixel centres (half a pixel)",
+        "colours at the edge of an object are blended over white",
+        "depth is the red channel, also where there is alpha",
+        "scale.json is written",
+    ),
 )
 LAYOUT = Layout(
     {

@@ -37,6 +37,11 @@ CARD = Card(
     licence="CC BY-NC-SA 4.0",
     about="long rendered videos, indoors (those outdoors are not read), people and things move",
     metric=True,
+    differs=(
+        "depth at the end of its range (sky, too) is unknown, not 1000 m",
+        "rotations, stored in half precision, are made exact",
+        "a frame that cannot be read is left out; the original stops there",
+    ),
 )
 LAYOUT = Layout(
     {

@@ -24,6 +24,12 @@ CARD = Card(
     about="scenes of an animated film, indoors and outdoors, depth from stereo disparity, things move",
     metric=True,
     needs=("h5py",),
+    differs=(
+        "sky is marked, if its maps are there",
+        "disparity must be above 0; the original's negative depth would be sky",
+        "a frame that cannot be read is left out; the original stops there",
+        "optical flow is written only if asked for",
+    ),
 )
 LAYOUT = Layout(
     {
