@@ -51,6 +51,8 @@ def scenes(raw: Path) -> Iterator[RawScene | Unlisted]:
         return
     for split in LISTED:
         path = raw / "pairs" / split / "scene_list.json"
+        if not path.parent.is_dir():
+            continue
         try:
             with naming_the_file(path):
                 videos = json.loads(path.read_text())
@@ -127,7 +129,9 @@ def read_selection(path: Path) -> Selection:
         if pairs.size and not (pairs[:, :2].min() >= 0 and pairs[:, :2].max() < len(names)):
             raise ValueError(f"its pairs name frame {pairs[:, :2].max():.0f} of {len(names)}, or one below 0")
         frames = [name.removesuffix(".png") for name in names.tolist()]
-        return Selection(frames, pairs.astype(np.float64).reshape(-1, 3), arkit.Sky(skies.ravel()[0]))
+        return Selection(
+            frames, pairs.astype(np.float64).reshape(-1, 3), arkit.Sky(skies.ravel()[0]) if skies.size else None
+        )
 
 
 def nearest_exact(pixels: Shaped[np.ndarray, "h w"], size: tuple[int, int]) -> Shaped[np.ndarray, "h1 w1"]:

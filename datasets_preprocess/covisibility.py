@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Bool, Float, Float32, Float64
 
 POINTS_PER_SIDE = 32  # of a picture's longer side, at which it is asked whether others see it
 PIXELS_PER_SIDE = 128  # at which others look their depth up
+FIRST_LOOK = 64  # points that tell whether a camera may see any
 TOLERANCE = 0.05  # of depths that agree, relative
 
 
@@ -45,8 +46,8 @@ def scores(sights: Sequence[Sight]) -> Float64[np.ndarray, "n n"]:
     seen = np.zeros((len(sights), len(sights)))
     for number, sight in enumerate(sights):
         points = sight.points()
-        if len(points):
-            seen[number] = [_share_seen(points, other) for other in sights]
+        for other in np.flatnonzero(_may_see(sights, points[:: max(1, len(points) // FIRST_LOOK)])).tolist():
+            seen[number, other] = _share_seen(points, sights[other])
     np.fill_diagonal(seen, 0)
     return np.minimum(seen, seen.T)
 
@@ -55,6 +56,19 @@ def pairs(matrix: Float64[np.ndarray, "n n"], at_least: float = 0.0) -> Float64[
     """List the pairs above a score, as rows (first, second, score), both ways around."""
     first, second = np.nonzero(matrix > at_least)
     return np.stack((first, second, matrix[first, second]), axis=-1).astype(np.float64)
+
+
+def _may_see(sights: Sequence[Sight], points: Float64[np.ndarray, "p 3"]) -> Bool[np.ndarray, "n"]:
+    """Tell which cameras have one of these points in their picture, hidden or not."""
+    if not len(points):
+        return np.zeros(len(sights), bool)
+    rotations = np.stack([sight.intrinsics @ sight.world_from_cam[:3, :3].T for sight in sights])
+    centres = np.stack([sight.world_from_cam[:3, 3] for sight in sights])
+    projected = (points - centres[:, None]) @ rotations.mT  # [n, p, 3]
+    sizes = np.array([sight.depth.shape[::-1] for sight in sights])[:, None]
+    low, high = -0.5 * projected[..., 2:], (sizes - 0.5) * projected[..., 2:]
+    inside = (projected[..., :2] > low) & (projected[..., :2] < high)
+    return (inside.all(axis=-1) & (projected[..., 2] > 0)).any(axis=-1)
 
 
 def _share_seen(points: Float64[np.ndarray, "p 3"], by: Sight) -> float:

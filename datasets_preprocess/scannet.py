@@ -28,8 +28,11 @@ Taken = tuple[UInt8[np.ndarray, "h w 3"], UInt16[np.ndarray, "h1 w1"], Matrix]
 
 @dataclass(frozen=True)
 class ScanNetOptions:
-    """`warp_depth` moves the depth into the colour camera, and takes that one's intrinsics. Otherwise both cameras
-    count as one, as in the original: their fields of view differ by a few pixels."""
+    """Which camera the depth and the intrinsics are of.
+
+    warp_depth: move the depth into the colour camera, and take that one's intrinsics; else both count as one, as in the
+        original: their fields of view differ by a few pixels
+    """
 
     warp_depth: bool = False
 

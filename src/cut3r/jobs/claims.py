@@ -35,6 +35,10 @@ QUIET_S = 600.0  # without a sign of life; many beats, because network folders a
 SUFFIX = ".claim"
 
 
+class ClaimLostError(Exception):
+    """A job is not ours (any more): it was given back because it is done, or another process has taken it."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """A job that is ours. `finished` is its record if a process that is gone now has done it already."""
@@ -141,6 +145,17 @@ def finish(path: Path, record: Record) -> None:
     """Write the record of a job into its claim, unless the claim was given up meanwhile."""
     with suppress(FileNotFoundError):
         append_line(path, record.to_json(), create=False, sync=False)
+
+
+def finished_under(claim: Claim) -> Record | None:
+    """Give the record that a claim of ours holds, if it holds one.
+
+    Raises:
+        ClaimLostError: It is not ours any more.
+    """
+    if _head(claim.path).get("token") != claim.token:
+        raise ClaimLostError(claim.name)
+    return finished_in(claim.path)
 
 
 def finished_in(path: Path) -> Record | None:

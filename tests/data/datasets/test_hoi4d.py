@@ -38,8 +38,8 @@ def test_one_frame_per_second_is_kept_unless_told_otherwise(raw, tmp_path):
 def test_what_is_missing_is_named(raw, tmp_path):
     (reason,) = left_out(CONVERTER, raw, tmp_path, SEQUENCE, ALL).items()
     assert reason[0] == "00002" and "align_depth/00002.png" in reason[1]
-    (failed,) = run(CONVERTER, raw, tmp_path / "all", options=ALL).failures
-    assert "ZY20210800009/intrin.npy" in failed.reason and "LeftOut" in failed.reason
+    (record,) = run(CONVERTER, raw, tmp_path / "all", options=ALL).left_out
+    assert record.scene == "ZY20210800009/H2/C1/N01/S1/s1/T1" and "ZY20210800009/intrin.npy" in record.reason
 
 
 def test_a_camera_that_cannot_be_fails_its_sequences(tmp_path):

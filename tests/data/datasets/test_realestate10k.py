@@ -78,10 +78,10 @@ def test_a_folder_without_pictures_is_passed_over(tmp_path):
 
 def test_parity_gives_a_clip_up_of_which_a_picture_cannot_be_read(tmp_path):
     root = unpack("realestate10k", "processed", tmp_path)
-    (root / "0a1b2c3d4e5f6789" / "rgb" / "1099101.png").unlink()
+    (root / "0a1b2c3d4e5f6789" / "rgb" / "1099101.png").write_bytes(b"no picture")
     dataset = RealEstate10K(root, num_views=4, sizes=[(24, 40)], parity=True, seed=42)
     policy, rng = RealEstate10K.policy, np.random.default_rng(42)
-    assert 3 in policy.walk(0, 7, 4, rng).positions, "the missing picture"
+    assert 3 in policy.walk(0, 7, 4, rng).positions, "the damaged picture"
     drawn = [int(rng.integers(len(dataset))) for _ in range(3)]
     assert max(drawn[:2]) < 4 <= drawn[2], "the clip is drawn again, and passed over"
     expected = policy.walk(drawn[2] - 4, 5, 4, rng).positions

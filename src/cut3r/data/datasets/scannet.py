@@ -29,7 +29,7 @@ CARD = Card(
     differs=(
         ".sens files are read without an export",
         "scans without calibration and frames without tracking are named",
-        "--warp_depth moves the depth into the colour camera, and takes that one's intrinsics",
+        "--warp-depth moves the depth into the colour camera, and takes that one's intrinsics",
     ),
 )
 LAYOUT = Layout(

@@ -19,7 +19,7 @@ DEPTH = 0.03  # the nearest of 11 x 11 pixels
 def write(raw: Path) -> dict[str, list[RawFrame]]:
     folder = raw / "SmartPortraits" / "hall" / "007" / "noon"
     (folder / "_azure_depth_image_raw").mkdir(parents=True)
-    phone, depth = render_walk(SIZE, INTRINSICS, frames=2)
+    phone, depth = render_walk(SIZE, INTRINSICS, frames=2, speed=1.0)
     for time in (10**15, 10**15 + 33_000_000):
         save_image(folder / "smartphone_video_frames" / f"{time}.png", phone.rgb)
         np.save(folder / "_azure_depth_image_raw" / f"{time + 2000}.npy", depth.depth.astype(np.float64))

@@ -7,6 +7,7 @@ from cut3r.data.view import RawFrame
 from tests.data.datasets.raw_fixtures import save_image
 from tests.data.datasets.raw_walks import render_walk
 
+FAULT = "x and y were swapped"  # the original takes cy for cx
 DEPTH = 0.003  # whole millimetres
 LOG = """SDK version: 1.2
 LEFT CAMERA PARAMETERS
