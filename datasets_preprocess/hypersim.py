@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int, UInt8
 
-from cut3r.data.datasets.hypersim import Hypersim
+from cut3r.data.datasets.hypersim import SPLITS, Hypersim
 from cut3r.data.transforms import principal_window
 from cut3r.files.listing import visible, visible_folders
 from cut3r.io.hdf5 import read_hdf5
@@ -18,6 +18,7 @@ from datasets_preprocess.runner import Converter, LeftOut, RawScene, Unlisted, W
 from datasets_preprocess.tables import read_table
 
 PARAMETERS = "metadata_camera_parameters.csv"
+OFFICIAL_SPLIT = "metadata_images_split_scene_v1.csv"  # optional
 PARAMETERS_URL = "https://github.com/apple/ml-hypersim/blob/main/contrib/mikeroberts3000"
 UNIT = "meters_per_asset_unit"
 NOTHING = -1  # the entity of pixels that show no surface
@@ -71,7 +72,7 @@ def sources(raw: Path, scene: RawScene) -> list[Path]:
     name, camera = scene.name.split("/")
     detail, images = raw / name / "_detail", raw / name / "images"
     folders = (images / f"scene_{camera}_{kind}_hdf5" for kind in ("final", "geometry"))
-    return [raw / PARAMETERS, detail / "metadata_scene.csv", detail / camera, *folders]
+    return [raw / PARAMETERS, raw / OFFICIAL_SPLIT, detail / "metadata_scene.csv", detail / camera, *folders]
 
 
 def convert(raw: Path, scene: RawScene, writer: Writer) -> list[str]:
@@ -84,6 +85,8 @@ def convert(raw: Path, scene: RawScene, writer: Writer) -> list[str]:
     trajectory = read_trajectory(raw, *scene.name.split("/"), parity=writer.parity)
     intrinsics = without_skew(trajectory.camera, parity=writer.parity).astype(np.float32)
     names = _frames(trajectory, equal=writer.parity)
+    if not writer.parity and (split := official_split(raw, *scene.name.split("/"))):
+        writer.json("split", scene.name, {"split": split})
     frames = []
     for frame, loaded in readable_frames(names, partial(_load, trajectory), writer):
         writer.image("rgb", scene.name, frame, loaded.rgb)
@@ -119,6 +122,27 @@ def read_trajectory(raw: Path, scene: str, camera: str, *, parity: bool = False)
     return Trajectory(
         folders[1], folders[2], (original_camera if parity else scene_camera)(rows[scene]), world_from_nominal
     )
+
+
+def official_split(raw: Path, scene: str, camera: str) -> str:
+    """Look up the split of a trajectory; "" if nobody says. All of its frames are in the same.
+
+    Raises:
+        ValueError: The table is damaged, or it names an unknown split.
+    """
+    path = raw / OFFICIAL_SPLIT
+    return _splits(path, path.stat().st_mtime_ns).get((scene, camera), "") if path.is_file() else ""
+
+
+@lru_cache(maxsize=1)  # a row for each picture of the dataset
+def _splits(path: Path, modified: int) -> dict[tuple[str, str], str]:
+    rows = read_table(path, "scene_name", "camera_name", "split_partition_name")
+    # withheld pictures have no split
+    named = (row for row in rows if row["split_partition_name"])
+    found = {(row["scene_name"], row["camera_name"]): row["split_partition_name"] for row in named}
+    if unknown := set(found.values()) - set(SPLITS):
+        raise ValueError(f"{path} names the splits {', '.join(sorted(unknown))}; expected {', '.join(SPLITS)}")
+    return found
 
 
 def metres_per_unit(path: Path, *, first: bool = False) -> float:

@@ -75,6 +75,8 @@ def convert(raw: Path, scene: RawScene, writer: Writer) -> list[str]:
         ValueError: It is damaged, or lacks the field of view or the scale.
     """
     folder = raw / scene.facts["folder"] / "render"
+    if not (folder / TRANSFORMS).is_file():
+        raise FileNotFoundError(f"there is no {folder / TRANSFORMS}; download the object again")
     cameras = read_cameras(folder / TRANSFORMS)
     pictures = {path.stem for path in visible(folder, "images/*.png")}
     names = sorted(pictures | set(cameras.world_from_blender), key=lambda name: (number_of(name), name))

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from cut3r.data.dataset import NoScenesError
 from cut3r.data.datasets.hypersim import Hypersim
 from datasets_preprocess.hypersim import CONVERTER, metres_per_unit, tone_map
 from datasets_preprocess.hypersim_cameras import HALF, scene_camera
@@ -115,3 +116,18 @@ def test_what_is_missing_of_a_download_is_named(raw, tmp_path):
     (raw / "metadata_camera_parameters.csv").unlink()
     with pytest.raises(FileNotFoundError, match="ml-hypersim"):
         run(CONVERTER, raw, tmp_path / "out")
+
+
+def test_the_official_split_is_kept(raw, tmp_path):
+    lines = ["scene_name,camera_name,frame_id,included_in_public_release,exclude_reason,split_partition_name"]
+    lines += ["ai_001_001,cam_00,0,True,,val", "ai_001_001,cam_00,2,False,too dark,", "ai_001_001,cam_01,0,True,,test"]
+    (raw / "metadata_images_split_scene_v1.csv").write_text("\n".join(lines) + "\n")
+    assert run(CONVERTER, raw, tmp_path / "out").complete
+
+    def open_split(split, **options):
+        return Hypersim(tmp_path / "out", split=split, num_views=2, sizes=[(24, 32)], **options)
+
+    assert [scene.name for scene in open_split("val").scenes] == [SCENE]
+    with pytest.raises(NoScenesError):
+        open_split("train")
+    assert len(open_split("train", parity=True).scenes) == 1, "the original ignores the split"

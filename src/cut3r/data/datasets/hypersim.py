@@ -1,5 +1,6 @@
 """Hypersim."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from cut3r.data.sampling import MaskProbabilities, SamplingPolicy
 from cut3r.data.scene import Scene
 from cut3r.data.transforms import finite
 from cut3r.data.view import RawFrame
-from cut3r.files.listing import visible_folders
+from cut3r.files.damaged import naming_the_file
+from cut3r.files.listing import visible, visible_folders
 from cut3r.io.depth import read_depth
 from cut3r.io.images import read_image
 
+SPLITS = ("train", "val", "test")
 CARD = Card(
     slug="hypersim",
     label="hypersim",
@@ -30,6 +33,7 @@ CARD = Card(
     needs=("h5py",),
     corner_shift=-0.5,
     differs=(
+<<<<<<< HEAD
         "tilted and shifted lenses become upright pinhole cameras (the rays of the original are wrong by more "
         "than 1 degree in 117 of 482 scenes, by 15 degrees at worst)",
         "depth follows from the rays of that camera, not from the middle of the picture and the mean focal length",
@@ -38,6 +42,13 @@ CARD = Card(
         "original leaves out 7 for any skew",
         "the scale is found by its name in the table, not by its place",
         "a frame that lacks its picture or depth is left out alone, not with its trajectory",
+=======
+        "tilted or shifted lenses become exact pinhole cameras; those of the original are up to 15 degrees off",
+        "depth follows the camera's rays",
+        "scenes that no centred crop can show, or with skewed pixels, are left out",
+        "the principal point is at pixel centres (half a pixel)",
+        "the official split is kept, if its table is there",
+>>>>>>> ds3
     ),
 )
 LAYOUT = Layout(
@@ -45,16 +56,20 @@ LAYOUT = Layout(
         "rgb": "{scene}/{frame}_rgb.png",
         "depth": "{scene}/{frame}_depth.npy",
         "camera": "{scene}/{frame}_cam.npz",
+        "split": "{scene}/split.json",  # where its authors' table of splits was there
     }
 )
 
 
 class Hypersim(ProcessedDataset):
-    """Rendered rooms. Each trajectory of a camera, <scene>/<camera>, is a scene of its own."""
+    """Rendered rooms. Each trajectory of a camera, <scene>/<camera>, is a scene of its own.
+
+    All trajectories are for training unless the official split was converted. Parity: every split is all of them.
+    """
 
     card = CARD
     layout = LAYOUT
-    splits = ("train",)
+    splits = SPLITS
     policy = SamplingPolicy(max_interval=4, block_shuffle=16)
     masks = MaskProbabilities(0.75, 0.20, 0.05)
     repeats = 10
@@ -62,10 +77,11 @@ class Hypersim(ProcessedDataset):
     def list_scenes(self) -> Iterator[Scene]:
         for folder in visible_folders(self.root, "*/*"):
             name = folder.relative_to(self.root).as_posix()
-            yield Scene(name, LAYOUT.frames(self.root, "rgb", name), split="train")
+            split = str(self.split) if self.parity else split_of(LAYOUT.path(self.root, "split", name))
+            yield Scene(name, LAYOUT.frames(self.root, "rgb", name), split=split)
 
     def made_from(self) -> list[Path]:
-        return [self.root, *visible_folders(self.root)]
+        return [self.root, *visible_folders(self.root), *visible(self.root, "*/*/split.json")]
 
     def read(self, scene: Scene, position: int) -> RawFrame:
         intrinsics, pose = read_npz(self.file("camera", scene, position), "intrinsics", "pose")
@@ -75,3 +91,18 @@ class Hypersim(ProcessedDataset):
             intrinsics=self.centred(intrinsics.astype(np.float64)),
             world_from_cam=pose.astype(np.float64),
         )
+
+
+def split_of(path: Path) -> str:
+    """Read the official split of a trajectory; without the file, it is for training.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    if not path.is_file():
+        return SPLITS[0]
+    with naming_the_file(path):
+        split = json.loads(path.read_text())["split"]
+        if split not in SPLITS:
+            raise ValueError(f"it holds the split {split!r}; expected one of {', '.join(SPLITS)}")
+    return str(split)
