@@ -48,15 +48,9 @@ CARD = Card(
     about="rendered people who move, indoors and outdoors, exact depth and pose",
     metric=True,
     differs=(
-<<<<<<< HEAD
         "all sequences of a group are converted, not its first alone",
         "every fifth number is kept, with the camera of that name (the original counts files and rows of the table)",
         "only the four groups with a panorama are left out, not those whose names begin like theirs",
-=======
-        "all sequences of a group are converted, not the first alone",
-        "cameras are found by the name of the picture, not by its place in the list",
-        "groups in front of panoramas are left out by their exact names",
->>>>>>> ds3
     ),
 )
 LAYOUT = Layout(

@@ -32,13 +32,7 @@ CARD = Card(
     corner_shift=-0.5,
     differs=(
         "the principal point is at pixel centres (half a pixel)",
-<<<<<<< HEAD
         "the right camera and optical flow, which nothing reads, are not converted (--right, --flow)",
-=======
-        "only the left camera is converted, without optical flow, unless asked for",
-        "depth that is not finite is stored as unknown",
-        "a frame that cannot be read is left out; the original stops there",
->>>>>>> ds3
     ),
 )
 LAYOUT = Layout(

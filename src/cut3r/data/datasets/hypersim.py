@@ -33,7 +33,6 @@ CARD = Card(
     needs=("h5py",),
     corner_shift=-0.5,
     differs=(
-<<<<<<< HEAD
         "tilted and shifted lenses become upright pinhole cameras (the rays of the original are wrong by more "
         "than 1 degree in 117 of 482 scenes, by 15 degrees at worst)",
         "depth follows from the rays of that camera, not from the middle of the picture and the mean focal length",
@@ -42,13 +41,6 @@ CARD = Card(
         "original leaves out 7 for any skew",
         "the scale is found by its name in the table, not by its place",
         "a frame that lacks its picture or depth is left out alone, not with its trajectory",
-=======
-        "tilted or shifted lenses become exact pinhole cameras; those of the original are up to 15 degrees off",
-        "depth follows the camera's rays",
-        "scenes that no centred crop can show, or with skewed pixels, are left out",
-        "the principal point is at pixel centres (half a pixel)",
-        "the official split is kept, if its table is there",
->>>>>>> ds3
     ),
 )
 LAYOUT = Layout(

@@ -27,17 +27,10 @@ CARD = Card(
     scenes=120,
     frames=12_000,
     differs=(
-<<<<<<< HEAD
         "the farthest 2 % of each depth map are kept",
         "depth below 0 is unknown, not sky",
         "the world is made right-handed by its y axis, not by swapping x and y (relative poses are the same)",
         "pictures are called .png, which they are, not .jpg",
-=======
-        "depth is not cut at its 98th percentile",
-        "depth below 0 is unknown, not sky",
-        "the world is mirrored about another plane; relative poses are the same",
-        "pictures are called .png, which they are",
->>>>>>> ds3
     ),
 )
 LAYOUT = Layout(

@@ -35,15 +35,9 @@ CARD = Card(
     corner_shift=-0.5,
     differs=(
         "the principal point is at pixel centres (half a pixel)",
-<<<<<<< HEAD
         "pixels that the object covers partly are blended over white (the original keeps their colour)",
         "depth is never taken from an alpha channel",
         "depth below 0 is unknown, not sky",
-=======
-        "colours at the edge of an object are blended over white",
-        "depth is the red channel, also where there is alpha",
-        "scale.json is written",
->>>>>>> ds3
     ),
 )
 LAYOUT = Layout(

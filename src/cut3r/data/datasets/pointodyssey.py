@@ -38,15 +38,9 @@ CARD = Card(
     about="long rendered videos, indoors (those outdoors are not read), people and things move",
     metric=True,
     differs=(
-<<<<<<< HEAD
         "the largest number of a depth map, which stands for sky and all that is far, is unknown, not 1,000 m",
         "rotations, stored in half precision, are made orthonormal (they are to 5e-4)",
         "a frame that lacks its picture or depth is left out alone, not with its sequence",
-=======
-        "depth at the end of its range (sky, too) is unknown, not 1000 m",
-        "rotations, stored in half precision, are made exact",
-        "a frame that cannot be read is left out; the original stops there",
->>>>>>> ds3
     ),
 )
 LAYOUT = Layout(

@@ -25,17 +25,10 @@ CARD = Card(
     metric=True,
     needs=("h5py",),
     differs=(
-<<<<<<< HEAD
         "sky is marked by the published maps (the original takes it for very far away)",
         "disparity below 0 is unknown, not sky",
         "optical flow, which nothing reads, is neither needed nor written (--flow)",
         "a frame that is missing or damaged is left out alone (the original ends its sequence there)",
-=======
-        "sky is marked, if its maps are there",
-        "disparity must be above 0; the original's negative depth would be sky",
-        "a frame that cannot be read is left out; the original stops there",
-        "optical flow is written only if asked for",
->>>>>>> ds3
     ),
 )
 LAYOUT = Layout(
