@@ -58,7 +58,9 @@ class Video:
 
 def scenes(raw: Path) -> Iterator[RawScene]:
     """List the scenes, wherever they are below RAW."""
-    names = {path.name for place in ("s*", "train/s*", "colmap/s*") for path in visible(raw, place) if path.is_dir()}
+    names = {
+        path.name for place in ("", "train/", "colmap/") for path in visible(raw, f"{place}s[0-9]*") if path.is_dir()
+    }
     yield from (RawScene(name) for name in sorted(names))
 
 
