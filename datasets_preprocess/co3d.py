@@ -10,7 +10,6 @@ from jaxtyping import Float32
 from PIL import Image
 
 from cut3r.data.datasets.co3d import LAYOUT, Co3d
-from cut3r.data.layout import read_png16
 from cut3r.data.transforms import drop_far, principal_window
 from cut3r.files.listing import visible
 from cut3r.io.images import read_image
@@ -20,6 +19,7 @@ from datasets_preprocess.co3d_annotations import (
     frame_annotations,
     good_sequences,
     listed_frames,
+    read_half_depth,
 )
 from datasets_preprocess.object_crop import ObjectCrop
 from datasets_preprocess.runner import Converter, RawScene, Record, Unlisted, Writer
@@ -111,10 +111,10 @@ def _convert_frame(raw: Path, scene: str, annotation: dict[str, Any], writer: Wr
 
 
 def read_annotated_depth(raw: Path, annotation: dict[str, Any]) -> Float32[np.ndarray, "h w"]:
-    """Decode a depth map: a PNG whose 16-bit numbers are the bits of half-precision floats. Not finite becomes 0."""
+    """Read a depth map. Not finite becomes 0."""
     if annotation["depth"]["scale_adjustment"] != 1.0:
         raise ValueError(f"a depth scale of {annotation['depth']['scale_adjustment']}; expected 1.0, as in release v2")
-    depth = read_png16(raw / annotation["depth"]["path"]).view(np.float16).astype(np.float32)
+    depth = read_half_depth(raw / annotation["depth"]["path"])
     return np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0)
 
 

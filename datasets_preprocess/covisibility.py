@@ -46,8 +46,7 @@ def scores(sights: Sequence[Sight]) -> Float64[np.ndarray, "n n"]:
     seen = np.zeros((len(sights), len(sights)))
     for number, sight in enumerate(sights):
         points = sight.points()
-        few = points[:: max(1, len(points) // FIRST_LOOK)]
-        for other in np.flatnonzero(_may_see(sights, few)).tolist():
+        for other in np.flatnonzero(_may_see(sights, points[:: max(1, len(points) // FIRST_LOOK)])).tolist():
             seen[number, other] = _share_seen(points, sights[other])
     np.fill_diagonal(seen, 0)
     return np.minimum(seen, seen.T)

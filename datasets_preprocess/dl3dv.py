@@ -17,6 +17,7 @@ from cut3r.io.colmap_dense import read_dense_map
 from cut3r.io.images import read_image
 from cut3r.io.known_cameras import CORNER
 from datasets_preprocess.depth_agreement import Seen, agreeing_views
+from datasets_preprocess.dl3dv_package import CAMERAS, convert_package
 from datasets_preprocess.readable import readable_frames
 from datasets_preprocess.runner import Converter, LeftOut, RawScene, Writer, require_rigid
 
@@ -45,7 +46,7 @@ class _Frame(NamedTuple):
 
 def scenes(raw: Path) -> Iterator[RawScene]:
     """List "<bucket>/<hash>" of workspaces, of published processed data (in RAW or in folders of RAW, which are
-    joined), and of official packages, which have no depth. A second workspace of a scene adds its folder's name."""
+    joined), and of official packages. A second workspace of a scene adds its folder's name."""
     found: dict[str, dict[str, str]] = {}
     for model in visible(raw, "*/*/dense*/sparse"):
         workspace = model.parent
@@ -55,8 +56,9 @@ def scenes(raw: Path) -> Iterator[RawScene]:
     for release in (raw, *(path for path in visible(raw, "*") if path.is_dir())):
         for part in visible(release, "*/*/dense/rgb"):
             found.setdefault(part.parents[1].relative_to(release).as_posix(), {"published": ""})
-        for package in visible(release, "*/*/transforms.json"):
-            found.setdefault(package.parent.relative_to(release).as_posix(), {"package": ""})
+        for file in visible(release, f"*/*/{CAMERAS}"):
+            package = file.parent
+            found.setdefault(package.relative_to(release).as_posix(), {"package": str(package.relative_to(raw))})
     for name, facts in sorted(found.items()):
         yield RawScene(name, facts=facts)
 
@@ -73,17 +75,14 @@ def convert(raw: Path, scene: RawScene, writer: Writer) -> list[str]:
     """Write pictures, cameras, depth and masks of one scene.
 
     Raises:
-        LeftOut: It is excluded, is an official package, or has almost no depth.
+        LeftOut: It is excluded, or has almost no depth.
         ValueError: The model is damaged, or no frame can be used.
     """
     options = writer.options or Dl3dvOptions()
     if options.exclude is not None and not {scene.name, scene.name.split("/")[-1]}.isdisjoint(_excluded(options)):
         raise LeftOut(f"{options.exclude} lists it")
     if "package" in scene.facts:
-        raise LeftOut(
-            "the official package has no depth; run COLMAP's image_undistorter and patch_match_stereo on it and give "
-            "the workspace, or take the processed data that the authors of CUT3R have published"
-        )
+        return convert_package(raw / scene.facts["package"], scene.name, writer)
     if "published" in scene.facts:
         return _join(raw, scene.name, writer)
     workspace = raw / scene.facts["workspace"]

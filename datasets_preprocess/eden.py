@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Num
 
 from cut3r.data.datasets.eden import Eden, within_reach
 from cut3r.data.transforms import principal_window
@@ -24,8 +24,8 @@ MODES = ("clear", "cloudy", "overcast", "sunset", "twilight")
 
 class _Loaded(NamedTuple):
     rgb: Path
-    depth: Float[np.ndarray, "h w"]
-    intrinsics: Float[np.ndarray, "3 3"]
+    depth: Num[np.ndarray, "h w"]
+    intrinsics: Num[np.ndarray, "3 3"]
 
 
 def scenes(raw: Path) -> Iterator[RawScene]:
@@ -55,7 +55,7 @@ def convert(raw: Path, scene: RawScene, writer: Writer) -> list[str]:
         if writer.parity:
             writer.npy("depth", scene.name, frame, loaded.depth)
         else:
-            writer.depth("depth", scene.name, frame, within_reach(loaded.depth))
+            writer.depth("depth", scene.name, frame, within_reach(loaded.depth.astype(np.float64)))
         writer.npz("camera", scene.name, frame, intrinsics=loaded.intrinsics)
         frames.append(frame)
     return frames

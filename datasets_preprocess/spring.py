@@ -81,6 +81,8 @@ def convert(raw: Path, scene: RawScene, writer: Writer) -> list[str]:
     names = [f"{number:04d}" for number in range(len(cameras))]
     frames = []
     for frame, loaded in readable_frames(names, partial(_load, folder, cameras, options, writer.parity), writer):
+        if writer.parity and writer.left_out:  # the original stops at the first
+            break
         scaling = Rescale.to_cover(loaded.depth.shape, (options.target_height, options.target_width))
         writer.image("rgb", scene.name, frame, scaling.image(loaded.rgb))
         writer.depth("depth", scene.name, frame, scaling.nearest(loaded.depth))
@@ -96,11 +98,15 @@ def read_cameras(folder: Path, *, equal: bool = False) -> Cameras:
     """Read the cameras of a sequence.
 
     Args:
-        equal: There must be as many pictures and disparity maps, as the original demands.
+        equal: There must be as many pictures and disparity maps, and folders of flow, as the original demands.
 
     Raises:
         ValueError: The files have different numbers of rows, or too few for the frames that are there.
     """
+    if equal and (
+        missing := [f"flow_{each}_left" for each in FLOWS.values() if not (folder / f"flow_{each}_left").is_dir()]
+    ):
+        raise ValueError(f"{folder} has no {missing[0]}; without parity it needs none")
     intrinsics, _ = read_rows(folder / "cam_data" / "intrinsics.txt", 4, "fx fy cx cy")
     extrinsics, _ = read_rows(folder / "cam_data" / "extrinsics.txt", 16, "a 4x4 matrix")
     pictures = sorted((folder / "frame_left").glob("frame_left_*.png"))
@@ -135,10 +141,8 @@ def _load(folder: Path, cameras: Cameras, options: SpringOptions, parity: bool, 
     fx, fy, cx, cy = cameras.intrinsics[row]
     if not (np.isfinite(cameras.intrinsics[row]).all() and fx > 0 and fy > 0):
         raise ValueError(f"row {row + 1} of intrinsics.txt holds {cameras.intrinsics[row]}; expected pixels")
-    if not np.isfinite(cameras.cam_from_world[row]).all():
-        raise ValueError(f"row {row + 1} of extrinsics.txt is not finite")
+    require_rigid(cameras.cam_from_world[row], f"row {row + 1} of extrinsics.txt")
     world_from_cam = np.linalg.inv(cameras.cam_from_world[row])
-    require_rigid(world_from_cam, f"row {row + 1} of extrinsics.txt")
     rgb = read_image(folder / "frame_left" / f"frame_left_{number}.png")
     disparity = read_hdf5(folder / "disp1_left" / f"disp1_left_{number}.dsp5", "disparity")[::FINER, ::FINER]
     if disparity.shape != rgb.shape[:2]:

@@ -90,7 +90,7 @@ def _parity_choice(scene: RawScene) -> dict[str, str]:
 
 def _load(raw: Path, sequence: str, choice: dict[str, str], writer: Writer, name: str) -> _Loaded:
     view, folder = f"{name}-{choice[name]}", raw / sequence
-    rgb = read_image(folder / f"{view}-image.png")
+    rgb = read_image(folder / f"{view}-image.png", parity=writer.parity)
     size = (rgb.shape[0], rgb.shape[1])
     depth = raw / f"{sequence}-depth" / f"{view}-depth.exr"
     if not depth.is_file():

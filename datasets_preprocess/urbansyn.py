@@ -104,7 +104,7 @@ def _camera(raw: Path, options: UrbanSynOptions) -> UrbanSynOptions:
 
 
 def _load(raw: Path, parity: bool, number: str) -> _Loaded:
-    rgb = read_image(_picture(raw, number))
+    rgb = read_image(_picture(raw, number), parity=parity)
     loaded = _Loaded(rgb, _read_depth(raw, number), read_classes(_classes(raw, number), parity=parity) == SKY)
     if not loaded.size == loaded.depth.shape == loaded.sky.shape:
         shapes = [loaded.size, loaded.depth.shape, loaded.sky.shape]

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from cut3r.data.dataset import MultiViewDataset, NoScenesError
-from cut3r.data.datasets import DATASETS, PROCESSED
+from cut3r.data.datasets import PROCESSED
 from cut3r.data.layout import Layout
+from cut3r.data.processed import ALL
 from cut3r.data.scene import Scene
 from cut3r.data.transforms import principal_window
 from cut3r.files.damaged import read_errors
@@ -77,11 +78,8 @@ def verify(
     problems = [f"{record.scene}: not converted: {record.reason}" for record in records if record.failed]
     if records and converter is not None:
         problems += _finish(converter, out)
-    opened: list[Opened] = []
-    for split in DATASETS[name].splits:
-        scenes, reasons = _scenes_of(name, out, split, parity=parity)
-        opened += scenes
-        problems += reasons
+    opened, reasons = _scenes_of(name, out, parity=parity)
+    problems += reasons
     without_depth: list[str] = []
     with ThreadPoolExecutor(workers) as pool:
         for found in pool.map(_examine, opened):
@@ -160,14 +158,14 @@ def _finish(converter: Converter, out: Path) -> list[str]:
     return []
 
 
-def _scenes_of(name: str, out: Path, split: str | None, *, parity: bool) -> tuple[list[Opened], list[str]]:
-    """Open a split, which may be empty; that there is nothing at all shows in the counts."""
+def _scenes_of(name: str, out: Path, *, parity: bool) -> tuple[list[Opened], list[str]]:
+    """Open all splits; that there is nothing at all shows in the counts."""
     try:
-        dataset = DATASETS[name](out, split=split, num_views=1, sizes=[(1, 1)], parity=parity)
+        dataset = PROCESSED[name](out, split=ALL, num_views=1, sizes=[(1, 1)], parity=parity)
     except NoScenesError:
         return [], []
     except read_errors() as error:
-        return [], [f"split {split}: {error!r}"]
+        return [], [repr(error)]
     return [(dataset, scene) for scene in dataset.scenes], []
 
 

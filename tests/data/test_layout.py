@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from cut3r.data.datasets import PROCESSED
-from cut3r.data.layout import Layout, read_npz, read_png16, write_npz, write_png16
+from cut3r.data.layout import Layout, read_npz, read_png8, read_png16, write_npz, write_png16
 
 LAYOUT = Layout({"rgb": "{scene}/{frame}_rgb.png", "list": "all_{split}.json"})
 
@@ -51,6 +51,16 @@ def test_a_picture_of_eight_bits_is_no_depth_map(tmp_path):
     Image.fromarray(np.zeros((2, 2), dtype=np.uint8)).save(tmp_path / "depth.png")
     with pytest.raises(ValueError, match="expected a 16-bit grey PNG"):
         read_png16(tmp_path / "depth.png")
+
+
+def test_eight_bits_come_back_with_all_channels(tmp_path):
+    for shape in ((5, 4), (5, 4, 3), (5, 4, 4)):
+        values = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        Image.fromarray(values).save(tmp_path / "mask.png")
+        assert np.array_equal(read_png8(tmp_path / "mask.png"), values)
+    write_png16(tmp_path / "mask.png", np.zeros((2, 2), np.uint16))
+    with pytest.raises(ValueError, match="holds uint16; expected an 8-bit PNG"):
+        read_png8(tmp_path / "mask.png")
 
 
 def test_arrays_come_back_and_pickled_ones_are_refused(tmp_path):

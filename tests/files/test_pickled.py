@@ -4,8 +4,9 @@ import pickle
 import numpy as np
 import pytest
 
-from cut3r.files.pickled import read_pickled, read_pickled_npz
+from cut3r.files.pickled import read_pickled, read_pickled_npy, read_pickled_npz
 
+EYE = np.arange(6.0).reshape(2, 3)
 PLAIN = {"a": [1, 2.5, "x", None], "b": np.arange(3), 3: np.float64(2)}
 
 
@@ -24,6 +25,20 @@ def test_archives_of_objects_and_numbers_come_back(tmp_path):
     assert groups.item() == {1: [(2, 0.5)]}
     with pytest.raises(ValueError, match=r"a\.npz cannot be read"):
         read_pickled_npz(path, "absent")
+
+
+def test_arrays_in_files_of_their_own_come_back(tmp_path):
+    path = tmp_path / "a.npy"
+    for array in (np.array({"K": np.eye(2)}, dtype=object), np.array(["a", 3], dtype=object), np.asfortranarray(EYE)):
+        np.save(path, array, allow_pickle=True)
+        read = read_pickled_npy(path)
+        assert read.dtype == array.dtype and repr(read.tolist()) == repr(array.tolist())
+    np.save(path, np.array(Harmful(), dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"a\.npy cannot be read .*may run code"):
+        read_pickled_npy(path)
+    path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"a\.npy cannot be read"):
+        read_pickled_npy(path)
 
 
 class Harmful:

@@ -18,6 +18,7 @@ from cut3r.geometry.poses import (
     is_rotation,
     matrix_from_quaternion,
     multiply,
+    nearest_rotation,
     pose_from_encoding,
     quaternion_from_matrix,
     relative_encoding,
@@ -244,3 +245,14 @@ def test_the_zero_quaternion_and_numbers_that_are_not_finite_are_no_rotation():
         [[0.5, 0.5, 0.5, 0.5], [0, 0, 0, 0], [math.nan, 0, 0, 1], [math.inf, 0, 0, 0], [0, 0, 2, 0]]
     )
     assert is_rotation(quaternions).tolist() == [True, False, False, False, True]
+
+
+@given(seed=seeds)
+def test_the_nearest_rotation_is_one_and_undoes_small_errors(seed):
+    rotation = matrix_from_quaternion(standardize(random_encoding(seed, (5,))[:, 3:]))
+    noise = torch.randn(5, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    noisy = rotation + 1e-3 * noise
+    found = nearest_rotation(noisy)
+    torch.testing.assert_close(found @ found.mT, torch.eye(3, dtype=torch.float64).expand(5, 3, 3))
+    assert (torch.linalg.det(found) > 0).all() and (found - rotation).abs().max() < 5e-3
+    assert torch.linalg.det(nearest_rotation(-rotation)).min() > 0.99, "a reflection has a nearest rotation, too"

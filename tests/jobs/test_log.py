@@ -1,10 +1,13 @@
 """Records as lines of JSON."""
 
+import errno
 import json
+import os
 import threading
 
 import pytest
 
+from cut3r.files.disk import DiskFullError
 from cut3r.jobs.log import RecordLog, append_line, read_records
 from cut3r.jobs.record import Outcome, Record, Rule
 
@@ -90,3 +93,21 @@ def test_a_record_follows_the_rule_that_it_was_made_by():
     assert not made.follows(Rule(2, False, {"size": 3}))
     assert not made.follows(Rule(2, True, {"size": 4}))
     assert record("old", version=2).follows(Rule(2, False, {"size": 4})), "older versions knew no options"
+
+
+def test_a_full_disk_is_said_and_the_line_before_is_whole(tmp_path, monkeypatch):
+    log = RecordLog(tmp_path, "log")
+    log.append(record("a"))
+    write = os.write
+
+    def part_of_it(descriptor, data):
+        if len(data) < 40:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[: len(data) - 30])
+
+    monkeypatch.setattr(os, "write", part_of_it)
+    with pytest.raises(DiskFullError, match="is full; make room there"):
+        log.append(record("b"))
+    monkeypatch.undo()
+    log.append(record("c"))
+    assert [each.scene for each in read_records(tmp_path)] == ["a", "c"]

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cut3r.files.disk import DiskFullError
+from cut3r.jobs.claims import ClaimLostError, Claims
 from cut3r.jobs.job import Job, perform
 from cut3r.jobs.log import RecordLog, read_records
 from cut3r.jobs.progress import NoRoomError, Room, Tally
@@ -125,7 +126,7 @@ from cut3r.jobs.job import perform
 from tests.jobs.work import jobs
 job = jobs(Path({str(tmp_path / "done")!r}), 1)[0]
 with Claims(Path({str(tmp_path)!r}) / "claims") as claims:
-    perform(job, claims.take(job.name).path, 0)
+    perform(job, claims.take(job.name), 0)
     os.kill(os.getpid(), signal.SIGKILL)
 """
     assert subprocess.run([sys.executable, "-c", script]).returncode == -9
@@ -136,11 +137,30 @@ with Claims(Path({str(tmp_path)!r}) / "claims") as claims:
 
 def test_a_call_that_is_repeated_by_the_cluster_does_nothing_twice(tmp_path):
     (job,) = jobs(tmp_path / "done", 1)
-    claim = tmp_path / "claim"
-    claim.write_text("{}\n")
-    first, second = perform(job, claim, 0), perform(job, claim, 0)
-    assert first.scene == second.scene and first.finished == second.finished
+    with Claims(tmp_path / "claims") as claims:
+        claim = claims.take(job.name)
+        first, second = perform(job, claim, 0), perform(job, claim, 0)
+        assert first.scene == second.scene and first.finished == second.finished
+        claims.release(claim)
+        with pytest.raises(ClaimLostError):
+            perform(job, claim, 0)
     assert times_done(tmp_path / "done") == {"job0": 1}
+
+
+def test_a_job_that_another_run_took_from_us_is_looked_at_again(tmp_path):
+    todo = jobs(tmp_path / "done", 2)
+
+    class Thief(Here):
+        def submit(self, work, job, claim, attempt):
+            if job.name == "job0" and not stolen:
+                stolen.append(claim.token)
+                claim.path.unlink()
+            return super().submit(work, job, claim, attempt)
+
+    stolen = []
+    run = run_all(todo, tmp_path, Thief())
+    assert [record.scene for record in run.records] == ["job1", "job0"]
+    assert stolen and times_done(tmp_path / "done") == {"job0": 1, "job1": 1}
 
 
 def test_an_executor_of_ones_own_does_the_jobs(tmp_path):

@@ -18,8 +18,10 @@ from torch import Tensor
 from cut3r.geometry.lie import rotation_from_vector, vector_from_rotation
 from cut3r.geometry.registration import Similarity
 
-ROUNDS = 12
-PLAIN = 4  # rounds before pairs are told apart: until then, a pair may only look wrong
+NEAR = 8  # frames: pairs so near in time come first, as over a long walk rotations go astray by more than half a turn
+PLAIN, FADING = 6, 2  # rounds over near pairs: squared, then absolute errors
+ROUNDS = 10  # over all pairs; a loop that disagrees counts little from the first one on
+PARTS = ("rotation", "translation", "scale")
 ANCHORED = 1e-9  # of the diagonal: what no pair says stays as it is
 
 
@@ -36,12 +38,15 @@ def averaged(
         free: Which unknowns (turn, shift, logarithm of the scale) of each frame may change.
         distance: Of points, as a rule, metres: how far a turn and a scale move them.
     """
-    incidence = _incidence(len(free), ends)
-    weights = np.ones(len(ends))
-    for number in range(ROUNDS):
-        if number >= PLAIN:
-            weights = _fading(place, ends, first_from_second, distance)
-        place = _round(place, ends, first_from_second, free, incidence, weights)
+    near = ends.diff(dim=1)[:, 0].abs() <= NEAR
+    for some, plain, rounds in ((near, PLAIN, PLAIN + FADING), (torch.ones_like(near), 0, ROUNDS)):
+        if not bool(some.any()):
+            continue
+        pairs, said = ends[some], Similarity(*(getattr(first_from_second, name)[some] for name in PARTS))
+        incidence = _incidence(len(free), pairs)
+        for number in range(rounds):
+            weights = np.ones(len(pairs)) if number < plain else _fading(place, pairs, said, distance)
+            place = _round(place, pairs, said, free, incidence, weights)
     return place
 
 

@@ -13,6 +13,7 @@ from cut3r.alignment.datum import KnownDistance
 from cut3r.alignment.finished import FinishedRun
 from cut3r.alignment.flags import bundle_adjusted
 from cut3r.alignment.of_folder import frames_of
+from cut3r.alignment.of_scene import align_scene
 from cut3r.alignment.of_stream import align_stream, check_method
 from cut3r.alignment.result import Alignment
 from cut3r.alignment.streamed import collect, stand_in
@@ -53,8 +54,9 @@ def align(
     bring along of their cameras (`Frame.intrinsics`, `world_from_cam`, `mask`) counts as known.
 
     Args:
-        source: Results (or views) of the stream; the folder of a finished run with files of each frame; a session,
-            whose network then looks at `frames` in many short streams.
+        source: Results (or views) of the stream; the folder of a finished run with files of each frame; a
+            reconstruction, which what is known can move; a session, whose network looks at `frames` in many short
+            streams.
         known: Calibrations and poses, or the file that has them; see docs/known_cameras.md.
         loops: "auto" looks for frames that see the same place again, if there is a `model`; or "off".
         ba: Refine cameras by details of the original pictures in the end (needs `cut3r[ba]`).
@@ -90,10 +92,9 @@ def align(
         run = FinishedRun(Path(source))
         aligned = align_stream(collect(run.views(facts)), config, model)
     elif isinstance(source, Reconstruction):
-        raise ValueError(
-            "a Reconstruction keeps neither depth nor pictures of its frames; give the results that it was made of, "
-            "or the folder of the run"
-        )
+        if ba or scene is not None:
+            raise ValueError("a Reconstruction has no pictures and its own limits; leave out ba and scene")
+        return align_scene(source, config, facts)
     else:
         opened = opened or _own_frames(source)
         aligned = align_stream(collect(_with_frames(source, facts)), config, model)

@@ -110,7 +110,6 @@ def solve_pose_graph(
     start = towards_known(start, groups, known, with_scale=config.with_scale)
     free = free_unknowns(frames, groups, known, with_scale=config.with_scale)
     soft = [k for g in groups for k in g if k in known and fix_a_scale([known[m] for m in g if m in known])]
-    held = free.clone()
     priors = PosePriors.of({k: known[k] for k in soft}, config.pose_sigma)
     free[priors.at, :6] = True
     before = Problem(links, free, slack=config.slack).measure(start)[0] if len(links) else 0.0
@@ -118,9 +117,14 @@ def solve_pose_graph(
     if len(links):
         trusted = _sure(links)
         sure = links.only(trusted)
-        first = _better_start(sure, start, _rows(fit, trusted), held, config)
-        problem = Problem(sure, free, priors.against(residuals(sure, first)), slack=config.slack)
-        solved = problem.descend(first, config.steps)
+        near = False
+        # an average takes poses that may be plainly wrong for true; and of pairs that agree exactly, as a stream's do,
+        # a tree is right already, while every loop looks wrong
+        if not len(priors.at) and config.slack <= CLOSE:
+            solved, near = _better_start(sure, start, _rows(fit, trusted), free, config)
+        if not near:  # near the end, wrong pairs and points are known already, and are not dragged along
+            problem = Problem(sure, free, priors.against(residuals(sure, solved)), slack=config.slack)
+            solved = problem.descend(solved, config.steps)
         believed = None
         for _ in range(ROUNDS):
             kept = _believable(links, solved, config)
@@ -140,11 +144,12 @@ def solve_pose_graph(
 
 def _better_start(
     links: Links, start: Similarity, fit: Similarity, free: Bool[Tensor, "n 7"], config: GraphConfig
-) -> Similarity:
-    """The average of what pairs say, if that is better than the start."""
+) -> tuple[Similarity, bool]:
+    """The average of what pairs say, if that is better than the start; and whether it is."""
     average = averaged(start, links.ends, fit, free, links.distance)
     problem = Problem(links, free, slack=config.slack)
-    return average if problem.measure(average)[0] < problem.measure(start)[0] else start
+    better = problem.measure(average)[0] < problem.measure(start)[0]
+    return (average, True) if better else (start, False)
 
 
 def _rows(fit: Similarity, rows: Bool[Tensor, "e"]) -> Similarity:

@@ -68,11 +68,12 @@ class Streamed:
     _nodes: dict[str, tuple[int, Sight]] = field(default_factory=dict)
     _first_chunk: int | None = None
 
-    def add(self, view: View, known: Frame | None = None) -> None:
+    def add(self, view: View, known: Frame | None = None, *, key: str | None = None) -> None:
         """Take in the next view.
 
         Args:
             known: The frame as it was read, for what is known of its camera.
+            key: Two views of one key are one frame; by default those of the same picture, name and place in the source.
 
         Raises:
             ValueError: It has another shape than those before.
@@ -91,11 +92,7 @@ class Streamed:
         if not view.camera_is_finite or int((conf > 0).sum()) < FEWEST:
             self.left_out.append(view.name)
             return
-        self._place(view, points, conf, counts, known)
-
-    def _place(self, view: View, points: Tensor, conf: Tensor, counts: Tensor, known: Frame | None) -> None:
-        image = hashlib.sha256(view.image.tobytes()).hexdigest()  # names alone need not differ
-        key = f"{view.index} {view.name} {image}"
+        key = _key(view) if key is None else key
         if key in self._nodes:
             node, first = self._nodes[key]
             unit = unit_ratio(first.points[..., 2] * (first.conf > 0), points[..., 2] * (conf > 0))
@@ -105,12 +102,14 @@ class Streamed:
             self.pixel_maps.append(view.pixel_map)
             self.counts.append(counts)
             self._note_known(node, view.pixel_map, known)
+        self._place(view, Sight(node, view.world_from_cam.double(), points, conf, unit), key)
+
+    def _place(self, view: View, sight: Sight, key: str) -> None:
         self._first_chunk = view.chunk if self._first_chunk is None else self._first_chunk
         in_world = view.world_from_chunk is not None or view.chunk == self._first_chunk
         stretch = IN_WORLD if in_world else view.chunk
-        sight = Sight(node, view.world_from_cam.double(), points, conf, unit)
         self.stretches.setdefault(stretch, []).append(sight)
-        self._nodes.setdefault(key, (node, sight))
+        self._nodes.setdefault(key, (sight.node, sight))
 
     def _note_known(self, node: int, pixel_map: PixelMap, known: Frame | None) -> None:
         if known is not None and known.intrinsics is not None:
@@ -139,14 +138,6 @@ class Streamed:
         return Taken(
             self.frames, images, self.pixel_maps, torch.stack(self.counts), self.intrinsics, self.world_from_cam
         )
-
-    def given(self) -> Float[Tensor, "n 4 4"]:
-        """Where the stream has put each frame, in the world of the stretch that shows it first."""
-        poses: dict[int, Tensor] = {}
-        for sights in self.stretches.values():
-            for sight in sights:
-                poses.setdefault(sight.node, sight.world_from_cam)
-        return torch.stack([poses[node] for node in range(len(self.frames))])
 
     def predictions(self, taken: Taken, config: AlignConfig, folder: Path | None = None) -> Predictions:
         """The pairs of each frame with the next ones of its stretch, as many as a window is wide.
@@ -180,6 +171,11 @@ class Streamed:
                     else:
                         paired.setdefault((second.node, first.node), (second, first))
         return paired
+
+
+def _key(view: View) -> str:
+    image = hashlib.sha256(view.image.tobytes()).hexdigest()  # names alone need not differ
+    return f"{view.index} {view.name} {image}"
 
 
 def collect(views: Iterable[tuple[View, Frame | None]]) -> Streamed:

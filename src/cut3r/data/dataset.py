@@ -38,6 +38,10 @@ class NoScenesError(ValueError):
 
 
 class UnusableSceneError(ValueError):
+    """A scene gives no such sample."""
+
+
+class BrokenSceneError(UnusableSceneError):
     """A scene has too few readable frames for a sample."""
 
 
@@ -178,6 +182,7 @@ class MultiViewDataset(ABC):
                 f"{request.num_views} views asked of {self.name}, which was made for 1 to {self.num_views}"
             )
         reasons = []
+        broken: set[int] = set()  # scenes with too many broken frames, which the original remembers
         rng = self._generator(request, 0)
         margin = self._draw_margin(rng) if self.seq_aug_crop else None
         attempts = PARITY_ATTEMPTS if self.parity else ATTEMPTS
@@ -185,11 +190,16 @@ class MultiViewDataset(ABC):
             if attempt and not self.parity:  # the original goes on with the same generator
                 rng = self._generator(request, attempt)
             entry = request.index if attempt == 0 else int(rng.integers(len(self)))
+            number = self._scene_number(entry // self.repeats)
+            if self.parity and number in broken:
+                continue
             try:
                 return self._sample(entry // self.repeats, request, margin, rng)
             except UnusableSceneError as error:
                 logger.warning("%s: sample %d is replaced by another: %s", self.name, entry, error)
                 reasons.append(error)
+                if isinstance(error, BrokenSceneError):
+                    broken.add(number)
         raise RuntimeError(
             f"{self.name}: {attempts} samples in a row cannot be used; check the files below {self.root}"
         ) from reasons[-1]
@@ -231,8 +241,11 @@ class MultiViewDataset(ABC):
             return np.random.default_rng(self.seed + request.index)
         return np.random.default_rng([self.seed, request.epoch, request.index, request.turn, attempt])
 
+    def _scene_number(self, entry: int) -> int:
+        return int(np.searchsorted(self._ends, entry, side="right"))
+
     def _sample(self, entry: int, request: Request, margin: int | None, rng: np.random.Generator) -> list[CompactView]:
-        number = int(np.searchsorted(self._ends, entry, side="right"))
+        number = self._scene_number(entry)
         scene = self.scenes[number]
         start = entry - (int(self._ends[number - 1]) if number else 0)
         choice = self._choose(scene, start, request.num_views, rng)
@@ -248,7 +261,8 @@ class MultiViewDataset(ABC):
         if self.jitter is not None:
             change = self.jitter.draw(rng)
             frames = [replace(frame, rgb=change.apply(frame.rgb)) for frame in frames]
-        facts = Facts(self.metric, self.camera_only, self.depth_only, self.single_view)
+        camera_only = bool(scene.facts.get("camera_only", self.camera_only))
+        facts = Facts(self.metric, camera_only, self.depth_only, self.single_view)
         return assemble(
             frames,
             labels,
@@ -290,11 +304,12 @@ class MultiViewDataset(ABC):
     def _substitute(
         self, scene: Scene, position: int, reasons: dict[int, str], used: set[int], rng: np.random.Generator
     ) -> int:
-        total = len(scene.frames)
+        total, last = len(scene.frames), list(reasons.values())[-1]
         if total - len(reasons) < min(self._wanted(self.num_views).admission, total) or len(reasons) > ATTEMPTS:
-            last = list(reasons.values())[-1]
-            raise UnusableSceneError(f"{scene.name}: {len(reasons)} of its {total} frames cannot be used; {last}")
+            raise BrokenSceneError(f"{scene.name}: {len(reasons)} of its {total} frames cannot be used; {last}")
         usable = [p for p in self.policy_of(scene).substitutes(scene, position, rng) if p not in reasons]
+        if not usable:
+            raise BrokenSceneError(f"{scene.name}: no other frame takes the place of a broken one; {last}")
         return next((other for other in usable if other not in used), usable[0])
 
     def _prepare(

@@ -150,6 +150,14 @@ class SamplingPolicy(Policy):
         return Choice(again if revisit < 0.9 else sorted(again), False)
 
 
+@dataclass(frozen=True)
+class UnforgivingPolicy(SamplingPolicy):
+    """Parity: nothing takes the place of a broken frame, so that its whole scene is given up."""
+
+    def substitutes(self, scene: Scene, position: int, rng: np.random.Generator) -> Iterator[int]:
+        return iter(())
+
+
 def block_shuffle(positions: list[int], block: int | None, rng: np.random.Generator) -> list[int]:
     """Shuffle within consecutive blocks, so that far views stay far; None shuffles everything."""
     size = block or max(len(positions), 1)

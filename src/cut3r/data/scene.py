@@ -55,7 +55,8 @@ class Scene:
 
     `name` appears in labels; `folder` is where the files lie below the dataset's root, if not in `name`. `split` is the
     part of the dataset that the scene belongs to. `policy` names one of the dataset's `policies`; "" is its usual one.
-    `facts` are what the index knows beside (JSON), and fill in templates of paths. `graph` says which frames see the
+    `facts` are what the index knows beside (JSON), and fill in templates of paths; `camera_only` among them goes before
+    what the dataset says. `graph` says which frames see the
     same. `anchors` are the positions that lead a sample of the graph, in order; None: all. `tracks` tells, for each
     frame, which camera's path it is on, for scenes that several have filmed; None: one path.
     """

@@ -79,9 +79,9 @@ class UnrelatedPolicy(_Unordered):
 
 def _original(draw: OriginalDraw, total: int, num_views: int, own: np.random.Generator) -> Choice:
     if draw is OriginalDraw.in_line:
-        order = own.permutation(total).tolist()
-        choice = ByRounds(order[:num_views], False)
-        choice.rounds = iter([[position] for position in order])
+        order = own.permutation(total)
+        choice = ByRounds(order[:num_views].tolist(), False)
+        choice.rounds = ([int(position)] for position in order)
         return choice
     first = own.choice(total, num_views, replace=False).tolist()
     if draw is OriginalDraw.once:

@@ -54,7 +54,7 @@ class SingleViews(ProcessedDataset):
     def read(self, scene: Scene, position: int) -> RawFrame:
         (intrinsics,) = read_npz(self.file("camera", scene, position), "intrinsics")
         return RawFrame(
-            rgb=read_image(self.file("rgb", scene, position)),
+            rgb=read_image(self.file("rgb", scene, position), parity=self.parity),
             depth=self.depth(scene, position),
             intrinsics=self.centred(intrinsics.astype(np.float64)),
             world_from_cam=np.eye(4),

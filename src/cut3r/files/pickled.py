@@ -54,6 +54,17 @@ def read_pickled_npz(path: Path, *names: str) -> list[np.ndarray]:
         return [_member(archive, name) for name in names]
 
 
+def read_pickled_npy(path: Path) -> np.ndarray:
+    """Read an array; one of objects is unpickled as far as they are plain values.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: It is damaged, or holds something else than plain values.
+    """
+    with naming_the_file(path), path.open("rb") as file:
+        return _array(file)
+
+
 def _member(archive: Any, name: str) -> np.ndarray:
     try:
         array: np.ndarray = archive[name]
@@ -62,10 +73,19 @@ def _member(archive: Any, name: str) -> np.ndarray:
         if "allow_pickle" not in str(error):
             raise
     with archive.zip.open(f"{name}.npy") as member:
-        version = np.lib.format.read_magic(member)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, _ = read(member)
-        return np.asarray(_read(member.read())).reshape(shape)
+        return _array(member)
+
+
+def _array(file: Any) -> np.ndarray:
+    start = file.tell()
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if dtype.hasobject:
+        return np.asarray(_read(file.read())).reshape(shape)
+    file.seek(start)
+    array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+    return array
 
 
 def _read(data: bytes) -> Any:

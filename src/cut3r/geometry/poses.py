@@ -80,6 +80,17 @@ def is_rigid(a_from_b: Float[Tensor, "*batch 4 4"], *, tolerance: float = 1e-3) 
     return finite & (skewed <= tolerance) & (padded <= tolerance) & ~mirrored
 
 
+def nearest_rotation(matrix: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch 3 3"]:
+    """Give the rotation that differs least from a matrix, in the sum of squares.
+
+    Source: Umeyama 1991, lemma.
+    """
+    u, _, vh = torch.linalg.svd(matrix)
+    sign = torch.ones_like(matrix[..., 0])
+    sign[..., 2] = torch.linalg.det(u @ vh)
+    return (u * sign.unsqueeze(-2)) @ vh
+
+
 def is_rotation(quaternion: Float[Tensor, "*batch 4"]) -> Bool[Tensor, "*batch"]:
     """Say which quaternions are a rotation: finite, and long enough to have a direction (0 0 0 0 has none)."""
     length = quaternion.norm(dim=-1)

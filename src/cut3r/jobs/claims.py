@@ -23,6 +23,7 @@ from typing import Any
 
 import psutil
 
+from cut3r.files.disk import DiskFullError, is_disk_full
 from cut3r.files.locks import exclusive
 from cut3r.jobs.log import append_line
 from cut3r.jobs.record import Record
@@ -32,6 +33,10 @@ logger = logging.getLogger(__name__)
 BEAT_S = 30.0
 QUIET_S = 600.0  # without a sign of life; many beats, because network folders and busy machines stall
 SUFFIX = ".claim"
+
+
+class ClaimLostError(Exception):
+    """A job is not ours (any more): it was given back because it is done, or another process has taken it."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +101,12 @@ class Claims:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except FileExistsError:
             return None
-        with os.fdopen(descriptor, "w") as file:
-            file.write("".join(f"{line}\n" for line in lines))
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write("".join(f"{line}\n" for line in lines))
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise (DiskFullError(self.folder) if is_disk_full(error, self.folder) else error) from error
         claim = Claim(path, name, token, finished)
         with self._lock:
             self._held[name] = claim
@@ -135,7 +144,18 @@ class Claims:
 def finish(path: Path, record: Record) -> None:
     """Write the record of a job into its claim, unless the claim was given up meanwhile."""
     with suppress(FileNotFoundError):
-        append_line(path, record.to_json(), create=False)
+        append_line(path, record.to_json(), create=False, sync=False)
+
+
+def finished_under(claim: Claim) -> Record | None:
+    """Give the record that a claim of ours holds, if it holds one.
+
+    Raises:
+        ClaimLostError: It is not ours any more.
+    """
+    if _head(claim.path).get("token") != claim.token:
+        raise ClaimLostError(claim.name)
+    return finished_in(claim.path)
 
 
 def finished_in(path: Path) -> Record | None:

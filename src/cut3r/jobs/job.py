@@ -53,16 +53,18 @@ def measure(job: Job) -> Sources:
     return Sources(fingerprint(files), sum(os.path.getsize(path) for path in files if path.is_file()))
 
 
-def perform(job: Job, claim: Path, attempt: int) -> Record:
+def perform(job: Job, claim: claims.Claim, attempt: int) -> Record:
     """Do a job, unless its claim says that it is done, and write its record into the claim.
 
     Args:
         attempt: Tells calls apart: Dask takes equal calls for the same.
 
     Raises:
+        ClaimLostError: Another run has the job, or its record is written: a cluster computes again what
+            a lost worker held, also if we have got it.
         DiskFullError: There is no room for its results; that is no failure of the job.
     """
-    finished = claims.finished_in(claim)
+    finished = claims.finished_under(claim)
     if finished is not None:
         return finished  # by a worker that was lost before it could say so
     start = time.monotonic()
@@ -95,5 +97,5 @@ def perform(job: Job, claim: Path, attempt: int) -> Record:
         remark=done.remark,
         trace=trace,
     )
-    claims.finish(claim, record)
+    claims.finish(claim.path, record)
     return record

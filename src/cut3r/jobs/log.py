@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from cut3r.files.disk import DiskFullError, is_disk_full
 from cut3r.jobs.record import Record
 
 logger = logging.getLogger(__name__)
@@ -78,18 +79,27 @@ def log_files(folder: Path) -> list[Path]:
         return sorted(Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX) and entry.name[0] != ".")
 
 
-def append_line(path: Path, text: str, *, create: bool = True) -> None:
-    """Append a line with one write, so that lines of several writers never mix, and wait until it is on the disk.
+def append_line(path: Path, text: str, *, create: bool = True, sync: bool = True) -> None:
+    """Append a line with one write, so that lines of several writers never mix.
+
+    Args:
+        sync: Wait until it is on the disk, where no crash of the machine takes it away.
 
     Raises:
         FileNotFoundError: There is no such file, and none is to be created.
+        DiskFullError: There is no room; a part of the line may be there, which does not count.
     """
     if create:
         path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | (os.O_CREAT if create else 0), 0o666)
     try:
         _write_all(descriptor, path, f"{text}\n".encode())
-        os.fsync(descriptor)
+        if sync:
+            os.fsync(descriptor)
+    except OSError as error:
+        if is_disk_full(error, path.parent):
+            raise DiskFullError(path.parent) from error
+        raise
     finally:
         os.close(descriptor)
 

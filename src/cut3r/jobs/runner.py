@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from cut3r.jobs.claims import Claim, Claims
+from cut3r.jobs.claims import Claim, ClaimLostError, Claims
 from cut3r.jobs.job import Job, perform
 from cut3r.jobs.progress import NoRoomError, Room, Tally
 from cut3r.jobs.record import Outcome, Record
@@ -140,7 +140,7 @@ class JobRun:
 
     def _submit(self, held: Held) -> bool:
         try:
-            future = self._workers.submit(perform, held.job, held.claim.path, held.losses)
+            future = self._workers.submit(perform, held.job, held.claim, held.losses)
         except BrokenExecutor:  # a worker was lost a moment ago, and its jobs will say so
             self._again.append(held)
             self._suspicious = True
@@ -158,6 +158,9 @@ class JobRun:
             error = CancelledError() if future.cancelled() else future.exception()
             if error is None:
                 yield self._record(held, future.result())
+            elif isinstance(error, ClaimLostError):
+                self._claims.release(held.claim)
+                self._busy.append(held.job)
             elif not is_lost(error):
                 self._claims.release(held.claim)
                 self._fatal = error

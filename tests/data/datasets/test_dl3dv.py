@@ -11,6 +11,8 @@ from datasets_preprocess.dl3dv import CONVERTER, Dl3dvOptions, convert
 from datasets_preprocess.runner import LeftOut, RawScene, Writer, run
 from tests.data.datasets.raw_fixtures import save_image, textured
 from tests.data.datasets.raw_walks import dl3dv as walk
+from tests.data.datasets.raw_walks import render_walk
+from tests.data.datasets.raw_walks.mvimgnet import distorted
 from tests.data.datasets.recorded import load_views, unpack
 
 SCENE = f"1K/{'ab' * 32}"
@@ -123,11 +125,37 @@ def test_scenes_are_left_out_for_a_reason(tmp_path):
         write_dense_map(path, np.zeros((120, 160), np.float32))
     with pytest.raises(LeftOut, match="less than 5%"):
         convert(raw, scene_of(raw), Writer(tmp_path / "out", LAYOUT))
-    shutil.rmtree(raw / name)
-    (raw / name).mkdir()
-    (raw / name / "transforms.json").write_text(json.dumps({"frames": []}))
-    with pytest.raises(LeftOut, match="no depth"):
-        convert(raw, scene_of(raw), Writer(tmp_path, LAYOUT))
+
+
+def write_package(raw, frames):
+    """Pictures at a quarter of the size that the calibration is for."""
+    folder, k = raw / SCENE, frames[0].intrinsics
+    content = {"w": 640, "h": 480, "fl_x": 4 * k[0, 0], "fl_y": 4 * k[1, 1], "camera_model": "OPENCV"}
+    content |= {"cx": 4 * (k[0, 2] + 0.5), "cy": 4 * (k[1, 2] + 0.5), "k1": 0.1, "k2": 0.0, "p1": 0.0, "p2": 0.0}
+    content["frames"] = []
+    for number, frame in enumerate(frames, start=1):
+        file = f"frame_{number:05d}.png"
+        save_image(folder / "images_4" / file, distorted(frame, 0.1))
+        matrix = (frame.world_from_cam @ np.diag([1.0, -1, -1, 1])).tolist()  # OpenGL's axes
+        content["frames"].append({"file_path": f"images/{file}", "transform_matrix": matrix})
+    (folder / "transforms.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_an_official_package_teaches_cameras_only(tmp_path):
+    frames = render_walk((120, 160), frames=3)
+    folder = write_package(tmp_path / "raw", frames)
+    (folder / "images_4" / "frame_00002.png").unlink()
+    writer = Writer(tmp_path / "out", LAYOUT)
+    assert convert(tmp_path / "raw", scene_of(tmp_path / "raw"), writer) == ["frame_00001", "frame_00003"]
+    assert list(writer.left_out) == ["frame_00002"]
+    dataset = Dl3dv(tmp_path / "out", num_views=2, sizes=[(30, 40)])
+    assert all(view.camera_only and (view.depth == 1).all() for view in dataset[0])
+    frame = dataset.read(dataset.scenes[0], 1)
+    np.testing.assert_allclose(frame.world_from_cam, frames[2].world_from_cam, atol=1e-6)
+    (right,) = render_walk((120, 160), frame.intrinsics, frames=1)
+    there = dataset.read(dataset.scenes[0], 0).rgb.astype(int)
+    assert np.median(np.abs(there - right.rgb)) <= 6
 
 
 def test_a_frame_that_cannot_be_used_is_left_out_by_name(tmp_path):

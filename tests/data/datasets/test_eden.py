@@ -63,9 +63,12 @@ def test_cameras_that_cannot_be_are_left_out(tmp_path, intrinsics, reason):
 
 def test_depth_without_further_channels_is_read(tmp_path):
     raw = unpack("eden", "raw", tmp_path)
-    savemat(raw / "Depth" / "0001" / "clear" / "0003_L.mat", {"Depth": np.full((36, 48), 7.0)})
+    depth = np.full((36, 48), 7.0)
+    depth[0, :4] = 1e300, -1, np.nan, 1001
+    savemat(raw / "Depth" / "0001" / "clear" / "0003_L.mat", {"Depth": depth})
     assert not left_out(CONVERTER, raw, tmp_path / "out", "0001_clear")
-    assert (np.load(tmp_path / "out" / "0001_clear" / "depth" / "0003.npy") == 7).all()
+    found = np.load(tmp_path / "out" / "0001_clear" / "depth" / "0003.npy")
+    assert (found[0, :4] == 0).all() and (found[1:] == 7).all()
 
 
 def test_parity_ends_when_too_few_pictures_are_left(tmp_path):

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 
 import numpy as np
 import pytest
@@ -29,7 +30,9 @@ def test_a_walk_comes_back(slug, tmp_path):
     dataset = PROCESSED[slug](tmp_path / "out", split=split, num_views=2, sizes=[(32, 32)])
     scenes = {scene.name: scene for scene in dataset.scenes}
     assert set(scenes) == set(truth)
-    for name, frames in truth.items():
+    for name, known in truth.items():
+        frames = [known[frame] for frame in scenes[name].frames] if isinstance(known, dict) else known
+        assert len(frames) == len(known)
         assert len(scenes[name].frames) == len(frames), "frames are lost, or too many"
         read = [dataset.read(scenes[name], position) for position in range(len(frames))]
         scale = scale_of(read, frames) if getattr(rules, "UP_TO_SCALE", False) else 1.0
@@ -38,6 +41,18 @@ def test_a_walk_comes_back(slug, tmp_path):
         check_poses(read, frames, scale, getattr(rules, "POSE", 1e-4))
     verification = verify(slug, tmp_path / "out", converter=CONVERTERS[slug], compared=1)
     assert verification.problems == [], "what is right must pass"
+
+
+FAULTY = [slug for slug in WALKS if hasattr(importlib.import_module(f"{raw_walks.__name__}.{slug}"), "FAULT")]
+
+
+@pytest.mark.parametrize("slug", FAULTY)
+def test_the_faults_of_the_original_are_named(slug, tmp_path):
+    rules = importlib.import_module(f"{raw_walks.__name__}.{slug}")
+    rules.write(tmp_path / "raw")
+    run(CONVERTERS[slug], tmp_path / "raw", tmp_path / "out", parity=True, options=getattr(rules, "OPTIONS", None))
+    problems = verify(slug, tmp_path / "out", converter=CONVERTERS[slug], parity=True).problems
+    assert any(re.search(rules.FAULT, problem) for problem in problems), problems
 
 
 def check_camera_frame(frame: RawFrame, true: RawFrame, scale: float, rules, *, camera_only: bool) -> None:

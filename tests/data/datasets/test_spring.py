@@ -86,3 +86,16 @@ def test_flow_is_an_option(tmp_path):
     raw = unpack("spring", "raw", tmp_path)
     convert_scene(CONVERTER, raw, tmp_path / "out", "0001", options=SpringOptions(27, 48, flow=True))
     assert len(list((tmp_path / "out" / "0001" / "flow_forward").iterdir())) == 4
+
+
+def test_parity_stops_where_the_original_does(tmp_path):
+    raw = unpack("spring", "raw", tmp_path)
+    path = raw / "0001" / "cam_data" / "extrinsics.txt"
+    rows = path.read_text().splitlines()
+    rows[2] = " ".join(["nan"] * 16)
+    path.write_text("\n".join(rows))
+    options = SpringOptions(target_height=27, target_width=48)
+    for parity, expected in ((True, ["0000", "0001"]), (False, ["0000", "0001", "0003", "0004"])):
+        out = tmp_path / f"out{parity}"
+        frames, left_out = convert_scene(CONVERTER, raw, out, "0001", parity=parity, options=options)
+        assert frames == expected and "row 3 of extrinsics.txt" in left_out["0002"]

@@ -12,20 +12,26 @@ from cut3r.data.datasets.cop3d import Cop3d
 from cut3r.data.datasets.dl3dv import Dl3dv
 from cut3r.data.datasets.dynamic_replica import DynamicReplica
 from cut3r.data.datasets.eden import Eden
+from cut3r.data.datasets.hoi4d import Hoi4d
 from cut3r.data.datasets.hypersim import Hypersim
+from cut3r.data.datasets.irs import Irs
 from cut3r.data.datasets.mapfree import MapFree
 from cut3r.data.datasets.megadepth import MegaDepth
 from cut3r.data.datasets.mp3d import Matterport3d
+from cut3r.data.datasets.mvimgnet import MvImgNet
 from cut3r.data.datasets.mvs_synth import MvsSynth
 from cut3r.data.datasets.omniobject3d import OmniObject3D
 from cut3r.data.datasets.pointodyssey import PointOdyssey
+from cut3r.data.datasets.realestate10k import RealEstate10K
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
 from cut3r.data.datasets.scannet import ScanNet
 from cut3r.data.datasets.scannetpp import ScanNetpp
+from cut3r.data.datasets.smartportraits import SmartPortraits
 from cut3r.data.datasets.spring import Spring
 from cut3r.data.datasets.synscapes import Synscapes
 from cut3r.data.datasets.tartanair import TartanAir
 from cut3r.data.datasets.threedkb import ThreeDKenBurns
+from cut3r.data.datasets.uasol import Uasol
 from cut3r.data.datasets.unreal4k import UnrealStereo4K
 from cut3r.data.datasets.urbansyn import UrbanSyn
 from cut3r.data.datasets.vkitti2 import VirtualKitti2
@@ -46,16 +52,22 @@ _READERS: tuple[type[ProcessedDataset], ...] = (
     Hypersim,
     MapFree,
     Matterport3d,
+    Hoi4d,
+    Irs,
     MegaDepth,
+    MvImgNet,
     MvsSynth,
     OmniObject3D,
     PointOdyssey,
+    RealEstate10K,
     ScanNet,
     ScanNetpp,
     Spring,
+    SmartPortraits,
     Synscapes,
     TartanAir,
     ThreeDKenBurns,
+    Uasol,
     UnrealStereo4K,
     UrbanSyn,
     VirtualKitti2,

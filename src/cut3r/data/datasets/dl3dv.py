@@ -37,6 +37,7 @@ CARD = Card(
         "depth below 0 is unknown, not sky",
         "depth and masks of another size than the picture are brought to its size",
         "frames that lack a file are left out, and so are folders without pictures",
+        "scenes without any depth (official packages) teach cameras only",
     ),
 )
 LAYOUT = Layout(
@@ -51,9 +52,10 @@ LAYOUT = Layout(
 
 
 class Dl3dv(ProcessedDataset):
-    """Videos of places with noisy depth; the farthest 2 % of each depth map are forgotten.
+    """Videos of places with noisy depth; the farthest 2 % of each depth map are forgotten. Of scenes without any depth
+    (it is 1 everywhere) only cameras are learnt from.
 
-    Parity: depth below 0 counts as sky.
+    Parity: depth below 0 counts as sky; a frame is whatever has a picture.
     """
 
     card = CARD
@@ -64,29 +66,25 @@ class Dl3dv(ProcessedDataset):
     def list_scenes(self) -> Iterator[Scene]:
         for folder in visible(self.root, "*/*"):
             name = folder.relative_to(self.root).as_posix()
-            frames = self._frames_of(name) if folder.is_dir() else ()
+            pictured = LAYOUT.frames(self.root, "rgb", name) if folder.is_dir() else ()
+            if folder.is_dir() and not pictured:
+                logger.warning("%s: %s has no pictures in dense/rgb and is left out", self.name, name)
+            camera_only = not (self.parity or LAYOUT.frames(self.root, "depth", name))
+            frames = pictured if self.parity else self._complete(name, pictured, camera_only)
             if frames:
-                yield Scene(name, frames, split="train")
+                yield Scene(name, frames, split="train", facts={"camera_only": camera_only})
 
     def made_from(self) -> list[Path]:
         return [self.root, *visible(self.root, "*")]
 
-    def _frames_of(self, scene: str) -> tuple[str, ...]:
-        """List the frames that have all of their files. Parity: those that have a picture."""
-        pictured = LAYOUT.frames(self.root, "rgb", scene)
-        if not pictured:
-            logger.warning("%s: %s has no pictures in dense/rgb and is left out", self.name, scene)
-        if self.parity or not pictured:
-            return pictured
-        others = ("camera", "depth", "sky", "outlier")
+    def _complete(self, scene: str, pictured: tuple[str, ...], camera_only: bool) -> tuple[str, ...]:
+        """Keep the frames that have all of their files."""
+        others = ("camera",) if camera_only else ("camera", "depth", "sky", "outlier")
         complete = set(pictured).intersection(*(LAYOUT.frames(self.root, kind, scene) for kind in others))
         if len(complete) < len(pictured):
+            lost, total = len(pictured) - len(complete), len(pictured)
             logger.warning(
-                "%s: %d of the %d frames of %s lack a camera, depth or a mask and are left out",
-                self.name,
-                len(pictured) - len(complete),
-                len(pictured),
-                scene,
+                "%s: %d of the %d frames of %s lack one of %s and are left out", self.name, lost, total, scene, others
             )
         return tuple(frame for frame in pictured if frame in complete)
 
@@ -96,7 +94,7 @@ class Dl3dv(ProcessedDataset):
         pose, intrinsics = read_npz(self.file("camera", scene, position), "pose", "intrinsic")
         return RawFrame(
             rgb=rgb,
-            depth=drop_far(self._depth(scene, position, size)),
+            depth=np.ones(size, np.float32) if scene.facts["camera_only"] else self._depth(scene, position, size),
             intrinsics=self.centred(intrinsics.astype(np.float64)),
             world_from_cam=pose.astype(np.float64),
         )
@@ -107,7 +105,7 @@ class Dl3dv(ProcessedDataset):
         depth = at_size(depth if self.parity else np.maximum(depth, np.float32(0)), size)
         depth[at_size(read_mask(self.file("sky", scene, position)), size)] = -1
         depth[at_size(read_mask(self.file("outlier", scene, position)), size)] = 0  # also of the sky
-        return depth
+        return drop_far(depth)
 
 
 def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:

@@ -16,6 +16,7 @@ from cut3r.files.listing import visible_folders
 from cut3r.io.depth import read_depth
 from cut3r.io.images import read_image
 
+CAMERA = "left"  # the one that is read
 SPLITS = ("train", "valid", "test")
 CARD = Card(
     slug="dynamic_replica",
@@ -32,11 +33,11 @@ CARD = Card(
 )
 LAYOUT = Layout(
     {
-        "rgb": "{scene}/{camera}/rgb/{frame}.png",
-        "depth": "{scene}/{camera}/depth/{frame}.npy",
-        "camera": "{scene}/{camera}/cam/{frame}.npz",
-        "flow_forward": "{scene}/{camera}/flow_forward/{frame}.npz",
-        "flow_backward": "{scene}/{camera}/flow_backward/{frame}.npz",
+        "rgb": "{scene}/rgb/{frame}.png",
+        "depth": "{scene}/depth/{frame}.npy",
+        "camera": "{scene}/cam/{frame}.npz",
+        "flow_forward": "{scene}/flow_forward/{frame}.npz",
+        "flow_backward": "{scene}/flow_backward/{frame}.npz",
     }
 )
 
@@ -54,18 +55,17 @@ class DynamicReplica(ProcessedDataset):
         for split in SPLITS:
             for folder in visible_folders(self.root / split):
                 name = f"{split}/{folder.name}"
-                frames = LAYOUT.frames(self.root, "rgb", name, camera="left")
-                yield Scene(name, tuple(sorted(frames, key=float)), split=split)
+                frames = LAYOUT.frames(self.root, "rgb", f"{name}/{CAMERA}")
+                yield Scene(name, tuple(sorted(frames, key=float)), folder=f"{name}/{CAMERA}", split=split)
 
     def made_from(self) -> list[Path]:
         return [self.root / split for split in SPLITS]
 
     def read(self, scene: Scene, position: int) -> RawFrame:
-        rgb, depth, camera = (self.file(kind, scene, position, camera="left") for kind in ("rgb", "depth", "camera"))
-        intrinsics, pose = read_npz(camera, "intrinsics", "pose")
+        intrinsics, pose = read_npz(self.file("camera", scene, position), "intrinsics", "pose")
         return RawFrame(
-            rgb=read_image(rgb, parity=True),  # the alpha channel of these renderings says nothing
-            depth=finite(read_depth(depth)),
+            rgb=read_image(self.file("rgb", scene, position), parity=True),  # alpha is no part of it
+            depth=finite(read_depth(self.file("depth", scene, position))),
             intrinsics=self.centred(intrinsics.astype(np.float64)),
             world_from_cam=pose.astype(np.float64),
         )

@@ -38,10 +38,10 @@ class Eden(SingleViews):
     parity_policy = UnrelatedPolicy(OriginalDraw.in_line)
 
     def depth(self, scene: Scene, position: int) -> Float32[np.ndarray, "h w"]:
-        depth = finite(read_npy(self.file("depth", scene, position)).astype(np.float32))
-        return depth if self.parity else within_reach(depth)
+        depth = read_npy(self.file("depth", scene, position)).astype(np.float64)
+        return (finite(depth) if self.parity else within_reach(depth)).astype(np.float32)
 
 
 def within_reach(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    """Forget the depth (0) that is negative or farther than a garden goes."""
+    """Forget the depth (0) that is negative, no number, or farther than a garden goes."""
     return np.where((depth > 0) & (depth <= FARTHEST), depth, np.zeros_like(depth))

@@ -3,10 +3,15 @@
     write(raw: Path) -> dict[str, list[RawFrame]]
 
 which writes a walk as the dataset's owner would publish it, and gives the truth by the name of the scene that the
-reader finds. Optional: `OPTIONS` of the converter, `SPLIT` of the reader (default "all"), `DEPTH` (allowed median error
-of depth, relative; default 0.002), `POSE` (allowed error of a pose relative to the first, in metres and radians;
-default 1e-4), `PICTURE` (allowed median difference of colours, of 255; default 6), `UP_TO_SCALE` (poses and depth of a
-scene have a common unknown scale), `KNOWN` (least share of the stored pixels with depth; default 0.5).
+reader finds: its frames in order, or by their names. Optional:
+
+- `OPTIONS` of the converter, `SPLIT` of the reader (default "all");
+- `DEPTH`: the allowed median error of depth, relative (0.002);
+- `POSE`: the allowed error of a pose relative to the first, in metres and radians (1e-4);
+- `PICTURE`: the allowed median difference of colours, of 255 (6);
+- `UP_TO_SCALE`: poses and depth of a scene have a common unknown scale;
+- `KNOWN`: the least share of the stored pixels with depth (0.5);
+- `FAULT`: a pattern of what `verify` must say of the walk when it was converted and read with the original's faults.
 """
 
 from dataclasses import replace
@@ -58,3 +63,15 @@ def render_walk(
 def render_unrelated(size: tuple[int, int], intrinsics: np.ndarray | None = None, **options: Any) -> list[RawFrame]:
     """Render pictures as `render_walk` does, for datasets that know no poses: each stands at the origin."""
     return [replace(frame, world_from_cam=np.eye(4)) for frame in render_walk(size, intrinsics, **options)]
+
+
+def viewed_plane(
+    size: tuple[int, int], intrinsics: np.ndarray, world_from_cam: np.ndarray, normal: np.ndarray, offset: float
+) -> RawFrame:
+    """See the plane `normal . x = offset` with soft colours, for datasets whose depth comes from a mesh."""
+    v, u = np.mgrid[: size[0], : size[1]]
+    rays = np.stack((u, v, np.ones_like(u)), -1) @ np.linalg.inv(intrinsics).T @ world_from_cam[:3, :3].T
+    depth = (offset - normal @ world_from_cam[:3, 3]) / (rays @ normal)
+    points = world_from_cam[:3, 3] + depth[..., None] * rays
+    waves = np.stack([np.sin(points @ direction) for direction in (np.array([[2.0, 1, 0], [0, 3, 1], [3, 0, 2]]))], -1)
+    return RawFrame((127 + 100 * waves).astype(np.uint8), depth.astype(np.float32), intrinsics, world_from_cam)

@@ -11,8 +11,8 @@ from datasets_preprocess.threedkb import VIEWS
 from tests.data.datasets.raw_fixtures import save_image
 from tests.data.datasets.raw_walks import render_unrelated
 
-SIZE = (240, 320)
-INTRINSICS = np.array([[250.0, 0, 159.5], [0, 250, 119.5], [0, 0, 1]])
+SIZE = (96, 128)
+INTRINSICS = np.array([[100.0, 0, 63.5], [0, 100, 47.5], [0, 0, 1]])
 
 
 def write(raw: Path) -> dict[str, list[RawFrame]]:
