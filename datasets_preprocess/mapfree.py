@@ -58,7 +58,9 @@ class Video:
 
 def scenes(raw: Path) -> Iterator[RawScene]:
     """List the scenes, wherever they are below RAW."""
-    names = {path.name for place in ("s*", "train/s*", "colmap/s*") for path in visible(raw, place) if path.is_dir()}
+    names = {
+        path.name for place in ("", "train/", "colmap/") for path in visible(raw, f"{place}s[0-9]*") if path.is_dir()
+    }
     yield from (RawScene(name) for name in sorted(names))
 
 
@@ -127,8 +129,7 @@ def _video(raw: Path, scene: str, number: int, published: dict[str, Camera], *, 
 
 def _of_model(model: Path, photos: Path, *, parity: bool) -> tuple[dict[str, Path], dict[str, Camera]]:
     cameras_file, images_file = (
-        next(path for suffix in ("bin", "txt") if (path := model / f"{name}.{suffix}").is_file())
-        for name in ("cameras", "images")
+        path if (path := model / f"{name}.bin").is_file() else model / f"{name}.txt" for name in ("cameras", "images")
     )
     models = colmap.read_cameras(cameras_file)
     paths, cameras = {}, {}

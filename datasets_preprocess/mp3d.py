@@ -62,6 +62,7 @@ def convert(raw: Path, scene: RawScene, writer: Writer) -> list[str]:
     overlaps = read_overlaps(folder / PARTS[3] / f"{scene.name}_iis.txt")
     scans = {f"{k:06d}": s for k, s in enumerate(read_scans(folder / PARTS[2] / f"{scene.name}.conf"))}
     if writer.parity and any(scan.intrinsics is None or scan.world_from_cam is None for scan in scans.values()):
+        writer.npy("overlap", scene.name, "", overlaps)  # as the original, which finds this out late
         raise LeftOut("its camera file has other numbers of pictures, intrinsics and poses")
     frames = []
     for frame, (rgb, depth) in readable_frames(scans, lambda name: _read(folder, scans[name]), writer):

@@ -9,11 +9,12 @@ import numpy as np
 
 from cut3r.files.damaged import naming_the_file
 
-# NumPy's numbers. Anything else that a pickle names could be a function that it wants to run.
+_SCALAR = np.float64(0).__reduce__()[0]  # what NumPy pickles its numbers with
+# Anything else that a pickle names could be a function that it wants to run.
 NUMBERS: dict[tuple[str, str], Any] = {
     ("numpy", "dtype"): np.dtype,
-    ("numpy.core.multiarray", "scalar"): np._core.multiarray.scalar,  # type: ignore[attr-defined]
-    ("numpy._core.multiarray", "scalar"): np._core.multiarray.scalar,  # type: ignore[attr-defined]
+    ("numpy.core.multiarray", "scalar"): _SCALAR,
+    ("numpy._core.multiarray", "scalar"): _SCALAR,
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 from cut3r.data.datasets.arkitscenes import ArkitScenes
 from cut3r.data.datasets.arkitscenes_highres import ArkitScenesHighres
 from cut3r.data.sampling import Wanted
-from datasets_preprocess import arkit, arkitscenes, arkitscenes_highres, covisibility
+from datasets_preprocess import arkit, arkitscenes, arkitscenes_highres
 from datasets_preprocess.runner import read_records, run
 from tests.data.datasets.recorded import load_views, unpack
 
@@ -115,15 +115,3 @@ def test_a_damaged_trajectory_is_refused_by_name(tmp_path, text):
 
 def test_times_are_rounded_half_up():
     assert [arkit.rounded(time) for time in (100.0005, 100.00049, 3358.0215)] == [100.001, 100.0, 3358.022]
-
-
-def test_covisibility_is_the_smaller_share_of_what_both_see():
-    intrinsics = np.array([[40.0, 0, 19.5], [0, 40.0, 19.5], [0, 0, 1]])
-    poses = [np.eye(4) for _ in range(3)]
-    poses[1][0, 3] = 2.0  # half of the wall's width of 4 m, at a depth of 4 m
-    poses[2][:3, :3] = np.diag([-1.0, 1, -1])  # looks the other way
-    sights = [covisibility.Sight.thinned(np.full((40, 40), 4.0), intrinsics, pose) for pose in poses]
-    scores = covisibility.scores(sights)
-    assert scores[0, 1] == scores[1, 0] == pytest.approx(0.5, abs=0.03)
-    assert not scores[2].any() and not np.diag(scores).any()
-    assert covisibility.pairs(scores, 0.1)[:, :2].tolist() == [[0, 1], [1, 0]]

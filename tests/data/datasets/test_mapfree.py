@@ -138,3 +138,11 @@ def test_a_damaged_list_of_poses_is_refused_by_line(tmp_path):
     (tmp_path / "poses.txt").write_text("# photo\nseq0/frame_00000.jpg 1 0 0\n")
     with pytest.raises(ValueError, match=r"poses\.txt cannot be read \(line 2 has 3 numbers; expected 7"):
         read_published(tmp_path / "poses.txt")
+
+
+def test_a_model_without_cameras_is_named(walk, tmp_path):
+    shutil.copytree(walk[0] / "raw", tmp_path / "raw")
+    write_models(tmp_path / "raw", walk[1])
+    (tmp_path / "raw/colmap/s00000/seq1/cameras.txt").unlink()
+    report = run(CONVERTER, tmp_path / "raw", tmp_path / "out")
+    assert "seq1/cameras.txt" in report.failures[0].reason

@@ -99,7 +99,6 @@ class MapFree(ProcessedDataset):
 
     card = CARD
     layout = LAYOUT
-    splits = (None, "train")
     policy = VideoOrOverlapPolicy(SamplingPolicy(max_interval=30, video_prob=0.8, block_shuffle=16))
     parity_policy = replace(policy, parity=True)
     policies = MappingProxyType({VIDEO: policy.video})
@@ -121,7 +120,7 @@ class MapFree(ProcessedDataset):
                 pairs = np.array([(places[a], places[b], score) for a, b, score in rows])
                 anchors = list(dict.fromkeys(places[a] for a, _, _ in rows))
                 graph = Graph.from_pairs(len(frames), pairs)
-                yield Scene(folder.name, tuple(frames), split="train", graph=graph, anchors=anchors, tracks=tracks)
+                yield Scene(folder.name, tuple(frames), graph=graph, anchors=anchors, tracks=tracks)
             elif frames:
                 yield from _videos(folder.name, frames, tracks)
 
@@ -180,4 +179,4 @@ class MapFree(ProcessedDataset):
 def _videos(name: str, frames: list[str], tracks: list[int]) -> Iterator[Scene]:
     for video in dict.fromkeys(tracks):
         own = tuple(frame for frame, track in zip(frames, tracks, strict=True) if track == video)
-        yield Scene(f"{name}/dense{video}", own, name, "train", VIDEO)
+        yield Scene(f"{name}/dense{video}", own, name, policy=VIDEO)
