@@ -60,3 +60,15 @@ def test_a_damaged_pickle_names_the_file(tmp_path, content):
     (tmp_path / "a.pkl").write_bytes(content)
     with pytest.raises(ValueError, match=r"a\.pkl cannot be read"):
         read_pickled(tmp_path / "a.pkl")
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_containers_of_numbers_come_back(tmp_path, protocol):
+    content = {(0, 1): [((1, 2), 0.5), ((1, 3), float(np.float64(0.25)))], "a": None}
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(content, protocol))
+    assert read_pickled(tmp_path / "a.pkl") == content
+
+
+def test_numbers_of_numpy_come_back(tmp_path):
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({np.int64(3): np.float32(0.5)}))
+    assert read_pickled(tmp_path / "a.pkl") == {3: 0.5}

@@ -1,7 +1,9 @@
 """Arrays of texts and numbers that others have pickled, read without running what a pickle may hold."""
 
+import codecs
 import io
 import pickle
+from collections import OrderedDict, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,21 @@ import numpy as np
 
 from cut3r.files.damaged import naming_the_file
 
-_ALLOWED = {
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    ("numpy.core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy._core.multiarray", "scalar"),
-    ("collections", "OrderedDict"),
-    ("collections", "defaultdict"),
-    ("builtins", "list"),
-    ("builtins", "dict"),
+_SCALAR = np.float64(0).__reduce__()[0]  # what NumPy pickles its numbers with
+_ARRAY = np.zeros(0).__reduce__()[0]  # and its arrays
+# By the names that pickles of all versions use. Anything else could be a function that a pickle wants to run.
+_PLAIN: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _ARRAY,
+    ("numpy.core.multiarray", "scalar"): _SCALAR,
+    ("numpy._core.multiarray", "_reconstruct"): _ARRAY,
+    ("numpy._core.multiarray", "scalar"): _SCALAR,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "defaultdict"): defaultdict,
+    ("builtins", "list"): list,
+    ("builtins", "dict"): dict,
+    ("_codecs", "encode"): codecs.encode,  # bytes, in old protocols
 }
 
 
@@ -27,9 +33,9 @@ class _Unpickler(pickle.Unpickler):
     """Makes arrays, lists, dictionaries, texts and numbers, and refuses everything else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
+        if (module, name) not in _PLAIN:
             raise ValueError(f"it holds {module}.{name}, which may run code; expected arrays, lists and texts only")
-        return super().find_class(module, name)
+        return _PLAIN[module, name]
 
 
 def read_pickled(path: Path) -> Any:
@@ -91,5 +97,5 @@ def _array(file: Any) -> np.ndarray:
 def _read(data: bytes) -> Any:
     try:
         return _Unpickler(io.BytesIO(data)).load()
-    except (pickle.UnpicklingError, AttributeError, IndexError, TypeError) as error:
+    except (pickle.UnpicklingError, AttributeError, IndexError, TypeError, MemoryError, OverflowError) as error:
         raise ValueError(f"it is no whole pickle: {error}") from error

@@ -19,7 +19,7 @@ from cut3r.data.transforms import drop_far
 from cut3r.data.view import RawFrame
 from cut3r.files.damaged import naming_the_file
 from cut3r.files.listing import visible
-from cut3r.files.plain_pickle import read_plain_pickle
+from cut3r.files.pickled import read_pickled
 from cut3r.io.depth import read_depth
 from cut3r.io.images import read_image
 
@@ -154,7 +154,7 @@ class MapFree(ProcessedDataset):
         """Give who sees the same as whom, and how much: by the original authors' file if it is there, else by ours."""
         groups = LAYOUT.path(self.root, "groups", scene)
         if groups.is_file():
-            content = read_plain_pickle(groups)
+            content = read_pickled(groups)
             with naming_the_file(groups):
                 for place, partners in content.items():
                     yield from ((place, other, float(score)) for other, score in partners)
