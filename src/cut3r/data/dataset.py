@@ -56,7 +56,7 @@ class MultiViewDataset(ABC):
     """Samples of several views of one scene.
 
     A child fills in `index` and `read` and the facts below. It overrides nothing else, except `read_many` where frames
-    cost less together than one by one.
+    cost less together than one by one, and `metric_of` where only some scenes are in metres.
     """
 
     name: ClassVar[str]  # of the dataset, first part of labels
@@ -152,6 +152,10 @@ class MultiViewDataset(ABC):
         """Give the policy that the scene names, or that of the dataset."""
         return self.policies[scene.policy] if scene.policy else self._policy
 
+    def metric_of(self, scene: Scene) -> bool:
+        """Tell whether the unit of a scene is the metre; where scenes differ, a child says so."""
+        return self.metric
+
     def _splits(self) -> tuple[str | None, ...]:
         """List the splits that may be asked for."""
         return self.splits
@@ -238,17 +242,18 @@ class MultiViewDataset(ABC):
         choice = self._choose(scene, start, request.num_views, rng)
         object_only = self.foreground_prob > 0 and rng.random() >= 1 - self.foreground_prob
         crop = _Crop(request.size, margin, object_only)
+        metric = self.metric_of(scene)
         frames: list[RawFrame] = []
         labels: list[str] = []
         shown: list[tuple[bool, bool]] = []
         for position, frame in self._frames(scene, choice, crop, rng):
-            shown.append(self.masks.draw(len(frames), self.metric and not self.single_view, rng))
+            shown.append(self.masks.draw(len(frames), metric and not self.single_view, rng))
             frames.append(frame)
             labels.append(self._label(scene, position))
         if self.jitter is not None:
             change = self.jitter.draw(rng)
             frames = [replace(frame, rgb=change.apply(frame.rgb)) for frame in frames]
-        facts = Facts(self.metric, self.camera_only, self.depth_only, self.single_view)
+        facts = Facts(metric, self.camera_only, self.depth_only, self.single_view)
         return assemble(
             frames,
             labels,
