@@ -5,16 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int, Shaped
+from jaxtyping import Float32, Float64, Int, Shaped, UInt8
 
 from cut3r.data.layout import read_npy, read_png8, read_png16
 from cut3r.data.transforms import finite
+from cut3r.data.view import RawFrame
 from cut3r.geometry.poses import is_rigid
 from cut3r.io.colmap_dense import read_dense_map
 from cut3r.io.depth import read_depth
 from cut3r.io.known_cameras import SAME_SHAPE, Lens
 from cut3r.io.lzfse import read_lzfse
 from cut3r.io.numbers import read_matrix
+from cut3r.io.undistort import undistortion
 
 Matrix = Float64[np.ndarray, "4 4"]
 Size = tuple[int, int]
@@ -81,6 +83,21 @@ class Shot:
                 "0 0 0 1); expected is world_from_cam in metres"
             )
         return matrix
+
+
+def pinhole_frame(
+    rgb: UInt8[np.ndarray, "h w 3"], depth: Float32[np.ndarray, "h w"], lens: Lens, world_from_cam: Matrix
+) -> RawFrame:
+    """Make the frame of a picture with its depth; distortion of the lens is undone.
+
+    Raises:
+        ValueError: The lens is for pictures of another shape, or its distortion cannot be undone.
+    """
+    size = (rgb.shape[0], rgb.shape[1])
+    if not lens.distortion:
+        return RawFrame(rgb, depth, lens.at(size), world_from_cam)
+    straight = undistortion(lens, size)
+    return RawFrame(straight.picture(rgb), straight.depth(depth), straight.intrinsics, world_from_cam)
 
 
 def read_metres(

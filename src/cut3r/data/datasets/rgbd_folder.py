@@ -17,12 +17,11 @@ from cut3r.data.recording import (
 )
 from cut3r.data.sampling import SamplingPolicy
 from cut3r.data.scene import Scene
-from cut3r.data.shot import HIGH, LOW, MEDIUM, Shot, resize_nearest
+from cut3r.data.shot import HIGH, LOW, MEDIUM, Shot, pinhole_frame, resize_nearest
 from cut3r.data.transforms import principal_window
 from cut3r.data.view import RawFrame
 from cut3r.io.images import read_image
 from cut3r.io.known_cameras import Lens
-from cut3r.io.undistort import undistortion
 
 
 @dataclass
@@ -109,10 +108,7 @@ class RgbdFolder(MultiViewDataset):
                 f"{self._recordings[name].folder} has no intrinsics.txt; write fx fy cx cy of its pictures into one, "
                 "or set data.rgbd.intrinsics=[fx,fy,cx,cy] for all recordings without"
             )
-        if not lens.distortion:
-            return RawFrame(rgb, depth, lens.at(size), shot.world_from_cam())
-        straight = undistortion(lens, size)
-        return RawFrame(straight.picture(rgb), straight.depth(depth), straight.intrinsics, shot.world_from_cam())
+        return pinhole_frame(rgb, depth, lens, shot.world_from_cam())
 
     def _lens(self, folder: Path) -> Lens | None:
         """The lens of all pictures whose own camera is not known; None if there is none."""
