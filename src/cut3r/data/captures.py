@@ -41,11 +41,15 @@ class Taken:
 
 @dataclass(frozen=True)
 class Capture:
-    """An export. `metric`: its unit is the metre, as far as its format goes."""
+    """An export. `metric`: its unit is the metre, as far as its format goes.
+
+    `model`: the COLMAP model whose unit the depth maps of a sensor can tell.
+    """
 
     form: str
     taken: tuple[Taken, ...]
     metric: bool = True
+    model: Path | None = None
 
 
 def is_capture(folder: Path) -> bool:
@@ -106,7 +110,7 @@ def _read_colmap(folder: Path, model: Path) -> Capture:
         file = _find_depth(depths, name) if sensor else dense / f"{name}.geometric.bin"
         depth = DepthFile(file) if file is not None and file.is_file() else None
         taken.append(Taken(name, _existing(folder / "images" / name), depth, camera))
-    return Capture("COLMAP", tuple(taken), metric=sensor)
+    return Capture("COLMAP", tuple(taken), sensor, model if sensor else None)
 
 
 def _find_record3d(folder: Path) -> Path | None:

@@ -50,12 +50,14 @@ LAYOUT = (
 class Recording:
     """What was taken in one go, in order. The names are those of the pictures, without what their kind adds.
 
-    `metric`: poses and depth are in metres, as far as its form says.
+    `metric`: poses and depth are in metres, as far as its form says. `model` is the COLMAP model whose unit the depth
+    maps can tell.
     """
 
     folder: Path
     shots: dict[str, Shot]
     metric: bool = True
+    model: Path | None = None
 
 
 def find_recordings(folder: Path) -> list[Path]:
@@ -96,7 +98,7 @@ def _of_capture(folder: Path, capture: Capture) -> Recording:
             left_out.append(f"{taken.name} has no {shot}")
     _tell(folder, left_out, len(capture.taken))
     _require_own_depth(shots)
-    return Recording(folder, shots, capture.metric)
+    return Recording(folder, shots, capture.metric, capture.model)
 
 
 def _shot(taken: Taken) -> Shot | str:

@@ -101,6 +101,28 @@ def colmap(folder: Path, frames: list[RawFrame]) -> None:
     write_model(folder / "sparse/0", cameras, images)
 
 
+def colmap_unscaled(folder: Path, frames: list[RawFrame]) -> None:
+    """A sensor's coarse depth in metres beside a text model of arbitrary unit, whose points tell it."""
+    images, points = [], []
+    for i, frame in enumerate(frames):
+        write_image(make(folder / f"images/{i}.png"), frame.rgb)
+        millimetres(coarse(frame.depth)).save(make(folder / f"depth/{i}.png"))
+        rows, columns = np.random.default_rng(i).integers(0, frame.size, (40, 2)).T
+        rays = np.stack((columns, rows, np.ones(40)), axis=1) @ np.linalg.inv(frame.intrinsics).T
+        world = (frame.depth[rows, columns, None] * rays) @ frame.world_from_cam[:3, :3].T + frame.world_from_cam[:3, 3]
+        pose = invert(torch.from_numpy(frame.world_from_cam)).numpy()
+        x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat()
+        seen = [f"{columns[k] + 0.5} {rows[k] + 0.5} {40 * i + k + 1}" for k in range(40)]
+        place = " ".join(map(str, SCALE * pose[:3, 3]))
+        images += [f"{i + 1} {w} {x} {y} {z} {place} 1 {i}.png", " ".join([*seen, "3 4 -1"])]
+        where = [" ".join(map(str, SCALE * point)) for point in world]
+        points += [f"{40 * i + k + 1} {where[k]} 9 9 9 0.5 {i + 1} {k}" for k in range(40)]
+    K, (h, w) = frames[0].intrinsics, frames[0].size
+    camera = f"1 PINHOLE {w} {h} {K[0, 0]} {K[1, 1]} {K[0, 2] + 0.5} {K[1, 2] + 0.5}"
+    for name, lines in (("cameras", [camera]), ("images", images), ("points3D", points)):
+        make(folder / f"sparse/0/{name}.txt").write_text("\n".join(lines) + "\n")
+
+
 def colmap_dense(folder: Path, frames: list[RawFrame]) -> None:
     """An undistorted workspace, in an arbitrary unit, with some depth that is no number."""
     images = []
@@ -181,6 +203,7 @@ FORMS = {
         nerfstudio_pincushion,
         instant_ngp,
         colmap,
+        colmap_unscaled,
         colmap_dense,
         record3d,
         record3d_exr,

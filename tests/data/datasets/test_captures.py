@@ -13,7 +13,7 @@ from tests.data.datasets.test_law import check_camera_frame, check_poses
 
 SIZE = (96, 128)
 K = np.array([[100.0, 0, 62.0], [0, 100.0, 49.5], [0, 0, 1]])
-PHONES = ("record3d", "record3d_exr", "polycam", "polycam_corrected", "scanner_app")
+PHONES = ("colmap_unscaled", "record3d", "record3d_exr", "polycam", "polycam_corrected", "scanner_app")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,8 @@ def test_a_walk_comes_back(form, walk, tmp_path):
     rules = SimpleNamespace(DEPTH=0.02 if form in PHONES else 0.004)
     for frame, true in zip(read, walk, strict=True):
         check_camera_frame(frame, true, scale, rules, camera_only=False)
-    check_poses(read, walk, scale, 1e-4)
+    # coarse depth tells the unit to 1 %, its median error; the walk is a few centimetres long
+    check_poses(read, walk, scale, 2e-3 if form == "colmap_unscaled" else 1e-4)
     metric = [bool(view.metric) for view in dataset[0]]
     assert metric == [form != "colmap_dense"] * 2
 
@@ -67,6 +68,34 @@ def test_depth_that_a_phone_is_not_sure_of_is_unknown(form, least, share, walk, 
 def test_the_settings_know_better_whether_a_model_is_in_metres(setting, metric, walk, tmp_path):
     exports.colmap_dense(tmp_path / "room", walk[:2])
     assert bool(open_folder(tmp_path, metric=setting)[0][0].metric) is metric
+
+
+def unit_of(dataset, walk):
+    (scene,) = dataset.scenes
+    first, last = (dataset.read(scene, position).world_from_cam[:3, 3] for position in (0, 2))
+    return np.linalg.norm(last - first) / np.linalg.norm(walk[2].world_from_cam[:3, 3] - walk[0].world_from_cam[:3, 3])
+
+
+@pytest.mark.parametrize(("metric", "unit"), [(None, 1.0), (True, exports.SCALE), (False, exports.SCALE)])
+def test_a_sensor_tells_the_unit_of_a_model_unless_the_settings_do(metric, unit, walk, tmp_path):
+    exports.colmap_unscaled(tmp_path / "room", walk)
+    assert unit_of(open_folder(tmp_path, metric=metric), walk) == pytest.approx(unit, rel=0.01)
+
+
+def test_a_model_without_points_is_taken_for_metric_with_a_warning(walk, tmp_path, caplog):
+    exports.colmap_unscaled(tmp_path / "room", walk)
+    (tmp_path / "room/sparse/0/points3D.txt").unlink()
+    assert unit_of(open_folder(tmp_path), walk) == pytest.approx(exports.SCALE, rel=1e-4)
+    assert "too few points have depth to tell its unit" in caplog.text
+
+
+def test_depth_that_does_not_lie_on_the_pictures_is_refused(walk, tmp_path):
+    exports.colmap_unscaled(tmp_path / "room", walk)
+    for path in (tmp_path / "room/depth").iterdir():
+        noise = np.random.default_rng(0).uniform(0.3, 6, (SIZE[0] // 4, SIZE[1] // 4))
+        exports.millimetres(noise).save(path)
+    with pytest.raises(ValueError, match=r"sparse/0: only \d+% of 120 points have the same depth"):
+        open_folder(tmp_path)
 
 
 def test_frames_that_lack_a_file_are_left_out_and_counted(walk, tmp_path, caplog):

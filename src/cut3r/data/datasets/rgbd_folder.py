@@ -1,13 +1,14 @@
 """One's own recordings with depth and cameras, as they are: no conversion, no code."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cut3r.data.dataset import MultiViewDataset
+from cut3r.data.model_scale import in_metres
 from cut3r.data.recording import (
     Recording,
     find_recordings,
@@ -31,7 +32,8 @@ class RgbdConfig:
     `depth_per_metre` is how many units of a depth PNG are a metre (TUM: 5000). `intrinsics` are fx, fy, cx, cy in
     pixels, for recordings without any. `least_confidence` is how sure a phone must be of depth that counts: 0 (take
     all), 1, or 2 (only what it is most sure of). `metric` says whether poses and depth are in metres; null: all are but
-    those of COLMAP with its own dense maps, whose unit is arbitrary.
+    those of COLMAP with its own dense maps, whose unit is arbitrary, and the poses of a COLMAP model are scaled to the
+    depth of a sensor.
     """
 
     depth_per_metre: float = 1000.0
@@ -86,7 +88,7 @@ class RgbdFolder(MultiViewDataset):
             )
         for path in paths:
             name = path.resolve().name
-            self._recordings[name] = open_recording(path)
+            self._recordings[name] = self._open(path)
             self._lenses[name] = self._lens(path)
             self._check(name)
             yield Scene(name, tuple(self._recordings[name].shots))
@@ -109,6 +111,18 @@ class RgbdFolder(MultiViewDataset):
                 "or set data.rgbd.intrinsics=[fx,fy,cx,cy] for all recordings without"
             )
         return pinhole_frame(rgb, depth, lens, shot.world_from_cam())
+
+    def _open(self, folder: Path) -> Recording:
+        recording, config = open_recording(folder), self.config
+        if recording.model is None or config.metric is not None:  # then units are as they should be
+            return recording
+        shots = in_metres(
+            recording.shots,
+            recording.model,
+            per_metre=config.depth_per_metre,
+            least_confidence=config.least_confidence,
+        )
+        return replace(recording, shots=shots)
 
     def _lens(self, folder: Path) -> Lens | None:
         """The lens of all pictures whose own camera is not known; None if there is none."""
