@@ -38,6 +38,7 @@ ONLY_IN = {
     "open3d": ("eval/",),
     "h5py": ("src/cut3r/io/hdf5.py", "eval/prepare/nyu.py"),
     "OpenEXR": ("src/cut3r/io/exr_library.py",),
+    "liblzfse": ("src/cut3r/io/lzfse.py",),
     "gdown": ("src/cut3r/weights/zoo.py",),
     "dask": (),
     "distributed": ("src/cut3r/jobs/workers.py",),

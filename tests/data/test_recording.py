@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cut3r.data.recording import find_recordings, open_recording, read_intrinsics, read_metres
+from cut3r.data.recording import find_recordings, open_recording, read_intrinsics
+from cut3r.data.shot import read_metres
 from cut3r.io.trajectory import write_kitti, write_tum
 from tests.data.datasets.recordings import cameras, write_recording
 
@@ -18,7 +19,7 @@ def test_every_layout_gives_the_same_frames(tmp_path, layout):
     np.testing.assert_allclose(found, cameras(11), atol=1e-6)
     for number, shot in enumerate(shots.values()):
         assert int(np.asarray(Image.open(shot.picture))[0, 0, 0]) == pytest.approx(10 * number, abs=3)
-        assert read_metres(shot.depth)[0, 0] == np.float32(1 + 0.1 * number)
+        assert shot.depth.read()[0, 0] == np.float32(1 + 0.1 * number)
 
 
 def test_numbers_without_leading_zeros_are_in_order(tmp_path):
@@ -37,7 +38,7 @@ def test_time_stamps_of_pictures_depth_and_cameras_need_not_be_equal(tmp_path):
     write_tum(folder / "trajectory.txt", cameras(4), 1305031102.105 + 0.1 * np.arange(4))
     shots = open_recording(folder).shots
     assert next(iter(shots)) == "1305031102.115000"
-    assert [read_metres(shot.depth)[0, 0] for shot in shots.values()] == pytest.approx([1, 1.1, 1.2, 1.3])
+    assert [shot.depth.read()[0, 0] for shot in shots.values()] == pytest.approx([1, 1.1, 1.2, 1.3])
     assert [shot.world_from_cam()[0, 3] for shot in shots.values()] == pytest.approx([0, 0.1, 0.2, 0.3])
 
 

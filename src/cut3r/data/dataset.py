@@ -60,7 +60,7 @@ class MultiViewDataset(ABC):
     """Samples of several views of one scene.
 
     A child fills in `index` and `read` and the facts below. It overrides nothing else, except `read_many` where frames
-    cost less together than one by one.
+    cost less together than one by one, and `metric_of` where only some scenes are in metres.
     """
 
     name: ClassVar[str]  # of the dataset, first part of labels
@@ -156,6 +156,10 @@ class MultiViewDataset(ABC):
     def policy_of(self, scene: Scene) -> Policy:
         """Give the policy that the scene names, or that of the dataset."""
         return self.policies[scene.policy] if scene.policy else self._policy
+
+    def metric_of(self, scene: Scene) -> bool:
+        """Tell whether the unit of a scene is the metre; where scenes differ, a child says so."""
+        return self.metric
 
     def _splits(self) -> tuple[str | None, ...]:
         """List the splits that may be asked for."""
@@ -258,7 +262,7 @@ class MultiViewDataset(ABC):
             change = self.jitter.draw(rng)
             frames = [replace(frame, rgb=change.apply(frame.rgb)) for frame in frames]
         camera_only = bool(scene.facts.get("camera_only", self.camera_only))
-        facts = Facts(self.metric, camera_only, self.depth_only, self.single_view)
+        facts = Facts(self.metric_of(scene), camera_only, self.depth_only, self.single_view)
         return assemble(
             frames,
             [each.label for each in drawn],
@@ -280,9 +284,10 @@ class MultiViewDataset(ABC):
         choice = self._choose(scene, start, request.num_views, rng)
         object_only = self.foreground_prob > 0 and rng.random() >= 1 - self.foreground_prob
         crop = _Crop(request.size, margin, object_only, reasons)
+        metric = self.metric_of(scene)
         drawn: list[_Drawn] = []
         for position, frame in self._frames(scene, choice, crop, rng):
-            shown = self.masks.draw(len(drawn), self.metric and not self.single_view, rng)
+            shown = self.masks.draw(len(drawn), metric and not self.single_view, rng)
             drawn.append(_Drawn(frame, self._label(scene, position), shown))
         return drawn
 

@@ -1,15 +1,15 @@
-"""One's own recordings: folders of pictures with depth and cameras, as scanners and capture programs write them.
+"""One's own recordings: folders of pictures with depth and cameras.
 
-Either all in one folder, named as in 7-Scenes: frame-000000.color.jpg, frame-000000.depth.png, frame-000000.pose.txt.
-Or in folders:
+As apps and programs export them: `cut3r.data.captures`. Or all in one folder, named as in 7-Scenes:
+frame-000000.color.jpg, frame-000000.depth.png, frame-000000.pose.txt. Or in folders,
 
     rgb/ (or color/, images/)   pictures
-    depth/                      depth maps of the same names: 16-bit PNG, or .npy of float32 metres
+    depth/                      depth maps of the same names: 16-bit PNG, or metres as .npy, .exr, .npz, .pfm
     pose/ (or poses/)           text files of the same names, each a 4x4 matrix
 
 where a file trajectory.txt (or groundtruth.txt, poses.txt) may stand in place of the folder of poses: TUM (the time
 stamps are the numbers in the pictures' names) or KITTI (one line per picture, in order). Poses are `world_from_cam` in
-metres, with OpenCV axes. Depth is z, registered to the picture pixel by pixel. intrinsics.txt (or
+metres, with OpenCV axes. Depth is z, registered to the picture; it may have fewer pixels. intrinsics.txt (or
 camera-intrinsics.txt) holds fx fy cx cy or a 3x3 matrix, in pixels, (0, 0) the centre of the top-left one.
 """
 
@@ -21,13 +21,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
-from jaxtyping import Float32, Float64
+from jaxtyping import Float64
 
-from cut3r.data.layout import read_png16
+from cut3r.data.captures import DEPTH_SUFFIXES, Capture, Taken, is_capture, open_capture, plain_name
+from cut3r.data.shot import DepthFile, Matrix, Shot
 from cut3r.files.listing import visible
-from cut3r.geometry.poses import is_rigid
-from cut3r.io.depth import read_depth
 from cut3r.io.images import is_image
 from cut3r.io.numbers import read_lines, read_matrix
 from cut3r.io.selection import natural_key
@@ -36,52 +34,30 @@ from cut3r.io.trajectory import read_kitti, read_tum
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Matrix = Float64[np.ndarray, "4 4"]
 
 PICTURES, DEPTHS, POSES = ("rgb", "color", "images"), ("depth",), ("pose", "poses")  # folders
 TRAJECTORIES = ("trajectory.txt", "groundtruth.txt", "poses.txt")
 INTRINSICS = ("intrinsics.txt", "camera-intrinsics.txt")
-DEPTH_SUFFIXES = (".png", ".npy")
-SATURATED = 65535  # a sensor's word for "too far", or "unknown"
 FARTHEST_S = 0.02  # between a picture and what was taken with it, where names are time stamps
 NUMBER = re.compile(r"\d+(?:\.\d+)?(?!.*\d)")  # the last one
 LAYOUT = (
-    "expected are frame-000000.color.jpg, .depth.png, .pose.txt, or folders rgb and depth, and pose or trajectory.txt "
-    "(src/cut3r/data/recording.py says more)"
+    "expected are frame-000000.color.jpg, .depth.png, .pose.txt, or folders rgb and depth, and pose or trajectory.txt, "
+    "or an export of one of the programs in docs/finetuning.md"
 )
 
 
 @dataclass(frozen=True)
-class Shot:
-    """The files of one moment; the pose may have come from a file of many."""
-
-    picture: Path
-    depth: Path
-    pose: Path | Matrix
-
-    def world_from_cam(self) -> Matrix:
-        """Read the camera; one that is not finite is unknown.
-
-        Raises:
-            ValueError: The file is no 4x4 matrix, or no rotation and translation.
-        """
-        if not isinstance(self.pose, Path):
-            return self.pose
-        matrix = read_matrix(self.pose, 4, 4)
-        if np.isfinite(matrix).all() and not is_rigid(torch.from_numpy(matrix)):
-            raise ValueError(
-                f"{self.pose} is no rotation and translation (a scale, a mirror, zeros, or its last row is not "
-                "0 0 0 1); expected is world_from_cam in metres"
-            )
-        return matrix
-
-
-@dataclass(frozen=True)
 class Recording:
-    """What was taken in one go, in order. The names are those of the pictures, without what their kind adds."""
+    """What was taken in one go, in order. The names are those of the pictures, without what their kind adds.
+
+    `metric`: poses and depth are in metres, as far as its form says. `model` is the COLMAP model whose unit the depth
+    maps can tell.
+    """
 
     folder: Path
     shots: dict[str, Shot]
+    metric: bool = True
+    model: Path | None = None
 
 
 def find_recordings(folder: Path) -> list[Path]:
@@ -97,29 +73,66 @@ def open_recording(folder: Path) -> Recording:
     Raises:
         ValueError: No picture has both, or a trajectory cannot be read.
     """
+    capture = None if _has_poses(folder) else open_capture(folder)
+    if capture is not None:
+        return _of_capture(folder, capture)
     pictures, depths, poses = _files(folder)
     missing = {name: _missing(name, depths, poses) for name in pictures}
     left_out = [f"{pictures[name].name} has no {what}" for name, what in missing.items() if what]
-    if len(left_out) == len(pictures):
-        reason = f", the first: {left_out[0]}" if left_out else ""
-        raise ValueError(f"{folder} has 0 frames with picture, depth and pose{reason}; {LAYOUT}")
-    if left_out:
-        logger.warning("%s: %d of %d pictures left out: %s", folder, len(left_out), len(pictures), _listed(left_out))
-    shots = {name: Shot(pictures[name], depths[name], poses[name]) for name, what in missing.items() if not what}
+    _tell(folder, left_out, len(pictures))
+    shots = {
+        name: Shot(pictures[name], DepthFile(depths[name]), poses[name]) for name, what in missing.items() if not what
+    }
     return Recording(folder, shots)
 
 
-def read_metres(path: Path, *, per_metre: float = 1000.0) -> Float32[np.ndarray, "h w"]:
-    """Read a depth map: metres, 0 where it is unknown. A PNG counts in parts of a metre, and 65535 is unknown.
+def _of_capture(folder: Path, capture: Capture) -> Recording:
+    """Keep what has picture, depth, pose and a lens that can be used, in natural order."""
+    shots: dict[str, Shot] = {}
+    left_out = []
+    for taken in sorted(capture.taken, key=lambda each: natural_key(each.name)):
+        shot = _shot(taken)
+        if isinstance(shot, Shot):
+            shots[plain_name(taken.name)] = shot
+        else:
+            left_out.append(f"{taken.name} has no {shot}")
+    _tell(folder, left_out, len(capture.taken))
+    _require_own_depth(shots)
+    return Recording(folder, shots, capture.metric, capture.model)
+
+
+def _shot(taken: Taken) -> Shot | str:
+    """Give the shot, or what it lacks."""
+    camera = taken.camera
+    if taken.picture is None or taken.depth is None or camera.world_from_cam is None:
+        lacks = (("picture", taken.picture), ("depth map", taken.depth), ("pose", camera.world_from_cam))
+        return " and no ".join(what for what, there in lacks if there is None)
+    if camera.no_lens:
+        return f"lens that can be used: {camera.no_lens}"
+    return Shot(taken.picture, taken.depth, camera.world_from_cam, camera.lens)
+
+
+def _require_own_depth(shots: Mapping[str, Shot]) -> None:
+    of_depth: dict[Path, str] = {}
+    for name, shot in shots.items():
+        if (other := of_depth.setdefault(shot.depth.path, name)) != name:
+            raise ValueError(
+                f"{shot.depth.path} would be the depth of both {other} and {name}; expected depth maps in the same "
+                "folders as the pictures"
+            )
+
+
+def _tell(folder: Path, left_out: list[str], total: int) -> None:
+    """Count what is left out in a warning.
 
     Raises:
-        FileNotFoundError: No such file.
-        ValueError: It is no depth map, or damaged.
+        ValueError: That is all.
     """
-    if path.suffix.lower() == ".npy":
-        return read_depth(path)
-    values = read_png16(path)
-    return np.where(values == SATURATED, 0, values).astype(np.float32) / np.float32(per_metre)
+    if len(left_out) == total:
+        reason = f", the first: {left_out[0]}" if left_out else ""
+        raise ValueError(f"{folder} has 0 frames with picture, depth and pose{reason}; {LAYOUT}")
+    if left_out:
+        logger.warning("%s: %d of %d pictures left out: %s", folder, len(left_out), total, _listed(left_out))
 
 
 def read_intrinsics(folder: Path) -> Float64[np.ndarray, "3 3"] | None:
@@ -143,7 +156,14 @@ def intrinsics_matrix(fx: float, fy: float, cx: float, cy: float) -> Float64[np.
 
 
 def _is_recording(folder: Path) -> bool:
-    return bool(visible(folder, "*.color.*")) or _folder(folder, PICTURES) is not None
+    return bool(visible(folder, "*.color.*")) or _folder(folder, PICTURES) is not None or is_capture(folder)
+
+
+def _has_poses(folder: Path) -> bool:
+    """Whether it has poses in one of the layouts of folders, which go before an export's."""
+    trajectory = any((folder / name).is_file() for name in TRAJECTORIES)
+    pictures = _folder(folder, PICTURES) is not None
+    return bool(visible(folder, "*.color.*")) or (pictures and (trajectory or _folder(folder, POSES) is not None))
 
 
 def _files(folder: Path) -> tuple[dict[str, Path], dict[str, Path], Mapping[str, Path | Matrix]]:

@@ -82,7 +82,12 @@ class ColmapImage:
 
 def find_model(folder: Path) -> Path | None:
     """The folder at or below this one that holds a model; None if there is none."""
-    return next((folder / place for place in FOLDERS if _file(folder / place, "cameras") is not None), None)
+    return next((folder / place for place in FOLDERS if model_file(folder / place, "cameras") is not None), None)
+
+
+def model_file(folder: Path, name: str) -> Path | None:
+    """The file of cameras, images or points3D in the folder of a model; None if there is none."""
+    return next((path for suffix in (".bin", ".txt") if (path := folder / (name + suffix)).is_file()), None)
 
 
 def read_colmap(folder: Path) -> KnownCameras:
@@ -92,7 +97,7 @@ def read_colmap(folder: Path) -> KnownCameras:
         ValueError: A file that is damaged, an image without rigid pose or whose camera is missing.
     """
     what = f"the COLMAP model {folder}"
-    files = [_file(folder, name) for name in ("cameras", "images")]
+    files = [model_file(folder, name) for name in ("cameras", "images")]
     if files[0] is None:
         raise ValueError(f"{folder} has no cameras.bin or cameras.txt; expected the folder of a COLMAP model")
     cameras = read_cameras(files[0])
@@ -136,10 +141,6 @@ def _known(camera: ColmapCamera, image: ColmapImage | None) -> KnownCamera:
         world_from_cam=None if image is None else image.world_from_cam,
         no_lens="" if lens else f"its camera model {camera.model} is no pinhole camera; undistort the pictures first",
     )
-
-
-def _file(folder: Path, name: str) -> Path | None:
-    return next((path for suffix in (".bin", ".txt") if (path := folder / (name + suffix)).is_file()), None)
 
 
 def _camera(model: str, size: tuple[int, int], values: list[float]) -> ColmapCamera:

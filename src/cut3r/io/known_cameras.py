@@ -85,7 +85,11 @@ class Lens:
         )
         focal, center = intrinsics.diagonal()[:2], intrinsics[:2, 2]
         rays = (border - center) / focal
-        return float(np.linalg.norm((_distorted(rays, self.distortion) - rays) * focal, axis=1).max())
+        return float(np.linalg.norm((self.distort(rays) - rays) * focal, axis=1).max())
+
+    def distort(self, rays: Float64[np.ndarray, "p 2"]) -> Float64[np.ndarray, "p 2"]:
+        """Say where the lens shows what lies along `rays`; all at depth 1."""
+        return _distorted(rays, self.distortion)
 
 
 @dataclass(frozen=True)

@@ -46,18 +46,12 @@ def read_transforms(path: Path) -> KnownCameras:
     return KnownCameras(str(path), tuple(cameras))
 
 
-def _camera(fields: Mapping[str, Any], where: str) -> KnownCamera:
-    name = fields.get("file_path")
-    if not isinstance(name, str):
-        raise ValueError(f"{where}: there is no file_path; expected the path of the frame's picture")
-    matrix = numbers(fields, "transform_matrix", 16, where).reshape(4, 4)
-    world_from_cam = pose_of_matrix(matrix, where) @ OPENGL_FROM_OPENCV
-    lens, no_lens = _lens(fields, where)
-    return KnownCamera(name, lens=lens, world_from_cam=world_from_cam, no_lens=no_lens)
+def lens_of_fields(fields: Mapping[str, Any], where: str) -> tuple[Lens | None, str]:
+    """Give the lens that the fields of a frame, and those at the top, say; or None, and why there is none.
 
-
-def _lens(fields: Mapping[str, Any], where: str) -> tuple[Lens | None, str]:
-    """The intrinsics, or why there are none."""
+    Raises:
+        ValueError: Numbers that are none; the message begins with `where`.
+    """
     model = fields.get("camera_model", "OPENCV")
     if model not in PERSPECTIVE:
         return None, f"its camera_model {model} is no pinhole camera; undistort the pictures first"
@@ -78,6 +72,16 @@ def _lens(fields: Mapping[str, Any], where: str) -> tuple[Lens | None, str]:
         return Lens.of(fx, fy, cx - CORNER, cy - CORNER, (round(h), round(w)), coefficients), ""
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def _camera(fields: Mapping[str, Any], where: str) -> KnownCamera:
+    name = fields.get("file_path")
+    if not isinstance(name, str):
+        raise ValueError(f"{where}: there is no file_path; expected the path of the frame's picture")
+    matrix = numbers(fields, "transform_matrix", 16, where).reshape(4, 4)
+    world_from_cam = pose_of_matrix(matrix, where) @ OPENGL_FROM_OPENCV
+    lens, no_lens = lens_of_fields(fields, where)
+    return KnownCamera(name, lens=lens, world_from_cam=world_from_cam, no_lens=no_lens)
 
 
 def _focal(fields: Mapping[str, Any], axis: str, side: float, where: str) -> float:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cut3r.data.datasets.rgbd_folder import RgbdConfig
+from cut3r.data.datasets.wai import WaiConfig
 from cut3r.data.loader import LoaderConfig
 from cut3r.data.sampling import MaskProbabilities
 from cut3r.data.walks import WalkConfig
@@ -149,6 +150,8 @@ class DataConfig:
     read its camera there instead of from images; so begin with [1, 0, 0].
 
     `readers` are the addresses, "module:Class", of readers that are not in this package, by the name of the dataset.
+    `wai` are the options of sets in the WAI format, by the name of the dataset: "wai", or one whose reader is
+    "cut3r.data.datasets.wai:Wai".
 
     The stages of the `curriculum` come one after the other, then what stands here.
 
@@ -172,6 +175,7 @@ class DataConfig:
     footage: list[str] = field(default_factory=list)
     teaching: TeachingConfig = field(default_factory=TeachingConfig)
     rgbd: RgbdConfig = field(default_factory=RgbdConfig)
+    wai: dict[str, WaiConfig] = field(default_factory=dict)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
 
     def __post_init__(self) -> None:

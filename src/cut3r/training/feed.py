@@ -8,6 +8,7 @@ from typing import Any
 from cut3r.data.dataset import MultiViewDataset
 from cut3r.data.datasets import DATASETS, import_reader
 from cut3r.data.datasets.rgbd_folder import RgbdFolder
+from cut3r.data.datasets.wai import Wai
 from cut3r.data.loader import Loader, load, plan_in_order
 from cut3r.data.mixture import Mixture, Part, SampleSource
 from cut3r.data.sampling import MaskProbabilities
@@ -127,7 +128,9 @@ class DataFeed:
         elif name == RGBD:
             make = partial(RgbdFolder, self.paths.folder(name), config=self.config.rgbd)
         else:
-            make = partial(reader_of(name, self.config), self.paths.folder(name))
+            reader = reader_of(name, self.config)
+            own = {"config": self.config.wai.get(name)} if reader is Wai else {}
+            make = partial(reader, self.paths.folder(name), **own)
         return make(sizes=[(h, w) for h, w in sizes], include_translation=self.with_translation, **options)
 
 

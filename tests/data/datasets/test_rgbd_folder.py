@@ -59,8 +59,8 @@ def without_intrinsics(room):
     (room / "intrinsics.txt").unlink()
 
 
-def larger_depth(room):
-    Image.fromarray(np.ones((96, 128), np.uint16)).save(room / "depth/000000.png")
+def turned_depth(room):
+    Image.fromarray(np.ones((64, 48), np.uint16)).save(room / "depth/000000.png")
 
 
 def picture_of_depth(room):
@@ -84,7 +84,7 @@ def other_camera(room):
     ("spoil", "reason"),
     [
         (without_intrinsics, r"room has no intrinsics\.txt; .*data\.rgbd\.intrinsics"),
-        (larger_depth, r"000000\.png is of size \(48, 64\) and .*of \(96, 128\).*register it"),
+        (turned_depth, r"depth/000000\.png has 48x64 pixels for a picture of 64x48.*register it"),
         (picture_of_depth, "expected a 16-bit grey PNG"),
         (scaled_pose, r"000000\.txt is no rotation and translation"),
         (unknown_poses, "has no camera that is finite"),

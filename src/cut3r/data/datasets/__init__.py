@@ -35,6 +35,7 @@ from cut3r.data.datasets.uasol import Uasol
 from cut3r.data.datasets.unreal4k import UnrealStereo4K
 from cut3r.data.datasets.urbansyn import UrbanSyn
 from cut3r.data.datasets.vkitti2 import VirtualKitti2
+from cut3r.data.datasets.wai import Wai
 from cut3r.data.datasets.waymo import Waymo
 from cut3r.data.datasets.wildrgbd import WildRgbd
 from cut3r.data.processed import ProcessedDataset
@@ -78,6 +79,7 @@ PROCESSED: dict[str, type[ProcessedDataset]] = {reader.card.slug: reader for rea
 DATASETS: dict[str, type[MultiViewDataset]] = {
     **PROCESSED,
     "rgbd_folder": RgbdFolder,  # one's own
+    "wai": Wai,  # prepared by others
 }
 
 

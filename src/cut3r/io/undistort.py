@@ -1,0 +1,109 @@
+"""Pictures and depth of a lens with distortion become those of a pinhole camera at the same place."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float32, Float64, UInt8
+
+from cut3r.io.known_cameras import Lens
+
+MOST_ZOOM = 2.0  # beyond, the coefficients are for another picture
+STEPS = 30  # of halving the interval of the zoom
+ALONG = np.linspace(0.5, 1.0, 11)  # parts of a ray to the border, where distortion must not turn back
+
+
+@dataclass(frozen=True)
+class Undistortion:
+    """The pinhole camera, and the pixels (column and row) of the distorted picture that its pixels show."""
+
+    intrinsics: Float64[np.ndarray, "3 3"]
+    columns: Float32[np.ndarray, "h w"]
+    rows: Float32[np.ndarray, "h w"]
+
+    def picture(self, rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+        import cv2  # here: a quarter of a second, and most recordings do without
+
+        straight = cv2.remap(rgb, self.columns, self.rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(straight, np.uint8)
+
+    def depth(self, depth: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+        """Take the nearest pixel: z is the same with and without distortion, and must not be blended."""
+        h, w = depth.shape
+        columns, rows = (np.rint(where).astype(int) for where in (self.columns, self.rows))
+        inside = (columns >= 0) & (columns < w) & (rows >= 0) & (rows < h)
+        nearest = depth[rows.clip(0, h - 1), columns.clip(0, w - 1)]
+        return np.where(inside, nearest, np.float32(0))
+
+
+def undistortion(lens: Lens, size: tuple[int, int]) -> Undistortion:
+    """Give the pinhole camera of the same centre that sees nothing outside of the picture of `size` (h, w), nor where
+    the coefficients turn back on themselves.
+
+    Its focal lengths are those of the lens, or as much longer as that needs.
+
+    Raises:
+        ValueError: They would have to be more than twice as long, or `Lens.at` refuses the size.
+    """
+    return _undistortion(_Key(tuple(lens.at(size).ravel().tolist()), lens.distortion, size))
+
+
+@dataclass(frozen=True)
+class _Key:
+    matrix: tuple[float, ...]
+    distortion: tuple[float, ...]
+    size: tuple[int, int]
+
+    def lens(self) -> Lens:
+        return Lens(np.array(self.matrix).reshape(3, 3), self.size, self.distortion)
+
+
+@lru_cache(maxsize=4)  # a recording has one or two lenses, whose maps are the same for each frame
+def _undistortion(key: _Key) -> Undistortion:
+    lens, (h, w) = key.lens(), key.size
+    zoom = _zoom(lens, key.size)
+    intrinsics = lens.intrinsics.copy()
+    intrinsics[(0, 1), (0, 1)] *= zoom
+    pixels = np.stack(np.meshgrid(np.arange(w, dtype=np.float64), np.arange(h, dtype=np.float64)), axis=-1)
+    columns, rows = (
+        _seen_at(lens, intrinsics, pixels.reshape(-1, 2)).reshape(h, w, 2).astype(np.float32).transpose(2, 0, 1)
+    )
+    return Undistortion(intrinsics, np.ascontiguousarray(columns), np.ascontiguousarray(rows))
+
+
+def _zoom(lens: Lens, size: tuple[int, int]) -> float:
+    """The smallest zoom, at least 1, at which the whole border lies in the picture."""
+    low, high = 1.0, MOST_ZOOM
+    if _fits(lens, size, low):
+        return low
+    if not _fits(lens, size, high):
+        raise ValueError(
+            f"its distortion {lens.distortion} leaves no pinhole camera in a picture of {size[1]}x{size[0]}; "
+            "undistort the pictures and depth maps first, or check the calibration"
+        )
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _fits(lens, size, middle) else (middle, high)
+    return high
+
+
+def _fits(lens: Lens, size: tuple[int, int], zoom: float) -> bool:
+    h, w = size
+    intrinsics = lens.intrinsics.copy()
+    intrinsics[(0, 1), (0, 1)] *= zoom
+    across, down = np.arange(w, dtype=np.float64), np.arange(h, dtype=np.float64)
+    sides = [np.stack((across, np.full(w, v)), axis=1) for v in (0.0, h - 1.0)]
+    sides += [np.stack((np.full(h, u), down), axis=1) for u in (0.0, w - 1.0)]
+    border = np.concatenate(sides)
+    at, center = _seen_at(lens, intrinsics, border), intrinsics[:2, 2]
+    inside = (at >= -0.5).all() and (at <= np.array([w, h]) - 0.5).all()
+    steps = [_seen_at(lens, intrinsics, center + part * (border - center)) - lens.intrinsics[:2, 2] for part in ALONG]
+    return bool(inside and (np.diff(np.linalg.norm(steps, axis=2), axis=0) > 0).all())
+
+
+def _seen_at(
+    lens: Lens, intrinsics: Float64[np.ndarray, "3 3"], pixels: Float64[np.ndarray, "p 2"]
+) -> Float64[np.ndarray, "p 2"]:
+    """Where the distorted picture shows what the pinhole camera has at `pixels`."""
+    rays = (pixels - intrinsics[:2, 2]) / intrinsics.diagonal()[:2]
+    return lens.distort(rays) * lens.intrinsics.diagonal()[:2] + lens.intrinsics[:2, 2]
