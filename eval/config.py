@@ -44,7 +44,8 @@ class EvalConfig:
             original's.
         revisit, freeze: Passes over each sequence; with freeze only the first one changes the state.
         solve_pose: Camera from the two point maps instead of the pose head.
-        out: Folder of the run; by default eval_results/PROTOCOL/DATASET_WEIGHTS.
+        out: Folder of the run; by default eval_results/PROTOCOL/DATASET_WEIGHTS, of recordings (rgbd)
+            with the name of `root`.
         keep: Of predictions on disk.
         stage: predict leaves the scoring to a later run with stage=score (or all) in the same folder.
         overwrite: Start anew where the folder holds a run of other settings.

@@ -7,7 +7,8 @@
     result.json            the averages
 
 Each file or folder appears when it is complete. Finished sequences are not run again; scores of other settings are
-computed again from the predictions that are there; predictions of other settings are refused.
+computed again from the predictions that are there; predictions of other settings are refused. Pictures, truth or
+predictions that have changed since (eval.fingerprints) are noticed, and what depends on them is made anew.
 """
 
 import json
@@ -32,6 +33,7 @@ import torch
 from cut3r.files.atomic import atomic_path
 from cut3r.io.frames import Frame
 from cut3r.speed.machine import commit, cpu_name, now
+from eval.fingerprints import are_of, inputs_of, pictures_of
 from eval.protocol import SCORING, EvaluationProtocol, NotScoredError, Score, summarize
 from eval.saved import Predictions, SavedPredictions, read_record, save_predictions, write_json
 from eval.sequences.sequence import Sequence
@@ -157,16 +159,24 @@ class EvaluationRun:
         return {"protocol": self.protocol.name, **set_facts, **described}
 
     def _score_identity(self, sequence: Sequence) -> dict[str, Any]:
-        """What decides the scores, beside the predictions."""
+        """What decides the scores, beside what they are computed from."""
         return {**self.protocol.settings(), "frames": len(sequence), "scoring": SCORING}
 
     def _predict(self, system: System, sequence: Sequence) -> None:
         folder = self.folder / "predictions" / sequence.name
-        if read_record(folder) is not None:
+        if is_predicted(self.folder, sequence):
             return
-        clock = Clock(self.tick)
+        if read_record(folder) is not None:
+            logger.warning("the pictures of %s are not those of its predictions; it is predicted anew", sequence.name)
+        clock, pictures = Clock(self.tick), pictures_of(sequence)
         predictions = clock.watch(self._predictions(system, sequence))
-        save_predictions(folder, sequence.stems, predictions, dtype=np.dtype(self.keep), finish=clock.record)
+        save_predictions(
+            folder,
+            sequence.stems,
+            predictions,
+            dtype=np.dtype(self.keep),
+            finish=lambda: {"pictures": pictures, **clock.record()},
+        )
 
     def _predictions(self, system: System, sequence: Sequence) -> Iterator[FramePrediction]:
         for stream in self.protocol.streams(sequence):
@@ -177,17 +187,22 @@ class EvaluationRun:
             yield from system.predict(frames, self.protocol.wanted)
 
     def _score(self, sequence: Sequence) -> None:
-        if read_score(self.folder, sequence.name, self._score_identity(sequence)) is not None:
+        cost = read_record(self.folder / "predictions" / sequence.name)
+        if self.system is not None and cost is not None and not is_predicted(self.folder, sequence):
+            raise ValueError(f"the predictions of {sequence.name} are of other pictures; predict anew (stage=all)")
+        settings, predictions = self._score_identity(sequence), self.predictions(sequence)
+        inputs = inputs_of(sequence, predictions)
+        if read_score(self.folder, sequence.name, settings, inputs) is not None:
             return
-        score, look = self.protocol.score(sequence, self.predictions(sequence))
+        score, look = self.protocol.score(sequence, predictions)
         with atomic_path(self.folder / "look" / f"{sequence.name}.npz") as temporary:
             np.savez_compressed(temporary, **look)  # type: ignore[arg-type]
-        cost = read_record(self.folder / "predictions" / sequence.name)
         write_json(
             score_path(self.folder, sequence.name),
             {
                 "sequence": sequence.name,
-                "settings": self._score_identity(sequence),
+                "settings": settings,
+                "inputs": inputs,
                 "score": score.to_json(),
                 "cost": cost,
                 "facts": self.facts,
@@ -258,13 +273,22 @@ def score_path(folder: Path, sequence: str) -> Path:
     return folder / "scores" / f"{sequence}.json"
 
 
-def read_score(folder: Path, sequence: str, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Give a sequence's score if it was computed with these settings; failures are tried again."""
+def is_predicted(folder: Path, sequence: Sequence) -> bool:
+    """Whether a run's folder has complete predictions of these very pictures."""
+    record = read_record(folder / "predictions" / sequence.name)
+    return record is not None and are_of(record, sequence)
+
+
+def read_score(
+    folder: Path, sequence: str, settings: dict[str, Any], inputs: dict[str, str | None]
+) -> dict[str, Any] | None:
+    """Give a sequence's score if it was computed with these settings from these files; failures are tried again."""
     path = score_path(folder, sequence)
     if not path.is_file():
         return None
     content: dict[str, Any] = json.loads(path.read_text())
-    return content if "score" in content and content["settings"] == settings else None
+    same = "score" in content and content["settings"] == settings and content.get("inputs") == inputs
+    return content if same else None
 
 
 def environment() -> dict[str, Any]:

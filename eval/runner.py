@@ -23,9 +23,8 @@ from cut3r.speed.device import check_device
 from cut3r.training.config import build, explain
 from cut3r.training.overrides import quote_text_settings
 from eval.config import EvalConfig
-from eval.evaluate import ROOT, EvaluationRun, Stage
+from eval.evaluate import ROOT, EvaluationRun, Stage, is_predicted
 from eval.reference import write_reference_files
-from eval.saved import read_record
 from eval.setup import make_run
 from eval.tables import summary_table
 
@@ -109,8 +108,7 @@ def evaluate(protocol: str, config: EvalConfig) -> int:
 
 def frames_left(run: EvaluationRun) -> int:
     """Count the frames of this process that the system has not seen."""
-    folder = run.folder / "predictions"
-    return sum(len(each) for each in run.mine if run.system and read_record(folder / each.name) is None)
+    return sum(len(each) for each in run.mine if run.system and not is_predicted(run.folder, each))
 
 
 def finish(config: EvalConfig, run: EvaluationRun) -> int:

@@ -33,6 +33,7 @@ from eval.stamps import require_stamps_of_pictures
 from eval.system import FramePrediction
 
 RECORD = "sequence.json"
+KINDS = ("depth", "points", "confidence")
 
 
 class MissingPredictionsError(FileNotFoundError):
@@ -53,6 +54,9 @@ class Predictions(Protocol):
     def cameras(self) -> Float[np.ndarray, "v 4 4"]: ...
 
     def intrinsics(self) -> Float[np.ndarray, "v 3 3"] | None: ...
+
+    def files(self) -> list[Path]:
+        """List what would be read, there or not; when one of them changes, scores are computed again."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,10 @@ class SavedPredictions:
             return None
         with naming_the_file(path), np.load(path, allow_pickle=False) as file:
             return file.get("intrinsics")
+
+    def files(self) -> list[Path]:
+        per_frame = [self.folder / kind / f"{stem}.npy" for kind in KINDS for stem in self.stems]
+        return [*per_frame, self.folder / "cameras.npz", self.folder / "cameras.tum"]
 
     def _require_one_each(self, count: int) -> None:
         if count != len(self):

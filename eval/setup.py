@@ -71,7 +71,7 @@ def make_run(
         find = finder(config.predictions, config.layout)
         label = config.predictions.resolve().name
     return EvaluationRun(
-        folder=config.out or RESULTS / protocol / f"{config.dataset}_{label}",
+        folder=config.out or RESULTS / protocol / f"{set_label(config)}_{label}",
         protocol=make_protocol(protocol, config, size),
         sequences=sequences,
         system=system,
@@ -80,6 +80,11 @@ def make_run(
         keep=config.keep.value,
         tick=tick,
     )
+
+
+def set_label(config: EvalConfig) -> str:
+    """Name the set in the folder of its runs; recordings by the folder that holds them, because each has others."""
+    return f"{config.dataset}_{config.root.resolve().name}" if config.dataset == "rgbd" else config.dataset
 
 
 def make_protocol(name: str, config: EvalConfig, size: int) -> EvaluationProtocol:

@@ -26,6 +26,20 @@ class MissingDataError(FileNotFoundError):
 
 
 @dataclass(frozen=True)
+class DepthFiles:
+    """True depth in a file per frame, read when it is asked for."""
+
+    paths: tuple[Path, ...]
+    read: Callable[[Path], Float[np.ndarray, "h w"]]
+
+    def __call__(self, number: int) -> Float[np.ndarray, "h w"]:
+        return self.read(self.paths[number])
+
+    def every(self, step: int) -> "DepthFiles":
+        return replace(self, paths=self.paths[::step])
+
+
+@dataclass(frozen=True)
 class Sequence:
     """One sequence. Pictures and depth of frame i belong together, and so does row i of the arrays.
 
@@ -65,10 +79,11 @@ class Sequence:
         if step == 1:
             return self
         read, rows = self.read_depth, slice(None, None, step)
+        thinned: DepthReader | None = None if read is None else lambda number: read(number * step)
         return replace(
             self,
             images=self.images[rows],
-            read_depth=None if read is None else lambda number: read(number * step),
+            read_depth=read.every(step) if isinstance(read, DepthFiles) else thinned,
             world_from_cam=None if self.world_from_cam is None else self.world_from_cam[rows],
             intrinsics=None if self.intrinsics is None else self.intrinsics[rows],
             times_s=None if self.times_s is None else self.times_s[rows],

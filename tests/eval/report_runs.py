@@ -6,6 +6,7 @@ import numpy as np
 
 from eval.evaluate import EvaluationRun, Stage, write_json
 from eval.protocol import EvaluationProtocol, Item, NotScoredError, Score
+from eval.saved import SavedPredictions
 from eval.sequences.sequence import Sequence
 
 GROUPS = {
@@ -109,7 +110,7 @@ def begin_run(folder, protocol, dataset, name, sequences, facts):
         folder=Path(folder),
         protocol=protocol,
         sequences=[Sequence(each, (Path("picture.png"),)) for each in sequences],
-        find=lambda sequence: None,
+        find=lambda sequence: SavedPredictions(Path(folder) / "predictions" / sequence.name, sequence.stems),
         facts={**given, **facts},
     )
     run.begin()
