@@ -12,7 +12,7 @@ from jaxtyping import Float
 from cut3r.io.images import read_image, resize
 from cut3r.metrics.depth_alignment import DepthAlignment, ScaleShift
 from cut3r.metrics.depth_pairs import DepthPairs
-from cut3r.metrics.depth_scoring import NO_CLIP, DepthScores, DepthScoring, resize_cubic
+from cut3r.metrics.depth_scoring import DELTAS, NO_CLIP, DepthScores, DepthScoring, resize_cubic
 from eval.protocol import EvaluationProtocol, Item, Look, Metrics, Score
 from eval.saved import Predictions
 from eval.sequences.sequence import Sequence
@@ -89,16 +89,17 @@ def require_pixels(sequence: Sequence, without_truth: list[str], scored: int) ->
 
 
 def item(name: str, scores: DepthScores, *, parity: bool) -> Item:
-    """Name an item's numbers; without valid pixels it has no errors, only the share that failed."""
+    """Name an item's numbers. Errors weigh by valid pixels, and without any there are none; what counts failures weighs
+    by known pixels."""
     numbers = asdict(scores)
-    if not scores.valid_pixels:
-        return Item(name, {"failed": scores.failed}, weight=0)
-    metrics: Metrics = {key: numbers[key] for key in ("abs_rel", "sq_rel", "rmse", "log_rmse")}
-    metrics |= {key: numbers[key] for key in ("delta_0", "delta_1", "delta_2", "delta_3")}
-    if not parity:
-        del metrics["delta_0"]  # 0 by construction
-        metrics |= {"failed": scores.failed, "nonpositive": scores.nonpositive}
-    return Item(name, metrics, weight=scores.valid_pixels)
+    errors: Metrics = {key: numbers[key] for key in ("abs_rel", "sq_rel", "rmse", "log_rmse")}
+    if parity:
+        return Item(name, errors | {key: numbers[key] for key in DELTAS}, weight=scores.valid_pixels)
+    errors["nonpositive"] = scores.nonpositive
+    shares: Metrics = {key: numbers[key] for key in DELTAS[1:]}  # delta_0 is 0 by construction
+    shares["failed"] = scores.failed
+    weights = dict.fromkeys(shares, float(scores.known_pixels))
+    return Item(name, shares | errors if scores.valid_pixels else shares, scores.valid_pixels, weights)
 
 
 def errors_by_frame(pairs: DepthPairs, ends: list[int], fit: ScaleShift) -> Float[np.ndarray, "v"]:

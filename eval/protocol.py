@@ -14,7 +14,7 @@ from eval.saved import Predictions
 from eval.sequences.sequence import Sequence
 from eval.system import Wanted
 
-SCORING = 2  # raised when a metric changes: older scores are then computed again
+SCORING = 3  # raised when a metric changes: older scores are then computed again
 Metrics = dict[str, float | int | bool]
 Look = dict[str, np.ndarray]  # small arrays for the report's pictures
 
@@ -25,12 +25,18 @@ class NotScoredError(ValueError):
 
 @dataclass(frozen=True)
 class Item:
-    """One scored thing: a picture in monodepth, elsewhere a sequence. `weight` is its say in the weighted mean. A
-    metric that it has no number for is not in `metrics`, and it does not count in that metric's averages."""
+    """One scored thing: a picture in monodepth, elsewhere a sequence. A metric that it has no number for is not in
+    `metrics`, and it does not count in that metric's averages.
+
+    Attributes:
+        weight: Its say in weighted means.
+        weights: Of the metrics for which it has another say.
+    """
 
     name: str
     metrics: Metrics
     weight: float = 1.0
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,9 @@ def summarize(scores: Mapping[str, Score], *, weighted: bool) -> dict[str, dict[
 def _average(items: list[Item], *, weighted: bool) -> dict[str, dict[str, float]]:
     rows: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(name for item in items for name in item.metrics):
-        pairs = [(float(item.metrics[name]), item.weight) for item in items if name in item.metrics]
+        pairs = [
+            (float(item.metrics[name]), item.weights.get(name, item.weight)) for item in items if name in item.metrics
+        ]
         values = [value for value, _ in pairs]
         weight = sum(weight for _, weight in pairs)
         by_weight = sum(value * weight for value, weight in pairs) / weight if weight else float("nan")

@@ -48,6 +48,7 @@ METRICS = {
     "f_5cm": Metric("F 5 cm, %", 1, 100.0, Better.higher),
     "fps": Metric("FPS, A100", 2, better=Better.higher),
 }
+COUNT_FAILURES = ("delta_1", "delta_2", "delta_3", "failed")  # the others are over what did not fail
 Row = dict[str, str]
 
 
@@ -172,12 +173,30 @@ def summary_table(result: dict[str, Any]) -> str:
         {"aligned by": group, **numbers(metrics, "headline"), "items": str(_items(metrics))}
         for group, metrics in result["summary"].items()
     ]
-    return "\n".join([markdown(rows) if rows else "no sequence has a score", "", coverage(result)])
+    said = [
+        f"? {group}: {failures_text(metrics['failed']['headline'])}"
+        for group, metrics in result["summary"].items()
+        if any(leaves_out_failures(metric, metrics) for metric in metrics)
+    ]
+    return "\n".join([markdown(rows) if rows else "no sequence has a score", "", *said, coverage(result)])
 
 
 def numbers(metrics: dict[str, Any], which: str) -> Row:
-    """The metrics that tables show, formatted; `which` is headline, mean, weighted or median."""
-    return {metric.title: metric.text(metrics[key][which]) for key, metric in METRICS.items() if key in metrics}
+    """The metrics that tables show, formatted; `which` is headline, mean, weighted or median. A ? marks errors that
+    leave out failed predictions."""
+    marks = {key: "?" if leaves_out_failures(key, metrics) else "" for key in metrics}
+    return {
+        metric.title: metric.text(metrics[key][which]) + marks[key] for key, metric in METRICS.items() if key in metrics
+    }
+
+
+def leaves_out_failures(metric: str, summary: Mapping[str, Any]) -> bool:
+    """Whether some predictions failed (`summary`: of one group) and this metric is over the others only."""
+    return metric not in COUNT_FAILURES and "failed" in summary and summary["failed"]["headline"] > 0
+
+
+def failures_text(share: float) -> str:
+    return f"without the {METRICS['failed'].text(share)} % of the pixels with truth whose prediction failed"
 
 
 def coverage(result: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from eval.report.words import (
     family_title,
     set_title,
 )
-from eval.tables import METRICS, Column, Comparison, Counts, Entry, Kind
+from eval.tables import METRICS, Column, Comparison, Entry, Kind, failures_text, leaves_out_failures
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def compare(runs: RunSet, group: str) -> Comparison:
     table = published(runs.protocol, runs.dataset, group)
     known = {*table.metrics, *(metric for run in ours for metric in run.summary[group])}
     columns = tuple(Column(name, METRICS[name].title, name, runs.dataset) for name in METRICS if name in known)
-    entries = [_our_entry(run, run.headline(group), {run.dataset: run.counts(group)}) for run in ours]
+    entries = [_our_entry(run, group) for run in ours]
     entries += [_published_entry(row, row.values, row.uncertain, row.remarks) for row in table.rows]
     title = f"{runs.title}: {alignment_title(runs.protocol, group)}"
     return Comparison(title, runs.protocol, group, columns, tuple(entries), (*_mode_notes(ours), *table.notes))
@@ -124,13 +124,27 @@ def mode(run: Run) -> str:
     return ", ".join(said)
 
 
-def _our_entry(run: Run, values: dict[str, float], counts: dict[str, Counts]) -> Entry:
-    return Entry(run.label, Kind.run, values, mode=mode(run), counts=counts)
+def _our_entry(run: Run, group: str) -> Entry:
+    remarks = {metric: said for metric in run.summary[group] if (said := _remark(run, group, metric))}
+    counts = {run.dataset: run.counts(group)}
+    return Entry(
+        run.label, Kind.run, run.headline(group), mode=mode(run), counts=counts, uncertain=(*remarks,), remarks=remarks
+    )
+
+
+def _remark(run: Run, group: str, metric: str) -> str:
+    """Say if a number is over the predictions that did not fail only."""
+    summary = run.summary[group]
+    return failures_text(summary["failed"]["headline"]) if leaves_out_failures(metric, summary) else ""
 
 
 def _our_curve(runs: list[Run], group: str, metric: str) -> Entry:
     values = {str(_length(run)): run.headline(group)[metric] for run in runs}
-    return _our_entry(runs[0], values, {run.dataset: run.counts(group) for run in runs})
+    remarks = {str(_length(run)): said for run in runs if (said := _remark(run, group, metric))}
+    counts = {run.dataset: run.counts(group) for run in runs}
+    return Entry(
+        runs[0].label, Kind.run, values, mode=mode(runs[0]), counts=counts, uncertain=(*remarks,), remarks=remarks
+    )
 
 
 def _published_entry(

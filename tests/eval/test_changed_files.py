@@ -74,7 +74,7 @@ def test_rewritten_truth_is_scored_against(site, tmp_path):
 
 
 def test_another_recording_of_the_same_name_is_predicted_and_scored(site, tmp_path):
-    first, seen = completed("video_depth", site, tmp_path / "run")
+    _, seen = completed("video_depth", site, tmp_path / "run")
     other = write_recordings(tmp_path / "other", ("skipped", "room"), frames=4)
     shutil.rmtree(other / "skipped")
     again, seen_again = completed("video_depth", other, tmp_path / "run")
@@ -84,7 +84,7 @@ def test_another_recording_of_the_same_name_is_predicted_and_scored(site, tmp_pa
 
 
 def test_changed_cameras_are_scored_against(site, tmp_path):
-    first, _ = completed("relpose", site, tmp_path / "run")
+    completed("relpose", site, tmp_path / "run")
     np.savetxt(site / "room/frame-000002.pose.txt", np.eye(4))
     (sequence,) = open_set("relpose", "rgbd", site)
     run = EvaluationRun(tmp_path / "run", PROTOCOLS["relpose"], [sequence], Oracle([sequence]))
