@@ -36,6 +36,7 @@ from cut3r.speed.machine import commit, cpu_name, now
 from eval.fingerprints import are_of, inputs_of, pictures_of
 from eval.protocol import SCORING, EvaluationProtocol, NotScoredError, Score, summarize
 from eval.saved import Predictions, SavedPredictions, read_record, save_predictions, write_json
+from eval.sequences.prepared import prepared_otherwise
 from eval.sequences.sequence import Sequence
 from eval.system import FramePrediction, System
 
@@ -108,7 +109,13 @@ class EvaluationRun:
                 for part in ("predictions", "scores", "look"):
                     shutil.rmtree(self.folder / part, ignore_errors=True)
         expected = [sequence.name for sequence in self.sequences]
-        write_json(path, {"identity": identity, "facts": self.facts, "sequences": expected, "environment": machine})
+        begun = {"identity": identity, "facts": self.facts, "sequences": expected, "environment": machine}
+        write_json(path, {**begun, "prepared_otherwise": self.prepared_otherwise})
+
+    @property
+    def prepared_otherwise(self) -> list[str]:
+        """The sequences that were not prepared in the mode that they are scored in."""
+        return prepared_otherwise(self.sequences, parity=bool(self.facts.get("parity")))
 
     def predictions(self, sequence: Sequence) -> Predictions:
         """Find what was predicted for a sequence."""
@@ -141,6 +148,7 @@ class EvaluationRun:
                 "failed": failed,
             },
             "not_counted": not_counted(scores),
+            "prepared_otherwise": self.prepared_otherwise,
             "summary": summarize(scores, weighted=self.protocol.weighted) if scores else {},
         }
         write_json(self.folder / "result.json", result)

@@ -210,10 +210,17 @@ def coverage(result: dict[str, Any]) -> str:
             text += f"; {len(counts[kind])} {said}: " + "; ".join(
                 f"{name} ({why})" for name, why in counts[kind].items()
             )
+    if count := len(result.get("prepared_otherwise", ())):
+        text += f"; {count} of them with {prepared_text(facts['parity'])}: the numbers are of neither mode"
     for kind, said in NOT_COUNTED.items():
         if count := result.get("not_counted", {}).get(kind):
             text += f"; {said}, not counted: {count}"
     return text
+
+
+def prepared_text(parity: bool) -> str:
+    """What the data of a run is that was prepared for the other mode."""
+    return f"data {'not ' if parity else ''}prepared in parity"
 
 
 def markdown(rows: list[Row]) -> str:

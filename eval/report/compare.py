@@ -15,7 +15,7 @@ from eval.report.words import (
     family_title,
     set_title,
 )
-from eval.tables import METRICS, Column, Comparison, Entry, Kind, failures_text, leaves_out_failures
+from eval.tables import METRICS, Column, Comparison, Entry, Kind, failures_text, leaves_out_failures, prepared_text
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,7 @@ def family_comparisons(family: Family) -> list[Comparison]:
 def mode(run: Run) -> str:
     """How a run scored, and what makes it another number than the published one."""
     said = ["parity" if run.parity else "default"]
+    said += [prepared_text(run.parity)] if run.prepared_otherwise else []
     said += [f"1 of {run.every} frames"] if run.every > 1 else []
     said += ["part of the set"] if run.facts["only"] or not run.facts["complete"] else []
     return ", ".join(said)
@@ -174,6 +175,12 @@ def _mode_notes(runs: Iterable[Run]) -> list[str]:
     if parts:
         names = ", ".join(dict.fromkeys(parts))
         notes.append(f"Not the whole set, so not the published number: {names}.")
+    hybrids = [run for run in runs if run.prepared_otherwise]
+    notes += [
+        f"{run.label}: {len(run.prepared_otherwise)} of {len(run.expected)} sequences are {prepared_text(run.parity)}, "
+        "so the numbers are of neither mode and are not to be compared with published ones."
+        for run in hybrids
+    ]
     scored = {tuple(run.sequences) for run in runs}
     if len({run.dataset for run in runs}) == 1 and len(scored) > 1:
         notes.append("The runs did not score the same sequences, so their averages are over different ones.")

@@ -92,6 +92,7 @@ def reproduction_fold(run: Run) -> str:
     if not rows:
         return ""
     good = all(verdict is not False for verdict in passed) and run.whole and not run.failed
+    good = good and not run.prepared_otherwise
     text = badge("reproduces CUT3R", "good") if good else badge("does not reproduce CUT3R", "bad")
     note = notes(["The bands are the scatter of others' re-runs; only the released weights on the whole set can pass."])
     inside = table(["Metric", "Paper", "Band", "This run", "Verdict"], rows, numbers=(1, 2, 3)) + note

@@ -50,6 +50,7 @@ class Run:
         environment: Program and machine that made the predictions.
         left_out, failed: Reasons by sequence.
         summary: Averages: group -> metric -> headline, mean, weighted, median, items.
+        prepared_otherwise: Sequences that were prepared for the other mode.
     """
 
     folder: Path
@@ -62,6 +63,7 @@ class Run:
     left_out: dict[str, str]
     failed: dict[str, str]
     summary: dict[str, dict[str, dict[str, float]]]
+    prepared_otherwise: tuple[str, ...] = ()
 
     @property
     def protocol(self) -> str:
@@ -179,6 +181,7 @@ def read_run(folder: Path) -> Run:
             left_out=result["coverage"]["left_out"],
             failed=result["coverage"]["failed"],
             summary=result["summary"],
+            prepared_otherwise=tuple(begun["prepared_otherwise"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{folder} is not a run as this version writes it ({error!r}); make the run anew") from error

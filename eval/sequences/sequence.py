@@ -52,6 +52,7 @@ class Sequence:
             are not finite, or zeros, or a reflection.
         intrinsics: In pixels of the true depth; (0, 0) is the centre of the top-left pixel.
         times_s: Of the true cameras; None where the set has no clock.
+        prepared_in_parity: Whether `eval.prepare` made it by the choices of the reference; None if it did not.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Sequence:
     world_from_cam: Float64[np.ndarray, "v 4 4"] | None = None
     intrinsics: Float64[np.ndarray, "v 3 3"] | None = None
     times_s: Float64[np.ndarray, "v"] | None = None
+    prepared_in_parity: bool | None = None
 
     def __post_init__(self) -> None:
         assert self.images, f"{self.name} has no frames; the reader should have refused it"

@@ -89,8 +89,20 @@ def make_run(
 
 
 def begin_run(folder, protocol, dataset, name, sequences, facts):
-    given = {
-        "protocol": protocol.name,
+    run = EvaluationRun(
+        folder=Path(folder),
+        protocol=protocol,
+        sequences=[Sequence(each, (Path("picture.png"),)) for each in sequences],
+        find=lambda sequence: SavedPredictions(Path(folder) / "predictions" / sequence.name, sequence.stems),
+        facts=facts_of(protocol.name, dataset, name, **facts),
+    )
+    run.begin()
+    return run
+
+
+def facts_of(protocol, dataset, name, **facts):
+    return {
+        "protocol": protocol,
         "dataset": dataset,
         "parity": False,
         "root": "data",
@@ -105,16 +117,8 @@ def begin_run(folder, protocol, dataset, name, sequences, facts):
         "predictions": None,
         "weights": {"given": f"weights/{name}.pth", "file": f"{name}.pth", "sha256": "0" * 64},
         "name": name,
+        **facts,
     }
-    run = EvaluationRun(
-        folder=Path(folder),
-        protocol=protocol,
-        sequences=[Sequence(each, (Path("picture.png"),)) for each in sequences],
-        find=lambda sequence: SavedPredictions(Path(folder) / "predictions" / sequence.name, sequence.stems),
-        facts={**given, **facts},
-    )
-    run.begin()
-    return run
 
 
 def cost(frames):
