@@ -83,6 +83,8 @@ class EvalConfig:
             raise ValueError("name a data set, such as dataset=sintel")
         if (self.weights is None) == (self.predictions is None):
             raise ValueError("give weights=FILE|NAME to run our network, or predictions=FOLDER to score what is there")
+        if self.predictions is not None and self.stage is Stage.predict:
+            raise ValueError("stage=predict has nothing to do for predictions=FOLDER; leave one of the two out")
         if self.layout is Layout.reference and self.predictions is None:
             raise ValueError("layout=reference describes the folder of predictions=..., which is not given")
         self.update = text_of(rule_of(self.update))

@@ -63,7 +63,9 @@ class EvaluationRun:
     Args:
         share: The sequences that this process takes care of; all by default.
         find: Where finished predictions of another system lie, instead of a system.
-        facts: What the report says about the run: set, weights, settings.
+        dataset, name: Of the set and of the system, in tables; by default the system's own name.
+        parity: Whether the protocol and the set are in parity mode.
+        facts: What else the report says about the run: weights, settings.
         keep: Type of predictions on disk.
         tick: Called after each frame that was predicted.
     """
@@ -74,12 +76,19 @@ class EvaluationRun:
     system: System | None = None
     find: Callable[[Sequence], Predictions] | None = None
     share: list[Sequence] | None = None
+    dataset: str = "own"
+    name: str = ""
+    parity: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     keep: str = "float32"
     tick: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         assert (self.system is None) != (self.find is None)
+        described = "files" if self.system is None else self.system.describe().get("system", "system")
+        own = {"dataset": self.dataset, "name": self.name or str(described), "parity": self.parity}
+        whole = {"complete": True, "every": 1, "only": []}
+        object.__setattr__(self, "facts", {"protocol": self.protocol.name, **own, **whole, **self.facts})
 
     @property
     def mine(self) -> list[Sequence]:
@@ -115,7 +124,7 @@ class EvaluationRun:
     @property
     def prepared_otherwise(self) -> list[str]:
         """The sequences that were not prepared in the mode that they are scored in."""
-        return prepared_otherwise(self.sequences, parity=bool(self.facts.get("parity")))
+        return prepared_otherwise(self.sequences, parity=self.facts["parity"])
 
     def predictions(self, sequence: Sequence) -> Predictions:
         """Find what was predicted for a sequence."""
@@ -131,6 +140,13 @@ class EvaluationRun:
                     self._predict(self.system, sequence)
                 if stage is not Stage.predict:
                     self._score(sequence)
+
+    def not_predicted(self) -> dict[str, str]:
+        """Name the sequences without complete predictions, with the reason."""
+        missing = [each.name for each in self.sequences if not is_predicted(self.folder, each)]
+        paths = {name: score_path(self.folder, name) for name in missing}
+        contents = {name: json.loads(path.read_text()) if path.is_file() else {} for name, path in paths.items()}
+        return {name: content.get("failed", "not predicted yet") for name, content in contents.items()}
 
     def finish(self) -> dict[str, Any]:
         """Put the scores of all sequences together; one process calls this at the end."""

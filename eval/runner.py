@@ -113,8 +113,12 @@ def frames_left(run: EvaluationRun) -> int:
 
 def finish(config: EvalConfig, run: EvaluationRun) -> int:
     if config.stage is Stage.predict:
+        missing = run.not_predicted()
+        print(f"{len(run.sequences) - len(missing)} of {len(run.sequences)} sequences predicted")
+        for name, reason in missing.items():
+            print(f"FAILED: {name} ({reason})")
         print(f"predictions are in {run.folder}; score them with the same command and stage=score")
-        return 0
+        return SEQUENCES_FAILED if missing else 0
     result = run.finish()
     if config.parity:
         write_reference_files(run, config.dataset, result)
