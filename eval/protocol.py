@@ -15,6 +15,13 @@ from eval.sequences.sequence import Sequence
 from eval.system import Wanted
 
 SCORING = 3  # raised when a metric changes: older scores are then computed again
+# the alignments that stand for a protocol, the first one that a run has
+MAIN_GROUPS = {
+    "monodepth": ("median",),
+    "video_depth": ("scale_published", "scale", "metric"),
+    "relpose": ("sim3",),
+    "mv_recon": ("published", "uncropped", "sim3"),
+}
 Metrics = dict[str, float | int | bool]
 Look = dict[str, np.ndarray]  # small arrays for the report's pictures
 

@@ -35,13 +35,7 @@ ALIGNMENTS = {
     ("mv_recon", "uncropped"): "matched medians, whole pictures",
     ("mv_recon", "sim3"): "best similarity on corresponding pixels, whole pictures",
 }
-# which numbers stand for a protocol: alignments in the order of preference, the metric that sorts sequences, curves
-MAIN_GROUPS = {
-    "monodepth": ("median",),
-    "video_depth": ("scale_published", "scale", "metric"),
-    "relpose": ("sim3",),
-    "mv_recon": ("published", "uncropped", "sim3"),
-}
+# which numbers stand for a protocol, beside MAIN_GROUPS: the metric that sorts sequences, curves
 MAIN_METRIC = {"monodepth": "abs_rel", "video_depth": "abs_rel", "relpose": "ate", "mv_recon": "chamfer"}
 CURVE_METRICS = {
     "video_depth": ("abs_rel", "delta_1"),

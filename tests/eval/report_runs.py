@@ -144,7 +144,8 @@ def _depth(rng, level, groups, frames):
     for group in groups:
         look[f"abs_rel_{group}"] = abs_rel * (1 + 0.3 * rng.normal(size=frames))
     metrics = {"abs_rel": abs_rel, "delta_1": max(0.0, 1 - 0.2 * level), "rmse": 0.4 * level, "log_rmse": 0.1 * level}
-    return metrics, {group: {"scale": 1.02, "shift": 0.0} for group in groups}, look
+    notes = {group: {"scale": 1.02, "shift": 0.0} for group in groups}
+    return metrics, {**notes, "pictured": groups[-1]}, look
 
 
 def _path(rng, level, groups, frames):
