@@ -12,6 +12,7 @@ A folder per sequence; in it a file per frame, named like the frame's picture:
 What a protocol does not ask for may be missing. `sequence.json` is written last by our runs, and need not be there.
 """
 
+import glob
 import json
 import os
 import secrets
@@ -156,9 +157,9 @@ def save_predictions(
     Raises:
         ValueError: Not one prediction per picture.
     """
-    for left_over in folder.parent.glob(f".{folder.name}.*"):  # of a run that was killed
+    for left_over in folder.parent.glob(f".{glob.escape(folder.name)}@*"):  # of a run that was killed
         shutil.rmtree(left_over)
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    temporary = folder.with_name(f".{folder.name}@{secrets.token_hex(4)}")  # no other sequence's: `room` and `room.2`
     rows: dict[str, list[np.ndarray]] = {}
     count = 0
     for count, prediction in enumerate(predictions, start=1):
