@@ -37,7 +37,7 @@ METRICS = {
     "ate": Metric("ATE, m", 3),
     "rpe_trans": Metric("RPE, m", 3),
     "rpe_rot": Metric("RPE, °", 3),
-    "scale_error": Metric("scale error, %", 1, 100.0),
+    "scale_error": Metric("scale error, ln", 3),
     "acc": Metric("Acc, m", 3),
     "acc_med": Metric("Acc med., m", 3),
     "comp": Metric("Comp, m", 3),

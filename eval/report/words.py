@@ -48,7 +48,8 @@ MEANINGS = {
     "delta_1": "δ < 1.25: share of the pixels with true depth whose prediction is off by a factor below 1.25.",
     "ate": "ATE: root mean square of the distances between predicted and true camera positions after the alignment.",
     "rpe_trans": "RPE: root mean square error of the step from each frame to the next, in metres and in degrees.",
-    "scale_error": "Scale error: how far the scale of the predicted path is from the true one.",
+    "scale_error": "Scale error: how far the scale of the predicted path is from the true one, |ln s|: 0.693 for half "
+    "and for double. A camera that stands still has none.",
     "acc": "Acc: distance of predicted points to the true surface, mean and median. Comp: of true points to the "
     "predicted surface. Chamfer: the mean of both.",
     "nc": "NC: how well normals agree, 1 for parallel and 0 for perpendicular ones.",

@@ -251,3 +251,17 @@ def test_the_recorded_cameras_between_two_point_maps(golden):
         torch.testing.assert_close(camera_between(*maps), expected, rtol=0, atol=1e-5)
     moved = transform(recorded["c2w"][0], recorded["pts_self"][0])
     assert (moved - recorded["pts_world"][0]).norm(dim=-1).median() < 1
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(2, 0.693147), (0.5, 0.693147), (1, 0), (0, None)])
+def test_the_error_of_scale_is_the_same_for_half_and_double_and_none_for_standing_still(
+    make, recordings, factor, expected
+):
+    def stretch(prediction):
+        camera = prediction.world_from_cam.copy()
+        camera[:3, 3] *= factor
+        return replace(prediction, world_from_cam=camera)
+
+    system = Oracle(open_set("mv_recon", "rgbd", recordings), distort=stretch)
+    found = completed(make("relpose", system=system))["summary"]["sim3"].get("scale_error")
+    assert found is None if expected is None else found["headline"] == pytest.approx(expected, abs=1e-4)
