@@ -10,7 +10,7 @@ import numpy as np
 
 from cut3r.io.frames import Frame
 from cut3r.io.images import read_image
-from eval.saved import Predictions
+from eval.saved import Predictions, number
 from eval.sequences.sequence import Sequence
 from eval.system import Wanted
 
@@ -63,8 +63,12 @@ class Score:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Score":
-        groups = {name: [Item(**item) for item in items] for name, items in content["groups"].items()}
+        groups = {name: [_item(item) for item in items] for name, items in content["groups"].items()}
         return cls(groups, dict(content["notes"]))
+
+
+def _item(content: Mapping[str, Any]) -> Item:
+    return Item(**{**content, "metrics": {name: number(value) for name, value in content["metrics"].items()}})
 
 
 class EvaluationProtocol(ABC):
@@ -124,7 +128,7 @@ def _average(items: list[Item], *, weighted: bool) -> dict[str, dict[str, float]
             "headline": by_weight if weighted else mean,
             "mean": mean,
             "weighted": by_weight,
-            "median": statistics.median(values),
+            "median": float(np.median(values)),  # nan if a value is
             "items": len(values),
         }
     return rows

@@ -14,10 +14,11 @@ What a protocol does not ask for may be missing. `sequence.json` is written last
 
 import glob
 import json
+import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -198,5 +199,19 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, content: object) -> None:
+    """Write JSON; what is no finite number becomes null, because JSON has no word for it (`number` reads it back)."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+        temporary.write_text(json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
+
+
+def number(value: float | None) -> float:
+    """Give a number that `write_json` wrote; nan where it was none."""
+    return math.nan if value is None else value
+
+
+def _finite(content: object) -> object:
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

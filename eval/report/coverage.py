@@ -101,7 +101,7 @@ def reproduction_fold(run: Run) -> str:
 
 
 def _is_official(run: Run) -> bool:
-    """Whether the weights are a published file of CUT3R; another network can neither reproduce its numbers nor fail to."""
+    """Whether the weights are a published file of CUT3R; no other network reproduces its numbers or fails to."""
     weights = run.facts.get("weights") or {}
     official = OFFICIAL.get(name_of_file(weights.get("file", "")) or "")
     return official is not None and official.sha256 in (None, weights["sha256"])
