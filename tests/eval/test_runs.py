@@ -280,6 +280,6 @@ def test_what_is_no_number_is_null_in_files_and_spoils_the_median(make, recordin
     run.work()
     result = run.finish()
     for path in (run.folder / "result.json", run.folder / "scores/first.json"):
-        json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"{path} holds {word}"))
+        json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"there is a {word}"))
     assert np.isnan(result["summary"]["median"]["abs_rel"]["median"])
     assert np.isnan(read_run(run.folder).headline("median")["abs_rel"])
