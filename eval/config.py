@@ -44,7 +44,8 @@ class EvalConfig:
             original's.
         revisit, freeze: Passes over each sequence; with freeze only the first one changes the state.
         solve_pose: Camera from the two point maps instead of the pose head.
-        out: Folder of the run; by default eval_results/PROTOCOL/DATASET_WEIGHTS.
+        out: Folder of the run; by default eval_results/PROTOCOL/DATASET_WEIGHTS, of recordings (rgbd)
+            with the name of `root`.
         keep: Of predictions on disk.
         stage: predict leaves the scoring to a later run with stage=score (or all) in the same folder.
         overwrite: Start anew where the folder holds a run of other settings.
@@ -82,6 +83,8 @@ class EvalConfig:
             raise ValueError("name a data set, such as dataset=sintel")
         if (self.weights is None) == (self.predictions is None):
             raise ValueError("give weights=FILE|NAME to run our network, or predictions=FOLDER to score what is there")
+        if self.predictions is not None and self.stage is Stage.predict:
+            raise ValueError("stage=predict has nothing to do for predictions=FOLDER; leave one of the two out")
         if self.layout is Layout.reference and self.predictions is None:
             raise ValueError("layout=reference describes the folder of predictions=..., which is not given")
         self.update = text_of(rule_of(self.update))

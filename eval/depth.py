@@ -2,6 +2,7 @@
 
 import logging
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -12,8 +13,8 @@ from jaxtyping import Float
 from cut3r.io.images import read_image, resize
 from cut3r.metrics.depth_alignment import DepthAlignment, ScaleShift
 from cut3r.metrics.depth_pairs import DepthPairs
-from cut3r.metrics.depth_scoring import NO_CLIP, DepthScores, DepthScoring, resize_cubic
-from eval.protocol import EvaluationProtocol, Item, Look, Metrics, Score
+from cut3r.metrics.depth_scoring import DELTAS, NO_CLIP, DepthScores, DepthScoring, clip, known_depth, resize_cubic
+from eval.protocol import MAIN_GROUPS, EvaluationProtocol, Item, Look, Metrics, Score
 from eval.saved import Predictions
 from eval.sequences.sequence import Sequence
 from eval.system import Wanted
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 SINTEL_LIMIT_M = 70.0
 LOOK_WIDTH = 256  # pixels, of the maps in the report
 LOOK_FRAMES = 3
+LARGEST_M = float(np.finfo(np.float16).max)  # that the report's maps can hold
 AS_TEXT = ("pre_clip", "post_clip", "alignment")  # JSON knows neither infinity nor members of an Enum
 
 # spec/eval_metrics.md 1, "Settings per data set"; families of sets, long variants included
@@ -47,6 +49,12 @@ class DepthProtocol(EvaluationProtocol):
         self.alignments = alignments or list(self.published if parity else self.default)
         self.scoring = scoring(dataset, parity=parity)
         self.parity = parity
+
+    @property
+    def pictured(self) -> DepthAlignment:
+        """The alignment that the report's pictures are in: the one that stands for the protocol."""
+        of_value = {each.value: each for each in self.alignments}
+        return next((of_value[name] for name in MAIN_GROUPS[self.name] if name in of_value), self.alignments[0])
 
     def settings(self) -> dict[str, Any]:
         scoring = {name: str(value) if name in AS_TEXT else value for name, value in asdict(self.scoring).items()}
@@ -89,29 +97,33 @@ def require_pixels(sequence: Sequence, without_truth: list[str], scored: int) ->
 
 
 def item(name: str, scores: DepthScores, *, parity: bool) -> Item:
-    """Name an item's numbers; without valid pixels it has no errors, only the share that failed."""
+    """Name an item's numbers. Errors weigh by valid pixels, and without any there are none; what counts failures weighs
+    by known pixels."""
     numbers = asdict(scores)
-    if not scores.valid_pixels:
-        return Item(name, {"failed": scores.failed}, weight=0)
-    metrics: Metrics = {key: numbers[key] for key in ("abs_rel", "sq_rel", "rmse", "log_rmse")}
-    metrics |= {key: numbers[key] for key in ("delta_0", "delta_1", "delta_2", "delta_3")}
-    if not parity:
-        del metrics["delta_0"]  # 0 by construction
-        metrics |= {"failed": scores.failed, "nonpositive": scores.nonpositive}
-    return Item(name, metrics, weight=scores.valid_pixels)
+    errors: Metrics = {key: numbers[key] for key in ("abs_rel", "sq_rel", "rmse", "log_rmse")}
+    if parity:
+        return Item(name, errors | {key: numbers[key] for key in DELTAS}, weight=scores.valid_pixels)
+    errors["nonpositive"] = scores.nonpositive
+    shares: Metrics = {key: numbers[key] for key in DELTAS[1:]}  # delta_0 is 0 by construction
+    shares["failed"] = scores.failed
+    weights = dict.fromkeys(shares, float(scores.known_pixels))
+    return Item(name, shares | errors if scores.valid_pixels else shares, scores.valid_pixels, weights)
 
 
-def errors_by_frame(pairs: DepthPairs, ends: list[int], fit: ScaleShift) -> Float[np.ndarray, "v"]:
+def errors_by_frame(
+    pairs: DepthPairs, ends: list[int], fit: ScaleShift, limits: tuple[float, float] = NO_CLIP
+) -> Float[np.ndarray, "v"]:
     """AbsRel of each frame after the alignment of all; nan for a frame without valid pixels.
 
     Args:
+        limits: Of the aligned prediction, metres.
         ends: Number of pixels after each frame was added.
     """
     edges = np.array([0, *ends])
     sums = np.zeros(len(ends))
     start = 0
     for block in pairs.blocks():
-        error = np.abs(fit.apply(block.prediction) - block.target) / block.target
+        error = np.abs(clip(fit.apply(block.prediction), limits) - block.target) / block.target
         inside = np.clip(edges - start, 0, len(error))
         for frame, (first, last) in enumerate(pairwise(inside)):
             if first < last:
@@ -121,17 +133,29 @@ def errors_by_frame(pairs: DepthPairs, ends: list[int], fit: ScaleShift) -> Floa
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def depth_look(sequence: Sequence, predictions: Predictions, fit: ScaleShift) -> Look:
-    """Small pictures of the first, the middle and the last frame: input, aligned prediction, truth."""
+def pictured_frames(sequence: Sequence) -> list[int]:
+    """The first, the middle and the last frame."""
+    return sorted({round(k * (len(sequence) - 1) / (LOOK_FRAMES - 1)) for k in range(LOOK_FRAMES)})
+
+
+def depth_look(
+    sequence: Sequence, predictions: Predictions, fits: Mapping[int, ScaleShift], scoring: DepthScoring
+) -> Look:
+    """Small pictures of what was compared: input, prediction as it was aligned and clipped, truth where it counts.
+
+    Args:
+        fits: The alignment of each frame to be pictured.
+    """
     assert sequence.read_depth is not None
     look: Look = {}
-    chosen = sorted({round(k * (len(sequence) - 1) / (LOOK_FRAMES - 1)) for k in range(LOOK_FRAMES)})
-    for number in chosen:
+    for number, fit in fits.items():
         true = sequence.read_depth(number)
         step = max(1, round(true.shape[1] / LOOK_WIDTH))
-        predicted = fit.apply(resize_cubic(predictions.depth(number), true.shape))
-        look[f"predicted_{number}"] = predicted[::step, ::step].astype(np.float16)
-        look[f"true_{number}"] = np.where(true > 0, true, 0)[::step, ::step].astype(np.float16)
+        given = clip(resize_cubic(predictions.depth(number), true.shape), scoring.pre_clip)
+        predicted = clip(fit.apply(given), scoring.post_clip)[::step, ::step]
+        look[f"predicted_{number}"] = np.clip(predicted, -LARGEST_M, LARGEST_M).astype(np.float16)
+        counted = np.where(known_depth(true, scoring.max_depth), true, 0)[::step, ::step]
+        look[f"true_{number}"] = np.minimum(counted, LARGEST_M).astype(np.float16)
         if sequence.images[number].is_file():
             h, w = look[f"true_{number}"].shape
             look[f"image_{number}"] = resize(read_image(sequence.images[number]), (h, w))

@@ -7,7 +7,8 @@
     result.json            the averages
 
 Each file or folder appears when it is complete. Finished sequences are not run again; scores of other settings are
-computed again from the predictions that are there; predictions of other settings are refused.
+computed again from the predictions that are there; predictions of other settings are refused. Pictures, truth or
+predictions that have changed since (eval.fingerprints) are noticed, and what depends on them is made anew.
 """
 
 import json
@@ -32,8 +33,10 @@ import torch
 from cut3r.files.atomic import atomic_path
 from cut3r.io.frames import Frame
 from cut3r.speed.machine import commit, cpu_name, now
+from eval.fingerprints import are_of, inputs_of, pictures_of
 from eval.protocol import SCORING, EvaluationProtocol, NotScoredError, Score, summarize
 from eval.saved import Predictions, SavedPredictions, read_record, save_predictions, write_json
+from eval.sequences.prepared import prepared_otherwise
 from eval.sequences.sequence import Sequence
 from eval.system import FramePrediction, System
 
@@ -60,7 +63,9 @@ class EvaluationRun:
     Args:
         share: The sequences that this process takes care of; all by default.
         find: Where finished predictions of another system lie, instead of a system.
-        facts: What the report says about the run: set, weights, settings.
+        dataset, name: Of the set and of the system, in tables; by default the system's own name.
+        parity: Whether the protocol and the set are in parity mode.
+        facts: What else the report says about the run: weights, settings.
         keep: Type of predictions on disk.
         tick: Called after each frame that was predicted.
     """
@@ -71,12 +76,19 @@ class EvaluationRun:
     system: System | None = None
     find: Callable[[Sequence], Predictions] | None = None
     share: list[Sequence] | None = None
+    dataset: str = "own"
+    name: str = ""
+    parity: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     keep: str = "float32"
     tick: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         assert (self.system is None) != (self.find is None)
+        described = "files" if self.system is None else self.system.describe().get("system", "system")
+        own = {"dataset": self.dataset, "name": self.name or str(described), "parity": self.parity}
+        whole = {"complete": True, "every": 1, "only": []}
+        object.__setattr__(self, "facts", {"protocol": self.protocol.name, **own, **whole, **self.facts})
 
     @property
     def mine(self) -> list[Sequence]:
@@ -106,7 +118,13 @@ class EvaluationRun:
                 for part in ("predictions", "scores", "look"):
                     shutil.rmtree(self.folder / part, ignore_errors=True)
         expected = [sequence.name for sequence in self.sequences]
-        write_json(path, {"identity": identity, "facts": self.facts, "sequences": expected, "environment": machine})
+        begun = {"identity": identity, "facts": self.facts, "sequences": expected, "environment": machine}
+        write_json(path, {**begun, "prepared_otherwise": self.prepared_otherwise})
+
+    @property
+    def prepared_otherwise(self) -> list[str]:
+        """The sequences that were not prepared in the mode that they are scored in."""
+        return prepared_otherwise(self.sequences, parity=self.facts["parity"])
 
     def predictions(self, sequence: Sequence) -> Predictions:
         """Find what was predicted for a sequence."""
@@ -122,6 +140,13 @@ class EvaluationRun:
                     self._predict(self.system, sequence)
                 if stage is not Stage.predict:
                     self._score(sequence)
+
+    def not_predicted(self) -> dict[str, str]:
+        """Name the sequences without complete predictions, with the reason."""
+        missing = [each.name for each in self.sequences if not is_predicted(self.folder, each)]
+        paths = {name: score_path(self.folder, name) for name in missing}
+        contents = {name: json.loads(path.read_text()) if path.is_file() else {} for name, path in paths.items()}
+        return {name: content.get("failed", "not predicted yet") for name, content in contents.items()}
 
     def finish(self) -> dict[str, Any]:
         """Put the scores of all sequences together; one process calls this at the end."""
@@ -139,6 +164,7 @@ class EvaluationRun:
                 "failed": failed,
             },
             "not_counted": not_counted(scores),
+            "prepared_otherwise": self.prepared_otherwise,
             "summary": summarize(scores, weighted=self.protocol.weighted) if scores else {},
         }
         write_json(self.folder / "result.json", result)
@@ -157,16 +183,24 @@ class EvaluationRun:
         return {"protocol": self.protocol.name, **set_facts, **described}
 
     def _score_identity(self, sequence: Sequence) -> dict[str, Any]:
-        """What decides the scores, beside the predictions."""
+        """What decides the scores, beside what they are computed from."""
         return {**self.protocol.settings(), "frames": len(sequence), "scoring": SCORING}
 
     def _predict(self, system: System, sequence: Sequence) -> None:
         folder = self.folder / "predictions" / sequence.name
-        if read_record(folder) is not None:
+        if is_predicted(self.folder, sequence):
             return
-        clock = Clock(self.tick)
+        if read_record(folder) is not None:
+            logger.warning("the pictures of %s are not those of its predictions; it is predicted anew", sequence.name)
+        clock, pictures = Clock(self.tick), pictures_of(sequence)
         predictions = clock.watch(self._predictions(system, sequence))
-        save_predictions(folder, sequence.stems, predictions, dtype=np.dtype(self.keep), finish=clock.record)
+        save_predictions(
+            folder,
+            sequence.stems,
+            predictions,
+            dtype=np.dtype(self.keep),
+            finish=lambda: {"pictures": pictures, **clock.record()},
+        )
 
     def _predictions(self, system: System, sequence: Sequence) -> Iterator[FramePrediction]:
         for stream in self.protocol.streams(sequence):
@@ -177,17 +211,22 @@ class EvaluationRun:
             yield from system.predict(frames, self.protocol.wanted)
 
     def _score(self, sequence: Sequence) -> None:
-        if read_score(self.folder, sequence.name, self._score_identity(sequence)) is not None:
+        cost = read_record(self.folder / "predictions" / sequence.name)
+        if self.system is not None and cost is not None and not is_predicted(self.folder, sequence):
+            raise ValueError(f"the predictions of {sequence.name} are of other pictures; predict anew (stage=all)")
+        settings, predictions = self._score_identity(sequence), self.predictions(sequence)
+        inputs = inputs_of(sequence, predictions)
+        if read_score(self.folder, sequence.name, settings, inputs) is not None:
             return
-        score, look = self.protocol.score(sequence, self.predictions(sequence))
+        score, look = self.protocol.score(sequence, predictions)
         with atomic_path(self.folder / "look" / f"{sequence.name}.npz") as temporary:
             np.savez_compressed(temporary, **look)  # type: ignore[arg-type]
-        cost = read_record(self.folder / "predictions" / sequence.name)
         write_json(
             score_path(self.folder, sequence.name),
             {
                 "sequence": sequence.name,
-                "settings": self._score_identity(sequence),
+                "settings": settings,
+                "inputs": inputs,
                 "score": score.to_json(),
                 "cost": cost,
                 "facts": self.facts,
@@ -258,13 +297,22 @@ def score_path(folder: Path, sequence: str) -> Path:
     return folder / "scores" / f"{sequence}.json"
 
 
-def read_score(folder: Path, sequence: str, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Give a sequence's score if it was computed with these settings; failures are tried again."""
+def is_predicted(folder: Path, sequence: Sequence) -> bool:
+    """Whether a run's folder has complete predictions of these very pictures."""
+    record = read_record(folder / "predictions" / sequence.name)
+    return record is not None and are_of(record, sequence)
+
+
+def read_score(
+    folder: Path, sequence: str, settings: dict[str, Any], inputs: dict[str, str | None]
+) -> dict[str, Any] | None:
+    """Give a sequence's score if it was computed with these settings from these files; failures are tried again."""
     path = score_path(folder, sequence)
     if not path.is_file():
         return None
     content: dict[str, Any] = json.loads(path.read_text())
-    return content if "score" in content and content["settings"] == settings else None
+    same = "score" in content and content["settings"] == settings and content.get("inputs") == inputs
+    return content if same else None
 
 
 def environment() -> dict[str, Any]:

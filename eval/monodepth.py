@@ -5,9 +5,9 @@ Each picture is a stream of its own, aligned to its truth by the ratio of median
 
 from typing import ClassVar
 
-from cut3r.metrics.depth_alignment import DepthAlignment
+from cut3r.metrics.depth_alignment import DepthAlignment, ScaleShift
 from cut3r.metrics.depth_scoring import DepthScorer
-from eval.depth import DepthProtocol, depth_look, item, require_pixels
+from eval.depth import DepthProtocol, depth_look, item, pictured_frames, require_pixels
 from eval.protocol import Item, Look, Score
 from eval.saved import Predictions
 from eval.sequences.sequence import Sequence
@@ -26,7 +26,8 @@ class MonoDepth(DepthProtocol):
         groups: dict[str, list[Item]] = {alignment.value: [] for alignment in self.alignments}
         without_truth: list[str] = []
         scored = 0
-        look: Look = {}
+        fits: dict[int, ScaleShift] = {}  # of the pictures that the report shows
+        shown = pictured_frames(sequence)
         for number, stem in enumerate(sequence.stems):
             with DepthScorer(self.scoring) as scorer:
                 scorer.add(predictions.depth(number), sequence.read_depth(number))
@@ -37,10 +38,11 @@ class MonoDepth(DepthProtocol):
                 for alignment in self.alignments:
                     fit = scorer.fit(alignment) if len(scorer.pairs) else None
                     groups[alignment.value].append(item(stem, scorer.score(fit), parity=self.parity))
-                    if not look and fit is not None:
-                        look = depth_look(sequence, predictions, fit)
+                    if number in shown and fit is not None and alignment is self.pictured:
+                        fits[number] = fit
         require_pixels(sequence, without_truth, scored)
-        return Score(groups, {"pictures_without_truth": without_truth}), look
+        notes = {"pictures_without_truth": without_truth, "pictured": self.pictured.value}
+        return Score(groups, notes), depth_look(sequence, predictions, fits, self.scoring)
 
 
 def main() -> None:

@@ -104,6 +104,7 @@ class MultiViewReconstruction(EvaluationProtocol):
             predicted, true, colors = self._aligned(views, alignment, facts)
             metrics, clouds = compare(predicted, true, voxel_m=self.options.voxel_m, notes=facts)
             notes[alignment.value] = facts
+            metrics["failed"] = notes["failed_pixels"] / notes["known_pixels"]
             groups[alignment.value] = [Item(sequence.name, metrics)]
             if not look:
                 look = _thinned(clouds, colors, predicted.shape[0], true.shape[0])
@@ -117,7 +118,8 @@ class MultiViewReconstruction(EvaluationProtocol):
         first_from_world = invert(torch.from_numpy(sequence.world_from_cam[0]).float())
         true, predicted, valid, colors = [], [], [], []
         unknown = int((~known_cameras).sum())
-        notes: dict[str, Any] = {"unknown_cameras": unknown, "failed_pixels": 0, "low_confidence_pixels": 0}
+        counted = dict.fromkeys(("known_pixels", "failed_pixels", "low_confidence_pixels"), 0)
+        notes: dict[str, Any] = {"unknown_cameras": unknown, **counted}
         for number in np.flatnonzero(known_cameras).tolist():
             view = self.view(sequence, number)
             depth = torch.from_numpy(view.depth)
@@ -129,6 +131,7 @@ class MultiViewReconstruction(EvaluationProtocol):
                 )
             known = depth > 0
             usable = points.isfinite().all(dim=-1)
+            notes["known_pixels"] += int(known.sum())
             notes["failed_pixels"] += int((known & ~usable).sum())
             if self.options.conf_thresh > 0:
                 sure = torch.from_numpy(predictions.confidence(number)) >= self.options.conf_thresh

@@ -10,11 +10,18 @@ import numpy as np
 
 from cut3r.io.frames import Frame
 from cut3r.io.images import read_image
-from eval.saved import Predictions
+from eval.saved import Predictions, number
 from eval.sequences.sequence import Sequence
 from eval.system import Wanted
 
-SCORING = 2  # raised when a metric changes: older scores are then computed again
+SCORING = 4  # raised when a metric changes: older scores are then computed again
+# the alignments that stand for a protocol, the first one that a run has
+MAIN_GROUPS = {
+    "monodepth": ("median",),
+    "video_depth": ("scale_published", "scale", "metric"),
+    "relpose": ("sim3",),
+    "mv_recon": ("published", "uncropped", "sim3"),
+}
 Metrics = dict[str, float | int | bool]
 Look = dict[str, np.ndarray]  # small arrays for the report's pictures
 
@@ -25,12 +32,18 @@ class NotScoredError(ValueError):
 
 @dataclass(frozen=True)
 class Item:
-    """One scored thing: a picture in monodepth, elsewhere a sequence. `weight` is its say in the weighted mean. A
-    metric that it has no number for is not in `metrics`, and it does not count in that metric's averages."""
+    """One scored thing: a picture in monodepth, elsewhere a sequence. A metric that it has no number for is not in
+    `metrics`, and it does not count in that metric's averages.
+
+    Attributes:
+        weight: Its say in weighted means.
+        weights: Of the metrics for which it has another say.
+    """
 
     name: str
     metrics: Metrics
     weight: float = 1.0
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,8 +63,12 @@ class Score:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Score":
-        groups = {name: [Item(**item) for item in items] for name, items in content["groups"].items()}
+        groups = {name: [_item(item) for item in items] for name, items in content["groups"].items()}
         return cls(groups, dict(content["notes"]))
+
+
+def _item(content: Mapping[str, Any]) -> Item:
+    return Item(**{**content, "metrics": {name: number(value) for name, value in content["metrics"].items()}})
 
 
 class EvaluationProtocol(ABC):
@@ -100,7 +117,9 @@ def summarize(scores: Mapping[str, Score], *, weighted: bool) -> dict[str, dict[
 def _average(items: list[Item], *, weighted: bool) -> dict[str, dict[str, float]]:
     rows: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(name for item in items for name in item.metrics):
-        pairs = [(float(item.metrics[name]), item.weight) for item in items if name in item.metrics]
+        pairs = [
+            (float(item.metrics[name]), item.weights.get(name, item.weight)) for item in items if name in item.metrics
+        ]
         values = [value for value, _ in pairs]
         weight = sum(weight for _, weight in pairs)
         by_weight = sum(value * weight for value, weight in pairs) / weight if weight else float("nan")
@@ -109,7 +128,7 @@ def _average(items: list[Item], *, weighted: bool) -> dict[str, dict[str, float]
             "headline": by_weight if weighted else mean,
             "mean": mean,
             "weighted": by_weight,
-            "median": statistics.median(values),
+            "median": float(np.median(values)),  # nan if a value is
             "items": len(values),
         }
     return rows

@@ -7,6 +7,7 @@ Source: spec/eval_metrics.md.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class ReferencePredictions:
         return self.frames
 
     def depth(self, number: int) -> Float[np.ndarray, "h w"]:
-        paths = visible(self.folder, "*depth.npy") or visible(self.folder, "frame_*.npy")
+        paths = self._depth_maps
         if len(paths) != self.frames:
             raise MissingPredictionsError(f"{self.folder} has {len(paths)} depth maps for {self.frames} pictures")
         array = read_npy(paths[number])
@@ -108,6 +109,13 @@ class ReferencePredictions:
 
     def intrinsics(self) -> None:
         return None
+
+    def files(self) -> list[Path]:
+        return [*self._depth_maps, self.folder / "pred_traj.txt"]
+
+    @cached_property
+    def _depth_maps(self) -> list[Path]:
+        return visible(self.folder, "*depth.npy") or visible(self.folder, "frame_*.npy")
 
 
 def write_reference_files(run: EvaluationRun, dataset: str, result: Mapping[str, Any]) -> None:

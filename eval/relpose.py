@@ -4,6 +4,7 @@ The predicted path after a Sim(3) alignment to the true one (as published), and 
 of scale counts. Source: spec/eval_metrics.md 2.
 """
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from eval.protocol import EvaluationProtocol, Item, Look, Metrics, NotScoredErro
 from eval.saved import Predictions
 from eval.sequences.sequence import Sequence
 from eval.system import Wanted
-from eval.trajectory import Alignment, PathErrors, path_errors, rms
+from eval.trajectory import Alignment, PathErrors, path_errors, rms, stands_still
 
 PREDICTED_TOLERANCE = 1e-2  # half precision is off by up to 2e-3; `proper` takes the nearest rotation
 
@@ -53,8 +54,8 @@ class RelativePose(EvaluationProtocol):
             groups[alignment.value] = [Item(sequence.name, _metrics(errors[alignment], steps))]
         sim3 = errors[Alignment.sim3]
         notes |= {"scale": sim3.scale, "degenerate": sim3.degenerate}
-        if not self.parity:
-            groups["sim3"][0].metrics["scale_error"] = abs(sim3.scale - 1)
+        if not self.parity and not stands_still(predicted[frames, :3, 3], true[frames, :3, 3]):
+            groups["sim3"][0].metrics["scale_error"] = abs(math.log(sim3.scale))
         return Score(groups, notes), _look(sim3, true[frames], frames)
 
 

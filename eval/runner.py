@@ -23,9 +23,8 @@ from cut3r.speed.device import check_device
 from cut3r.training.config import build, explain
 from cut3r.training.overrides import quote_text_settings
 from eval.config import EvalConfig
-from eval.evaluate import ROOT, EvaluationRun, Stage
+from eval.evaluate import ROOT, EvaluationRun, Stage, is_predicted
 from eval.reference import write_reference_files
-from eval.saved import read_record
 from eval.setup import make_run
 from eval.tables import summary_table
 
@@ -109,14 +108,17 @@ def evaluate(protocol: str, config: EvalConfig) -> int:
 
 def frames_left(run: EvaluationRun) -> int:
     """Count the frames of this process that the system has not seen."""
-    folder = run.folder / "predictions"
-    return sum(len(each) for each in run.mine if run.system and read_record(folder / each.name) is None)
+    return sum(len(each) for each in run.mine if run.system and not is_predicted(run.folder, each))
 
 
 def finish(config: EvalConfig, run: EvaluationRun) -> int:
     if config.stage is Stage.predict:
+        missing = run.not_predicted()
+        print(f"{len(run.sequences) - len(missing)} of {len(run.sequences)} sequences predicted")
+        for name, reason in missing.items():
+            print(f"FAILED: {name} ({reason})")
         print(f"predictions are in {run.folder}; score them with the same command and stage=score")
-        return 0
+        return SEQUENCES_FAILED if missing else 0
     result = run.finish()
     if config.parity:
         write_reference_files(run, config.dataset, result)

@@ -12,11 +12,13 @@ A folder per sequence; in it a file per frame, named like the frame's picture:
 What a protocol does not ask for may be missing. `sequence.json` is written last by our runs, and need not be there.
 """
 
+import glob
 import json
+import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,6 +35,7 @@ from eval.stamps import require_stamps_of_pictures
 from eval.system import FramePrediction
 
 RECORD = "sequence.json"
+KINDS = ("depth", "points", "confidence")
 
 
 class MissingPredictionsError(FileNotFoundError):
@@ -53,6 +56,9 @@ class Predictions(Protocol):
     def cameras(self) -> Float[np.ndarray, "v 4 4"]: ...
 
     def intrinsics(self) -> Float[np.ndarray, "v 3 3"] | None: ...
+
+    def files(self) -> list[Path]:
+        """List what would be read, there or not; when one of them changes, scores are computed again."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,10 @@ class SavedPredictions:
         with naming_the_file(path), np.load(path, allow_pickle=False) as file:
             return file.get("intrinsics")
 
+    def files(self) -> list[Path]:
+        per_frame = [self.folder / kind / f"{stem}.npy" for kind in KINDS for stem in self.stems]
+        return [*per_frame, self.folder / "cameras.npz", self.folder / "cameras.tum"]
+
     def _require_one_each(self, count: int) -> None:
         if count != len(self):
             raise ValueError(f"{self.folder} has {count} cameras for {len(self)} pictures; expected one each")
@@ -148,9 +158,9 @@ def save_predictions(
     Raises:
         ValueError: Not one prediction per picture.
     """
-    for left_over in folder.parent.glob(f".{folder.name}.*"):  # of a run that was killed
+    for left_over in folder.parent.glob(f".{glob.escape(folder.name)}@*"):  # of a run that was killed
         shutil.rmtree(left_over)
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    temporary = folder.with_name(f".{folder.name}@{secrets.token_hex(4)}")  # no other sequence's: `room` and `room.2`
     rows: dict[str, list[np.ndarray]] = {}
     count = 0
     for count, prediction in enumerate(predictions, start=1):
@@ -189,5 +199,19 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, content: object) -> None:
+    """Write JSON; what is no finite number becomes null, because JSON has no word for it (`number` reads it back)."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+        temporary.write_text(json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
+
+
+def number(value: float | None) -> float:
+    """Give a number that `write_json` wrote; nan where it was none."""
+    return math.nan if value is None else value
+
+
+def _finite(content: object) -> object:
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

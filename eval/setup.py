@@ -43,7 +43,7 @@ def make_run(
     every = open_set(protocol, config.dataset, config.root, parity=config.parity, complete=config.complete)
     sequences = chosen(every, config)
     system, find, label = None, None, ""
-    facts = facts_of(protocol, config)
+    facts = facts_of(config)
     size = config.size or PUBLISHED_SIZE
     if config.weights is not None:
         path = resolve(config.weights)
@@ -71,15 +71,23 @@ def make_run(
         find = finder(config.predictions, config.layout)
         label = config.predictions.resolve().name
     return EvaluationRun(
-        folder=config.out or RESULTS / protocol / f"{config.dataset}_{label}",
+        folder=config.out or RESULTS / protocol / f"{set_label(config)}_{label}",
         protocol=make_protocol(protocol, config, size),
         sequences=sequences,
         system=system,
         find=find,
-        facts={**facts, "name": config.name or label},
+        dataset=config.dataset,
+        name=config.name or label,
+        parity=config.parity,
+        facts=facts,
         keep=config.keep.value,
         tick=tick,
     )
+
+
+def set_label(config: EvalConfig) -> str:
+    """Name the set in the folder of its runs; recordings by the folder that holds them, because each has others."""
+    return f"{config.dataset}_{config.root.resolve().name}" if config.dataset == "rgbd" else config.dataset
 
 
 def make_protocol(name: str, config: EvalConfig, size: int) -> EvaluationProtocol:
@@ -114,12 +122,9 @@ def chosen(sequences: list[Sequence], config: EvalConfig) -> list[Sequence]:
     return [sequence.every(config.every) for sequence in kept]
 
 
-def facts_of(protocol: str, config: EvalConfig) -> dict[str, Any]:
-    """What the report prints about a run."""
+def facts_of(config: EvalConfig) -> dict[str, Any]:
+    """What the report prints about a run, beside its protocol, set, system and mode."""
     return {
-        "protocol": protocol,
-        "dataset": config.dataset,
-        "parity": config.parity,
         "complete": config.complete,
         "every": config.every,
         "only": config.only,

@@ -37,7 +37,7 @@ METRICS = {
     "ate": Metric("ATE, m", 3),
     "rpe_trans": Metric("RPE, m", 3),
     "rpe_rot": Metric("RPE, °", 3),
-    "scale_error": Metric("scale error, %", 1, 100.0),
+    "scale_error": Metric("scale error, ln", 3),
     "acc": Metric("Acc, m", 3),
     "acc_med": Metric("Acc med., m", 3),
     "comp": Metric("Comp, m", 3),
@@ -48,6 +48,7 @@ METRICS = {
     "f_5cm": Metric("F 5 cm, %", 1, 100.0, Better.higher),
     "fps": Metric("FPS, A100", 2, better=Better.higher),
 }
+COUNT_FAILURES = ("delta_1", "delta_2", "delta_3", "failed")  # the others are over what did not fail
 Row = dict[str, str]
 
 
@@ -172,12 +173,30 @@ def summary_table(result: dict[str, Any]) -> str:
         {"aligned by": group, **numbers(metrics, "headline"), "items": str(_items(metrics))}
         for group, metrics in result["summary"].items()
     ]
-    return "\n".join([markdown(rows) if rows else "no sequence has a score", "", coverage(result)])
+    said = [
+        f"? {group}: {failures_text(metrics['failed']['headline'])}"
+        for group, metrics in result["summary"].items()
+        if any(leaves_out_failures(metric, metrics) for metric in metrics)
+    ]
+    return "\n".join([markdown(rows) if rows else "no sequence has a score", "", *said, coverage(result)])
 
 
 def numbers(metrics: dict[str, Any], which: str) -> Row:
-    """The metrics that tables show, formatted; `which` is headline, mean, weighted or median."""
-    return {metric.title: metric.text(metrics[key][which]) for key, metric in METRICS.items() if key in metrics}
+    """The metrics that tables show, formatted; `which` is headline, mean, weighted or median. A ? marks errors that
+    leave out failed predictions."""
+    marks = {key: "?" if leaves_out_failures(key, metrics) else "" for key in metrics}
+    return {
+        metric.title: metric.text(metrics[key][which]) + marks[key] for key, metric in METRICS.items() if key in metrics
+    }
+
+
+def leaves_out_failures(metric: str, summary: Mapping[str, Any]) -> bool:
+    """Whether some predictions failed (`summary`: of one group) and this metric is over the others only."""
+    return metric not in COUNT_FAILURES and "failed" in summary and summary["failed"]["headline"] > 0
+
+
+def failures_text(share: float) -> str:
+    return f"without the {METRICS['failed'].text(share)} % of the pixels with truth whose prediction failed"
 
 
 def coverage(result: dict[str, Any]) -> str:
@@ -191,10 +210,17 @@ def coverage(result: dict[str, Any]) -> str:
             text += f"; {len(counts[kind])} {said}: " + "; ".join(
                 f"{name} ({why})" for name, why in counts[kind].items()
             )
+    if count := len(result.get("prepared_otherwise", ())):
+        text += f"; {count} of them with {prepared_text(facts['parity'])}: the numbers are of neither mode"
     for kind, said in NOT_COUNTED.items():
         if count := result.get("not_counted", {}).get(kind):
             text += f"; {said}, not counted: {count}"
     return text
+
+
+def prepared_text(parity: bool) -> str:
+    """What the data of a run is that was prepared for the other mode."""
+    return f"data {'not ' if parity else ''}prepared in parity"
 
 
 def markdown(rows: list[Row]) -> str:

@@ -121,6 +121,15 @@ def associate(
     return np.flatnonzero(close), nearest[close]
 
 
+def stands_still(positions: Float[np.ndarray, "v 3"], true: Float[np.ndarray, "v 3"]) -> bool:
+    """Whether a path is a single place beside the true one, so that it has no scale."""
+    return _spread(positions) <= 1e-9 * _spread(true)
+
+
+def _spread(positions: Float[np.ndarray, "v 3"]) -> float:
+    return rms(np.linalg.norm(positions - positions.mean(axis=0), axis=1).astype(np.float64))
+
+
 def _similarity(
     positions: Float64[np.ndarray, "v 3"], true: Float64[np.ndarray, "v 3"], alignment: Alignment, *, parity: bool
 ) -> tuple[Float64[np.ndarray, "4 4"], bool]:
@@ -131,10 +140,9 @@ def _similarity(
         raise NotScoredError("degenerate covariance rank: the camera moves along a line or not at all")
     if len(true) < 3:
         raise NotScoredError(f"{len(true)} cameras do not fix a rotation; at least 3 are needed")
-    spread, true_spread = rms(np.linalg.norm(centered, axis=1)), rms(np.linalg.norm(true_centered, axis=1))
-    if true_spread <= 1e-9:
+    if _spread(true) <= 1e-9:
         raise NotScoredError("the true camera does not move, so there is no path to compare with")
-    if spread <= 1e-9 * true_spread:  # a single place: the best similarity is any that puts it into the middle
+    if stands_still(positions, true):  # a single place: the best similarity is any that puts it into the middle
         similarity = np.eye(4)
         similarity[:3, 3] = true.mean(axis=0) - positions.mean(axis=0)
         return similarity, True

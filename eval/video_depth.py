@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from cut3r.metrics.depth_alignment import DepthAlignment
 from cut3r.metrics.depth_scoring import DepthScorer
-from eval.depth import DepthProtocol, depth_look, errors_by_frame, item, require_pixels
+from eval.depth import DepthProtocol, depth_look, errors_by_frame, item, pictured_frames, require_pixels
 from eval.protocol import Item, Look, Score
 from eval.saved import Predictions
 from eval.sequences.sequence import Sequence
@@ -34,14 +34,16 @@ class VideoDepth(DepthProtocol):
                 before, known = known, len(scorer.pairs) + scorer.pairs.not_finite
                 without_truth += [stem] if known == before else []
             require_pixels(sequence, without_truth, len(scorer.pairs))
-            notes["pictures_without_truth"] = without_truth
+            notes |= {"pictures_without_truth": without_truth, "pictured": self.pictured.value}
             for alignment in self.alignments:
                 fit = scorer.fit(alignment)
                 groups[alignment.value] = [item(sequence.name, scorer.score(fit), parity=self.parity)]
                 notes[alignment.value] = {"scale": float(fit.scale), "shift": float(fit.shift)}
-                look[f"abs_rel_{alignment.value}"] = errors_by_frame(scorer.pairs, ends, fit)
-                if alignment is self.alignments[0]:
-                    look |= depth_look(sequence, predictions, fit)
+                limits = self.scoring.post_clip
+                look[f"abs_rel_{alignment.value}"] = errors_by_frame(scorer.pairs, ends, fit, limits)
+                if alignment is self.pictured:
+                    fits = dict.fromkeys(pictured_frames(sequence), fit)
+                    look |= depth_look(sequence, predictions, fits, self.scoring)
         return Score(groups, notes), look
 
 

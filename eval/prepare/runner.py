@@ -21,10 +21,10 @@ from cut3r.jobs.progress import Room, Tally
 from cut3r.jobs.record import Done, Rule
 from cut3r.jobs.runner import JobRun
 from cut3r.jobs.workers import open_workers
+from eval.sequences.prepared import RECORDS
 
 logger = logging.getLogger(__name__)
 
-RECORDS = ".prepared"
 CLAIMS = ".claims"  # in it
 
 

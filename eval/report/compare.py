@@ -3,19 +3,19 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from eval.protocol import MAIN_GROUPS
 from eval.published import PublishedRow, PublishedTable, long_set, published, published_curve
 from eval.report.runs import Run
 from eval.report.words import (
     CURVE_METRICS,
     DEFAULT_NOTE,
-    MAIN_GROUPS,
     PARITY_NOTE,
     PROTOCOLS,
     alignment_title,
     family_title,
     set_title,
 )
-from eval.tables import METRICS, Column, Comparison, Counts, Entry, Kind
+from eval.tables import METRICS, Column, Comparison, Entry, Kind, failures_text, leaves_out_failures, prepared_text
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def compare(runs: RunSet, group: str) -> Comparison:
     table = published(runs.protocol, runs.dataset, group)
     known = {*table.metrics, *(metric for run in ours for metric in run.summary[group])}
     columns = tuple(Column(name, METRICS[name].title, name, runs.dataset) for name in METRICS if name in known)
-    entries = [_our_entry(run, run.headline(group), {run.dataset: run.counts(group)}) for run in ours]
+    entries = [_our_entry(run, group) for run in ours]
     entries += [_published_entry(row, row.values, row.uncertain, row.remarks) for row in table.rows]
     title = f"{runs.title}: {alignment_title(runs.protocol, group)}"
     return Comparison(title, runs.protocol, group, columns, tuple(entries), (*_mode_notes(ours), *table.notes))
@@ -119,18 +119,33 @@ def family_comparisons(family: Family) -> list[Comparison]:
 def mode(run: Run) -> str:
     """How a run scored, and what makes it another number than the published one."""
     said = ["parity" if run.parity else "default"]
+    said += [prepared_text(run.parity)] if run.prepared_otherwise else []
     said += [f"1 of {run.every} frames"] if run.every > 1 else []
     said += ["part of the set"] if run.facts["only"] or not run.facts["complete"] else []
     return ", ".join(said)
 
 
-def _our_entry(run: Run, values: dict[str, float], counts: dict[str, Counts]) -> Entry:
-    return Entry(run.label, Kind.run, values, mode=mode(run), counts=counts)
+def _our_entry(run: Run, group: str) -> Entry:
+    remarks = {metric: said for metric in run.summary[group] if (said := _remark(run, group, metric))}
+    counts = {run.dataset: run.counts(group)}
+    return Entry(
+        run.label, Kind.run, run.headline(group), mode=mode(run), counts=counts, uncertain=(*remarks,), remarks=remarks
+    )
+
+
+def _remark(run: Run, group: str, metric: str) -> str:
+    """Say if a number is over the predictions that did not fail only."""
+    summary = run.summary[group]
+    return failures_text(summary["failed"]["headline"]) if leaves_out_failures(metric, summary) else ""
 
 
 def _our_curve(runs: list[Run], group: str, metric: str) -> Entry:
     values = {str(_length(run)): run.headline(group)[metric] for run in runs}
-    return _our_entry(runs[0], values, {run.dataset: run.counts(group) for run in runs})
+    remarks = {str(_length(run)): said for run in runs if (said := _remark(run, group, metric))}
+    counts = {run.dataset: run.counts(group) for run in runs}
+    return Entry(
+        runs[0].label, Kind.run, values, mode=mode(runs[0]), counts=counts, uncertain=(*remarks,), remarks=remarks
+    )
 
 
 def _published_entry(
@@ -160,6 +175,12 @@ def _mode_notes(runs: Iterable[Run]) -> list[str]:
     if parts:
         names = ", ".join(dict.fromkeys(parts))
         notes.append(f"Not the whole set, so not the published number: {names}.")
+    hybrids = [run for run in runs if run.prepared_otherwise]
+    notes += [
+        f"{run.label}: {len(run.prepared_otherwise)} of {len(run.expected)} sequences are {prepared_text(run.parity)}, "
+        "so the numbers are of neither mode and are not to be compared with published ones."
+        for run in hybrids
+    ]
     scored = {tuple(run.sequences) for run in runs}
     if len({run.dataset for run in runs}) == 1 and len(scored) > 1:
         notes.append("The runs did not score the same sequences, so their averages are over different ones.")

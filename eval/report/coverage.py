@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from cut3r.weights.zoo import OFFICIAL, name_of_file
 from eval.published import SYSTEM, published, reproduction
 from eval.report.compare import Family, RunSet, mode
 from eval.report.elements import badge, fold, notes, slug, swatch, table
@@ -89,13 +90,21 @@ def reproduction_fold(run: Run) -> str:
             name = f"{escape(metric.title)}, {escape(alignment_title(run.protocol, group))}"
             rows.append([name, *numbers, verdicts[check.passed]])
             passed.append(check.passed)
-    if not rows:
+    if not rows or not _is_official(run):
         return ""
     good = all(verdict is not False for verdict in passed) and run.whole and not run.failed
+    good = good and not run.prepared_otherwise
     text = badge("reproduces CUT3R", "good") if good else badge("does not reproduce CUT3R", "bad")
     note = notes(["The bands are the scatter of others' re-runs; only the released weights on the whole set can pass."])
     inside = table(["Metric", "Paper", "Band", "This run", "Verdict"], rows, numbers=(1, 2, 3)) + note
     return fold(f"Reproduction of the published numbers: {run.label}", inside, extra=text, kind="tables")
+
+
+def _is_official(run: Run) -> bool:
+    """Whether the weights are a published file of CUT3R; no other network reproduces its numbers or fails to."""
+    weights = run.facts.get("weights") or {}
+    official = OFFICIAL.get(name_of_file(weights.get("file", "")) or "")
+    return official is not None and official.sha256 in (None, weights["sha256"])
 
 
 def _named(label: str, drawing: Drawing) -> str:

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from eval.protocol import MAIN_GROUPS
 from eval.report.compare import RunSet
 from eval.report.runs import Run
-from eval.report.words import MAIN_GROUPS, MAIN_METRIC
+from eval.report.words import MAIN_METRIC
 from eval.tables import METRICS
 
 

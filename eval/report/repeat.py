@@ -35,6 +35,8 @@ def command(
     Args:
         settings: How its sequences were scored, if one was.
     """
+    if "root" not in facts:
+        return f"run the program that made {folder} (an EvaluationRun with a system of its own)"
     said: dict[str, object] = {"dataset": facts["dataset"], "root": facts["root"]}
     weights = facts.get("weights")
     said |= {"weights": weights["given"]} if weights else {"predictions": facts["predictions"]}

@@ -32,7 +32,7 @@ def repeat_section(runs: Sequence[Run], drawing: Drawing) -> str:
         fold(f"{PROTOCOLS[run.protocol]} on {set_title(run.dataset)}: {run.label}", _recipe(run), kind="tables")
         for run in runs
     )
-    said = notes(["DATA stands for the folder of the sets, which a run does not remember; weights are named by file."])
+    said = notes(["Weights are named by file, sets by their folder on the machine of the run."])
     return f'<section id="repeat"><h2>How to repeat it</h2>{said}{folds}</section>'
 
 
@@ -63,11 +63,11 @@ def machine(run: Run) -> str:
 
 
 def _recipe(run: Run) -> str:
-    weights, environment = run.facts.get("weights"), run.environment
+    environment = run.environment
     facts = [
         ["Command", f"<code>{escape(run.command)}</code>"],
         ["Folder", f"<code>{escape(str(run.folder))}</code>"],
-        ["Weights", _weights(weights) if weights else f"none; predictions in {escape(str(run.facts['predictions']))}"],
+        ["Weights", _weights(run)],
         ["Machine", escape(machine(run))],
         ["Commit", escape(f"{environment['commit']}, {environment['date']}")],
         ["Versions", escape(", ".join(f"{key} {environment[key]}" for key in environment if key not in MACHINE))],
@@ -77,7 +77,11 @@ def _recipe(run: Run) -> str:
     return table(["", ""], facts) + fold("All settings", text, kind="tables")
 
 
-def _weights(weights: dict[str, str]) -> str:
+def _weights(run: Run) -> str:
+    weights = run.facts.get("weights")
+    if not weights:
+        found = run.facts.get("predictions")
+        return "none; a system of its own" if found is None else f"none; predictions in {escape(str(found))}"
     return f"{escape(weights['file'])}, sha256 <code>{escape(weights['sha256'])}</code>"
 
 

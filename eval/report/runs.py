@@ -12,6 +12,7 @@ import numpy as np
 
 from eval.protocol import Look, Score, summarize
 from eval.report.repeat import command
+from eval.saved import number
 from eval.tables import Counts
 
 NAMED = 8  # sequences that a message names
@@ -50,6 +51,7 @@ class Run:
         environment: Program and machine that made the predictions.
         left_out, failed: Reasons by sequence.
         summary: Averages: group -> metric -> headline, mean, weighted, median, items.
+        prepared_otherwise: Sequences that were prepared for the other mode.
     """
 
     folder: Path
@@ -62,6 +64,7 @@ class Run:
     left_out: dict[str, str]
     failed: dict[str, str]
     summary: dict[str, dict[str, dict[str, float]]]
+    prepared_otherwise: tuple[str, ...] = ()
 
     @property
     def protocol(self) -> str:
@@ -165,8 +168,12 @@ def read_run(folder: Path) -> Run:
         contents = _read_scores(folder, expected, again)
         remedy = f"delete it and run again: {again}"
         result = _read(folder / "result.json", remedy)
+        averages = {
+            group: {metric: {key: number(value) for key, value in row.items()} for metric, row in metrics.items()}
+            for group, metrics in result["summary"].items()
+        }
         sequences = {name: _sequence(name, each) for name, each in contents.items() if "score" in each}
-        if not _averages_fit(result, sequences):
+        if not _averages_fit(averages, sequences):
             raise RunError(f"{folder} was begun again and is not finished: the averages are older; finish it: {again}")
         return Run(
             folder=folder,
@@ -178,7 +185,8 @@ def read_run(folder: Path) -> Run:
             sequences=sequences,
             left_out=result["coverage"]["left_out"],
             failed=result["coverage"]["failed"],
-            summary=result["summary"],
+            summary=averages,
+            prepared_otherwise=tuple(begun["prepared_otherwise"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{folder} is not a run as this version writes it ({error!r}); make the run anew") from error
@@ -195,18 +203,18 @@ def _read_scores(folder: Path, expected: tuple[str, ...], again: str) -> dict[st
     return {name: _read(path, remedy) for name, path in paths.items()}
 
 
-def _averages_fit(result: dict[str, Any], sequences: dict[str, SequenceResult]) -> bool:
-    """Whether result.json was made from these scores."""
+def _averages_fit(averages: dict[str, dict[str, dict[str, float]]], sequences: dict[str, SequenceResult]) -> bool:
+    """Whether the averages of result.json were made from these scores."""
     if not sequences:
-        return result["summary"] == {}
+        return averages == {}
     again = summarize({name: sequence.score for name, sequence in sequences.items()}, weighted=False)
     pairs = [
         (again[group][metric]["mean"], numbers["mean"])
-        for group, metrics in result["summary"].items()
+        for group, metrics in averages.items()
         for metric, numbers in metrics.items()
         if metric in again.get(group, {})
     ]
-    complete = {g: set(m) for g, m in again.items()} == {g: set(m) for g, m in result["summary"].items()}
+    complete = {g: set(m) for g, m in again.items()} == {g: set(m) for g, m in averages.items()}
     return complete and all(math.isclose(a, b, rel_tol=1e-9) or (math.isnan(a) and math.isnan(b)) for a, b in pairs)
 
 

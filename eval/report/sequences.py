@@ -133,12 +133,12 @@ def _single_depth(name: str, runs: dict[str, Run], looks: dict[str, Look], drawi
 
 
 def _maps(name: str, runs: dict[str, Run], looks: dict[str, Look]) -> str:
-    """Some frames as maps, in the protocol's first alignment."""
+    """Some frames as maps, as they were scored in the alignment that stands for the protocol."""
     if not looks:
         return ""
     rows = depth_rows(looks, {label: run.every for label, run in runs.items()})
-    shown = {alignment_title(run.protocol, run.sequences[name].settings["alignments"][0]) for run in runs.values()}
-    note = notes([f"Maps: {'; '.join(sorted(shown))}. Blank where the truth is unknown."])
+    shown = {alignment_title(run.protocol, run.sequences[name].score.notes["pictured"]) for run in runs.values()}
+    note = notes([f"Maps: {'; '.join(sorted(shown))}. Blank where the truth is unknown or does not count."])
     return note + "".join(_frame(name, row) for row in rows)
 
 

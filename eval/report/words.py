@@ -35,13 +35,7 @@ ALIGNMENTS = {
     ("mv_recon", "uncropped"): "matched medians, whole pictures",
     ("mv_recon", "sim3"): "best similarity on corresponding pixels, whole pictures",
 }
-# which numbers stand for a protocol: alignments in the order of preference, the metric that sorts sequences, curves
-MAIN_GROUPS = {
-    "monodepth": ("median",),
-    "video_depth": ("scale_published", "scale", "metric"),
-    "relpose": ("sim3",),
-    "mv_recon": ("published", "uncropped", "sim3"),
-}
+# which numbers stand for a protocol, beside MAIN_GROUPS: the metric that sorts sequences, curves
 MAIN_METRIC = {"monodepth": "abs_rel", "video_depth": "abs_rel", "relpose": "ate", "mv_recon": "chamfer"}
 CURVE_METRICS = {
     "video_depth": ("abs_rel", "delta_1"),
@@ -49,16 +43,19 @@ CURVE_METRICS = {
     "mv_recon": ("chamfer", "nc"),
 }
 MEANINGS = {
-    "abs_rel": "AbsRel: mean of |predicted − true| / true depth over all pixels with true depth.",
-    "delta_1": "δ < 1.25: share of pixels whose predicted and true depth differ by a factor below 1.25.",
+    "abs_rel": "AbsRel: mean of |predicted − true| / true depth over the pixels with true depth and a finite "
+    "prediction.",
+    "delta_1": "δ < 1.25: share of the pixels with true depth whose prediction is off by a factor below 1.25.",
     "ate": "ATE: root mean square of the distances between predicted and true camera positions after the alignment.",
     "rpe_trans": "RPE: root mean square error of the step from each frame to the next, in metres and in degrees.",
-    "scale_error": "Scale error: how far the scale of the predicted path is from the true one.",
+    "scale_error": "Scale error: how far the scale of the predicted path is from the true one, |ln s|: 0.693 for half "
+    "and for double. A camera that stands still has none.",
     "acc": "Acc: distance of predicted points to the true surface, mean and median. Comp: of true points to the "
     "predicted surface. Chamfer: the mean of both.",
     "nc": "NC: how well normals agree, 1 for parallel and 0 for perpendicular ones.",
     "f_5cm": "F 5 cm: harmonic mean of the shares of both clouds within 5 cm of the other one.",
-    "failed": "failed: share of pixels whose prediction is not a finite number; they count as wrong.",
+    "failed": "failed: share of the pixels with true depth whose prediction is not a finite number. δ counts them as "
+    "wrong, the errors leave them out and are marked with a ?.",
 }
 PARITY_NOTE = "Parity: the published scripts' procedure, quirks included; digits compare with published ones."
 DEFAULT_NOTE = (

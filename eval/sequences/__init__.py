@@ -11,6 +11,7 @@ from pathlib import Path
 
 from eval.sequences import bonn, kitti, kitti_odometry, nrgbd, nyu, rgbd, scannet, sevenscenes, sintel, tum
 from eval.sequences.inventory import Request
+from eval.sequences.prepared import warn_of_rule, with_rule
 from eval.sequences.sequence import MissingDataError, Sequence
 
 __all__ = ["MissingDataError", "Sequence", "long_name", "open_set", "set_names"]
@@ -85,7 +86,10 @@ def open_set(protocol: str, name: str, root: Path, *, parity: bool = False, comp
     if protocol not in SETS:
         raise ValueError(f"there is no protocol '{protocol}'; choose from {', '.join(SETS)}")
     family, frames = _parse(protocol, name)
-    return SETS[protocol][family](root, Request(frames, parity, complete))
+    opened = SETS[protocol][family](root, Request(frames, parity, complete))
+    sequences = [with_rule(sequence, root) for sequence in opened]
+    warn_of_rule(sequences, parity=parity)
+    return sequences
 
 
 def set_names(protocol: str) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.sequences.sequence import DepthReader, MissingDataError, Sequence
+from eval.sequences.sequence import DepthFiles, MissingDataError, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -115,10 +115,9 @@ def shortage(name: str, count: int, expected: int, most: int | None = None) -> t
     return (f"{name} ({count} of {expected} frames)",)
 
 
-def depth_reader(paths: Iterable[Path], read: Callable[[Path], np.ndarray]) -> DepthReader:
+def depth_reader(paths: Iterable[Path], read: Callable[[Path], np.ndarray]) -> DepthFiles:
     """Read the depth of frame i from path i, when asked."""
-    paths = tuple(paths)
-    return lambda index: read(paths[index])
+    return DepthFiles(tuple(paths), read)
 
 
 def _shorten(items: list[str]) -> str:

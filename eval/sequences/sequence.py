@@ -26,6 +26,20 @@ class MissingDataError(FileNotFoundError):
 
 
 @dataclass(frozen=True)
+class DepthFiles:
+    """True depth in a file per frame, read when it is asked for."""
+
+    paths: tuple[Path, ...]
+    read: Callable[[Path], Float[np.ndarray, "h w"]]
+
+    def __call__(self, number: int) -> Float[np.ndarray, "h w"]:
+        return self.read(self.paths[number])
+
+    def every(self, step: int) -> "DepthFiles":
+        return replace(self, paths=self.paths[::step])
+
+
+@dataclass(frozen=True)
 class Sequence:
     """One sequence. Pictures and depth of frame i belong together, and so does row i of the arrays.
 
@@ -38,6 +52,7 @@ class Sequence:
             are not finite, or zeros, or a reflection.
         intrinsics: In pixels of the true depth; (0, 0) is the centre of the top-left pixel.
         times_s: Of the true cameras; None where the set has no clock.
+        prepared_in_parity: Whether `eval.prepare` made it by the choices of the reference; None if it did not.
     """
 
     name: str
@@ -46,6 +61,7 @@ class Sequence:
     world_from_cam: Float64[np.ndarray, "v 4 4"] | None = None
     intrinsics: Float64[np.ndarray, "v 3 3"] | None = None
     times_s: Float64[np.ndarray, "v"] | None = None
+    prepared_in_parity: bool | None = None
 
     def __post_init__(self) -> None:
         assert self.images, f"{self.name} has no frames; the reader should have refused it"
@@ -65,10 +81,11 @@ class Sequence:
         if step == 1:
             return self
         read, rows = self.read_depth, slice(None, None, step)
+        thinned: DepthReader | None = None if read is None else lambda number: read(number * step)
         return replace(
             self,
             images=self.images[rows],
-            read_depth=None if read is None else lambda number: read(number * step),
+            read_depth=read.every(step) if isinstance(read, DepthFiles) else thinned,
             world_from_cam=None if self.world_from_cam is None else self.world_from_cam[rows],
             intrinsics=None if self.intrinsics is None else self.intrinsics[rows],
             times_s=None if self.times_s is None else self.times_s[rows],

@@ -6,6 +6,7 @@ import numpy as np
 
 from eval.evaluate import EvaluationRun, Stage, write_json
 from eval.protocol import EvaluationProtocol, Item, NotScoredError, Score
+from eval.saved import SavedPredictions
 from eval.sequences.sequence import Sequence
 
 GROUPS = {
@@ -88,8 +89,20 @@ def make_run(
 
 
 def begin_run(folder, protocol, dataset, name, sequences, facts):
-    given = {
-        "protocol": protocol.name,
+    run = EvaluationRun(
+        folder=Path(folder),
+        protocol=protocol,
+        sequences=[Sequence(each, (Path("picture.png"),)) for each in sequences],
+        find=lambda sequence: SavedPredictions(Path(folder) / "predictions" / sequence.name, sequence.stems),
+        facts=facts_of(protocol.name, dataset, name, **facts),
+    )
+    run.begin()
+    return run
+
+
+def facts_of(protocol, dataset, name, **facts):
+    return {
+        "protocol": protocol,
         "dataset": dataset,
         "parity": False,
         "root": "data",
@@ -104,16 +117,8 @@ def begin_run(folder, protocol, dataset, name, sequences, facts):
         "predictions": None,
         "weights": {"given": f"weights/{name}.pth", "file": f"{name}.pth", "sha256": "0" * 64},
         "name": name,
+        **facts,
     }
-    run = EvaluationRun(
-        folder=Path(folder),
-        protocol=protocol,
-        sequences=[Sequence(each, (Path("picture.png"),)) for each in sequences],
-        find=lambda sequence: None,
-        facts={**given, **facts},
-    )
-    run.begin()
-    return run
 
 
 def cost(frames):
@@ -139,7 +144,8 @@ def _depth(rng, level, groups, frames):
     for group in groups:
         look[f"abs_rel_{group}"] = abs_rel * (1 + 0.3 * rng.normal(size=frames))
     metrics = {"abs_rel": abs_rel, "delta_1": max(0.0, 1 - 0.2 * level), "rmse": 0.4 * level, "log_rmse": 0.1 * level}
-    return metrics, {group: {"scale": 1.02, "shift": 0.0} for group in groups}, look
+    notes = {group: {"scale": 1.02, "shift": 0.0} for group in groups}
+    return metrics, {**notes, "pictured": groups[-1]}, look
 
 
 def _path(rng, level, groups, frames):

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -216,10 +217,18 @@ def test_missing_pictures_are_said_and_the_rest_is_drawn(tmp_path, damage, capsy
 
 def test_a_run_in_parity_mode_is_judged(tmp_path):
     paper = {"ate": 0.046, "rpe_trans": 0.015, "rpe_rot": 0.473}
-    good = make_report([read_run(make_run(tmp_path / "a", parity=True, numbers=paper))], pictured=0).html
-    bad = make_report([read_run(make_run(tmp_path / "b", parity=True, numbers=paper | {"ate": 0.1}))], pictured=0).html
-    default = make_report([read_run(make_run(tmp_path / "c", numbers=paper))], pictured=0).html
-    part = make_report([read_run(make_run(tmp_path / "d", parity=True, numbers=paper, only=["desk"]))], pictured=0).html
+    official = {"weights": {"given": "512-dpt", "file": "cut3r_512_dpt_4_64.pth", "sha256": "1" * 64}}
+
+    def page(name, **facts):
+        run = make_run(tmp_path / name, **{"parity": True, "numbers": paper} | facts)
+        return make_report([read_run(run)], pictured=0).html
+
+    good, bad = page("a", **official), page("b", **official | {"numbers": paper | {"ate": 0.1}})
+    default = page("c", **official, parity=False)
+    part = page("d", **official, only=["desk"])
+    assert "reproduce CUT3R" not in page("e", numbers=paper | {"ate": 0.01})  # a network of one's own, and a better one
+    run = replace(read_run(tmp_path / "a"), prepared_otherwise=("desk",))
+    assert ">does not reproduce CUT3R<" in make_report([run], pictured=0).html
     assert ">reproduces CUT3R<" in good
     assert ">does not reproduce CUT3R<" in bad
     assert ">does not reproduce CUT3R<" in part

@@ -6,14 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cut3r.weights.checkpoint import save
 from eval import runner
+from eval.config import EvalConfig
+from eval.evaluate import EvaluationRun, Stage
+from eval.relpose import RelativePose
+from eval.sequences import open_set
 from tests.conftest import make_tiny
-from tests.eval.recordings import write_recordings
+from tests.eval.recordings import Oracle, write_recordings
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("a", "b", "c")
@@ -96,6 +101,25 @@ def test_published_files_are_written_in_parity_mode(workplace):
     assert len((workplace / "parity/b/pred_traj.txt").read_text().splitlines()) == 5
 
 
+@pytest.mark.parametrize("broken", [0, 1])
+def test_predicting_alone_says_whether_everything_was_predicted(workplace, tmp_path, capsys, broken):
+    sequences = open_set("relpose", "rgbd", workplace)[:2]
+    oracle = Oracle(sequences)
+    if broken:
+        damaged = tmp_path / sequences[1].images[3].name
+        damaged.write_bytes(b"no picture")
+        images = (*sequences[1].images[:3], damaged, *sequences[1].images[4:])
+        sequences[1] = replace(sequences[1], images=images)
+    run = EvaluationRun(tmp_path / "run", RelativePose(), sequences, oracle)
+    run.begin()
+    run.work(Stage.predict)
+    config = EvalConfig(dataset="rgbd", weights="tiny", stage=Stage.predict)
+    assert runner.finish(config, run) == (runner.SEQUENCES_FAILED if broken else 0)
+    said = capsys.readouterr().out
+    assert f"{2 - broken} of 2 sequences predicted" in said
+    assert ("FAILED: b (" in said) == bool(broken)
+
+
 def refusal(monkeypatch, capsys, *words: str) -> str:
     monkeypatch.setattr(sys, "argv", ["relpose", *words])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
@@ -116,6 +140,7 @@ def refusal(monkeypatch, capsys, *words: str) -> str:
             "there is no update rule 'tt3r'; choose from overwrite, ttt3r",
         ),
         (("dataset=rgbd", "weights=tiny", "freeze=true"), "at least 2 with freeze=true"),
+        (("dataset=rgbd", "predictions=/nowhere", "stage=predict"), "stage=predict has nothing to do"),
         (("dataset=moon", "weights=tiny"), "relpose has no set 'moon'; choose from sintel, tum"),
         (("dataset=sintel", "weights=tiny", "root=/nowhere"), "sintel"),
         (("dataset=rgbd", "predictions=/nowhere", "root={root}"), "there is no folder /nowhere"),

@@ -14,6 +14,7 @@ from eval.evaluate import EvaluationRun, OtherRunError, Stage
 from eval.monodepth import MonoDepth
 from eval.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions
 from eval.relpose import RelativePose
+from eval.report.runs import read_run
 from eval.saved import SavedPredictions, save_predictions
 from eval.sequences import open_set
 from eval.system import FramePrediction, Ours, camera_between
@@ -251,3 +252,34 @@ def test_the_recorded_cameras_between_two_point_maps(golden):
         torch.testing.assert_close(camera_between(*maps), expected, rtol=0, atol=1e-5)
     moved = transform(recorded["c2w"][0], recorded["pts_self"][0])
     assert (moved - recorded["pts_world"][0]).norm(dim=-1).median() < 1
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(2, 0.693147), (0.5, 0.693147), (1, 0), (0, None)])
+def test_the_error_of_scale_is_the_same_for_half_and_double_and_none_for_standing_still(
+    make, recordings, factor, expected
+):
+    def stretch(prediction):
+        camera = prediction.world_from_cam.copy()
+        camera[:3, 3] *= factor
+        return replace(prediction, world_from_cam=camera)
+
+    system = Oracle(open_set("mv_recon", "rgbd", recordings), distort=stretch)
+    found = completed(make("relpose", system=system))["summary"]["sim3"].get("scale_error")
+    assert found is None if expected is None else found["headline"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_is_no_number_is_null_in_files_and_spoils_the_median(make, recordings):
+    def spoil(prediction):
+        return (
+            replace(prediction, depth=np.full_like(prediction.depth, np.nan)) if len(system.seen) == 2 else prediction
+        )
+
+    system = Oracle(open_set("mv_recon", "rgbd", recordings), distort=spoil)
+    run = replace(make("monodepth", system=system), protocol=MonoDepth("rgbd", [], parity=True), parity=True)
+    run.begin()
+    run.work()
+    result = run.finish()
+    for path in (run.folder / "result.json", run.folder / "scores/first.json"):
+        json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"there is a {word}"))
+    assert np.isnan(result["summary"]["median"]["abs_rel"]["median"])
+    assert np.isnan(read_run(run.folder).headline("median")["abs_rel"])

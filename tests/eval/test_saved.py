@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from eval.reference import ReferencePredictions
-from eval.saved import SavedPredictions
+from eval.saved import SavedPredictions, save_predictions
+from eval.system import FramePrediction
 
 IDENTITY_ROW = "0 0 0 0 0 0 1"
 
@@ -90,3 +91,22 @@ def test_a_path_of_the_original_without_rotation_is_refused_by_line(tmp_path):
     (tmp_path / "pred_traj.txt").write_text("0 0 0 0 1 0 0 0\n1 0 0 0 1 0 0\n")
     with pytest.raises(ValueError, match=r"pred_traj\.txt, line 2: 7 numbers; expected 8"):
         ReferencePredictions(tmp_path, 2).cameras()
+
+
+def test_a_folder_that_another_process_is_writing_is_left_alone(tmp_path):
+    frames = [FramePrediction(depth=np.ones((2, 2), np.float32))]
+
+    def while_the_other_writes():
+        yield from frames
+        save_predictions(tmp_path / "room", ("a",), frames, dtype=np.dtype("float32"))
+        save_predictions(tmp_path / "room[1]", ("a",), frames, dtype=np.dtype("float32"))
+
+    save_predictions(tmp_path / "room.2", ("a",), while_the_other_writes(), dtype=np.dtype("float32"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["room", "room.2", "room[1]"]
+    assert (tmp_path / "room.2/depth/a.npy").is_file()
+
+
+def test_what_a_killed_run_left_is_removed_whatever_its_name_holds(tmp_path):
+    (tmp_path / ".room[1]@0000").mkdir()
+    save_predictions(tmp_path / "room[1]", (), [], dtype=np.dtype("float32"))
+    assert [path.name for path in tmp_path.iterdir()] == ["room[1]"]

@@ -1,5 +1,6 @@
 """Frames whose truth is not known do not count, and that is said; a sequence without truth is not scored."""
 
+import json
 import logging
 from dataclasses import replace
 
@@ -7,9 +8,12 @@ import numpy as np
 import pytest
 
 from cut3r.io.depth import write_depth
+from cut3r.metrics.depth_scoring import DepthScores, average_by_items, average_by_pixels
+from eval.depth import item
 from eval.evaluate import EvaluationRun
 from eval.monodepth import MonoDepth
 from eval.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions
+from eval.protocol import Score, summarize
 from eval.relpose import RelativePose
 from eval.sequences import open_set
 from eval.tables import summary_table
@@ -106,10 +110,6 @@ class EvaluatedItems:
     """The items of a run's only score."""
 
     def __init__(self, tmp_path):
-        import json
-
-        from eval.protocol import Score
-
         content = json.loads((tmp_path / "run/scores/room.json").read_text())
         self.items = Score.from_json(content["score"]).groups["median"]
 
@@ -145,6 +145,51 @@ def test_a_picture_whose_prediction_failed_is_not_rewarded(room, tmp_path):
     assert metrics["abs_rel"]["items"] == 5
     assert metrics["failed"]["items"] == 6
     assert metrics["failed"]["mean"] == pytest.approx(1 / 6)
+
+
+@pytest.mark.parametrize(("protocol", "group"), [("monodepth", "median"), ("video_depth", "scale")])
+def test_failing_on_half_of_the_pictures_makes_the_share_of_good_pixels_half(room, tmp_path, protocol, group):
+    seen = []
+
+    def fail_at_first(prediction):
+        seen.append(1)
+        return replace(prediction, depth=np.full_like(prediction.depth, np.nan)) if len(seen) <= 3 else prediction
+
+    result = result_of(protocol, room, tmp_path, fail_at_first)
+    metrics = result["summary"][group]
+    failed = metrics["failed"]["headline"]
+    assert 0.3 < failed < 0.7  # rooms without doors: nearly all pixels are known
+    assert metrics["delta_1"]["headline"] == pytest.approx(1 - failed)
+    assert metrics["abs_rel"]["headline"] == pytest.approx(0, abs=1e-6)
+    assert " 0.000? |" in summary_table(result)
+    assert f"without the {100 * failed:.2f} % of the pixels" in summary_table(result)
+
+
+def test_the_averages_of_pictures_are_those_of_the_metrics_room():
+    scores = [
+        DepthScores(abs_rel=0.1, delta_1=0.6, valid_pixels=30, known_pixels=40, failed_pixels=10),
+        DepthScores(abs_rel=0.4, delta_1=0.8, valid_pixels=10, known_pixels=10, nonpositive_pixels=5),
+        DepthScores(known_pixels=7, failed_pixels=7),
+    ]
+    items = [item(str(number), each, parity=False) for number, each in enumerate(scores)]
+    summary = summarize({"room": Score({"median": items})}, weighted=True)["median"]
+    by_pixels, by_items = average_by_pixels(scores), average_by_items(scores)
+    for name in ("abs_rel", "delta_1", "failed", "nonpositive"):
+        assert summary[name]["headline"] == pytest.approx(getattr(by_pixels, name)), name
+    for name in ("abs_rel", "delta_1"):
+        assert summary[name]["mean"] == pytest.approx(getattr(by_items, name)), name
+    assert summary["failed"]["items"] == 3
+
+
+def test_points_that_are_none_mark_the_numbers_of_a_reconstruction(room, tmp_path):
+    def spoil(prediction):
+        points = prediction.points_world.copy()
+        points[:12] = np.nan
+        return replace(prediction, points_world=points)
+
+    result = result_of("mv_recon", room, tmp_path, spoil)
+    assert result["summary"]["published"]["failed"]["headline"] == pytest.approx(0.25, abs=0.02)
+    assert "? published: without the" in summary_table(result)
 
 
 @pytest.mark.parametrize("protocol", ["monodepth", "mv_recon"])

@@ -25,6 +25,7 @@ from cut3r.metrics.depth_alignment import DepthAlignment, ScaleShift, align
 from cut3r.metrics.depth_pairs import MEMORY_LIMIT, DepthPairs, InverseTargets, PairBlock
 
 NO_CLIP = (-math.inf, math.inf)
+DELTAS = ("delta_0", "delta_1", "delta_2", "delta_3")
 
 
 @dataclass
@@ -50,7 +51,8 @@ class DepthScoring:
 
 @dataclass(frozen=True)
 class DepthScores:
-    """The scores of an item, or averages of them. Without valid pixels all are 0, and the item weighs nothing."""
+    """The scores of an item, or averages of them. Errors are means over the valid pixels, 0 without any; the deltas are
+    shares of the known pixels, so that a prediction that failed is wrong."""
 
     abs_rel: float = 0.0
     sq_rel: float = 0.0  # metres
@@ -60,7 +62,7 @@ class DepthScores:
     delta_1: float = 0.0  # less than 1.25
     delta_2: float = 0.0  # 1.25^2
     delta_3: float = 0.0  # 1.25^3
-    valid_pixels: int = 0  # that the scores are means of
+    valid_pixels: int = 0  # known, with a finite prediction
     known_pixels: int = (
         0  # with known depth: the valid ones, and those that were left out because the prediction failed
     )
@@ -164,19 +166,25 @@ def clip(depth: Float[np.ndarray, "*shape"], limits: tuple[float, float]) -> Flo
 
 
 def average_by_pixels(items: Sequence[DepthScores]) -> DepthScores:
-    """Average over items, each weighing as many as it has valid pixels; pixels are counted together.
+    """Average over items: errors by valid pixels, deltas by known ones; pixels are counted together.
 
     Parity: so do RMSE and log RMSE, which makes them other numbers than those of all pixels together (quirk 5).
     """
-    return _average(items, [item.valid_pixels for item in items])
+    return _average(items, *_pixels(items))
 
 
 def average_by_items(items: Sequence[DepthScores]) -> DepthScores:
-    """Average over the items that have valid pixels, which all weigh the same; pixels are counted together."""
-    return _average(items, [int(item.valid_pixels > 0) for item in items])
+    """Average over the items that have valid pixels (deltas: known ones), which all weigh the same; pixels are counted
+    together."""
+    valid, known = ([int(count > 0) for count in counts] for counts in _pixels(items))
+    return _average(items, valid, known)
 
 
-def _average(items: Sequence[DepthScores], weights: list[int]) -> DepthScores:
+def _pixels(items: Sequence[DepthScores]) -> tuple[list[int], list[int]]:
+    return [item.valid_pixels for item in items], [item.known_pixels for item in items]
+
+
+def _average(items: Sequence[DepthScores], by_valid: list[int], by_known: list[int]) -> DepthScores:
     rows = [dataclasses.astuple(item) for item in items]
     average = {}
     for column, field in enumerate(dataclasses.fields(DepthScores)):
@@ -184,6 +192,7 @@ def _average(items: Sequence[DepthScores], weights: list[int]) -> DepthScores:
         if field.type is int:
             average[field.name] = sum(values)
         else:
+            weights = by_known if field.name in DELTAS else by_valid
             total = sum(value * weight for value, weight in zip(values, weights, strict=True) if weight)
             average[field.name] = total / max(1, sum(weights))
     return DepthScores(**average)
@@ -192,7 +201,7 @@ def _average(items: Sequence[DepthScores], weights: list[int]) -> DepthScores:
 def _scores(errors: DepthErrors, failed: int, known: int) -> DepthScores:
     if not errors.pixels:
         return DepthScores(known_pixels=known, failed_pixels=failed)
-    delta_1, delta_2, delta_3 = errors.deltas
+    delta_1, delta_2, delta_3 = (count / known for count in errors.within)
     return DepthScores(
         errors.abs_rel,
         errors.sq_rel,
