@@ -15,8 +15,10 @@ pytest.importorskip("pyceres", reason="SKIPPED LOUDLY: no pyceres (pip install c
 
 from cut3r.alignment.bundle import BundleConfig, adjust_tracks, bundle_adjust
 from cut3r.alignment.bundle_gate import GateConfig
+from cut3r.alignment.bundle_known import PosePulls
 from cut3r.alignment.bundle_packages import check_packages
 from cut3r.alignment.tracks import Tracks
+from cut3r.geometry.poses import rotation_angle
 from tests.alignment.planted_tracks import plant, with_known_poses
 from tests.alignment.rendered import scene, without_texture
 
@@ -86,6 +88,51 @@ def test_known_poses_stay_exactly(planted):
     assert planted.errors(after)[1] < 0.01
 
 
+SIGMA = (0.002, 0.001)  # metres, radians
+
+
+def off(aligned, planted, frames):
+    """The largest distance (metres) and turn (radians) of these frames from the truth."""
+    found, truth = aligned.world_from_cam[frames].double(), planted.world_from_cam[frames]
+    turn = rotation_angle(found[:, :3, :3], truth[:, :3, :3])
+    return float((found - truth)[:, :3, 3].norm(dim=-1).max()), float(turn.max())
+
+
+def test_poses_with_a_small_error_pull_their_frames_to_them(planted):
+    known = {k: planted.world_from_cam[k] for k in (1, 3, 5)}
+    aligned = replace(planted.aligned, taken=replace(planted.aligned.taken, world_from_cam=known))
+    after, report = adjust_tracks(aligned, planted.tracks, BundleConfig(pose_sigma=SIGMA))
+    free, _ = adjust_tracks(aligned, planted.tracks, held=())
+    assert report["verdict"] == "kept"
+    near, far = off(after, planted, [1, 3, 5]), off(free, planted, [1, 3, 5])
+    assert near[0] < 3 * SIGMA[0] and near[1] < 3 * SIGMA[1], "they were off by 5 cm and 1.5 degrees"
+    assert far[0] > 2 * near[0], "without the pull, scale and bend come from predictions"
+    assert off(after, planted, [0, 2, 4])[0] < 0.02
+
+
+def test_poses_with_a_large_error_pull_little(planted):
+    wrong = {k: planted.world_from_cam[k].clone() for k in (1, 3, 5)}
+    wrong[3][:3, 3] += torch.tensor((0.0, 0.1, 0.0))
+    aligned = replace(planted.aligned, taken=replace(planted.aligned.taken, world_from_cam=wrong))
+    after, report = adjust_tracks(aligned, planted.tracks, BundleConfig(pose_sigma=(0.1, 0.1)))
+    assert report["verdict"] == "kept" and off(after, planted, [3])[0] < 0.04
+
+
+def test_a_single_pose_with_an_error_stays(planted):
+    aligned = with_known_poses(planted, [2])
+    after, report = adjust_tracks(aligned, planted.tracks, BundleConfig(pose_sigma=SIGMA))
+    assert report["verdict"] == "kept" and torch.equal(after.world_from_cam[2], aligned.world_from_cam[2])
+
+
+def test_known_poses_grow_with_a_world_that_a_distance_made_larger(planted):
+    known = {k: planted.world_from_cam[k] for k in (1, 3, 5)}
+    aligned = replace(planted.aligned, taken=replace(planted.aligned.taken, world_from_cam=known))
+    aligned = replace(aligned, report=aligned.report | {"world_scaled_by": 3.0})
+    pulls = PosePulls.of(aligned, [list(range(6))], SIGMA)
+    torch.testing.assert_close(torch.from_numpy(pulls.poses[3][:3, 3]), 3 * known[3][:3, 3])
+    assert pulls.sigma == (3 * SIGMA[0], SIGMA[1]) and float(known[3][0, 3]) == float(planted.world_from_cam[3, 0, 3])
+
+
 def test_a_frame_without_details_keeps_its_place_among_its_neighbours(planted):
     tracks = planted.tracks
     rows = tracks.frame != 3
@@ -147,6 +194,20 @@ def test_a_rendered_room_is_put_right():
     ours, theirs = room.errors(after), room.errors(aligned)
     assert ours[0] < 0.1 * theirs[0] and ours[1] < 0.2 * theirs[1] and ours[2] < 0.5 * theirs[2]
     assert report["reprojection_after_px"] < 0.2 * report["reprojection_before_px"]
+
+
+@pytest.mark.slow
+def test_a_rendered_room_stays_near_poses_that_are_known_well():
+    room = scene(frames=6)
+    known = {k: room.world_from_cam[k] for k in (0, 2, 5)}
+    aligned = room.disturbed()
+    aligned = replace(aligned, taken=replace(aligned.taken, world_from_cam=known))
+    after, report = bundle_adjust(aligned, lambda: iter(room.frames), BundleConfig(pose_sigma=SIGMA))
+    free, _ = bundle_adjust(aligned, lambda: iter(room.frames), held=())
+    assert report["verdict"] == "kept"
+    near, far = off(after, room, [0, 2, 5]), off(free, room, [0, 2, 5])
+    assert near[0] < 3 * SIGMA[0] and near[1] < 3 * SIGMA[1] and far[0] > near[0]
+    assert room.errors(after)[1] < 0.1 * room.errors(aligned)[1]
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("pyceres", reason="SKIPPED LOUDLY: no pyceres (pip install cut3r[ba]), cost functions are untested")
 
-from cut3r.alignment.bundle_costs import DepthPrior, VirtualTracks, by_quaternion, rotation_of
+from cut3r.alignment.bundle_costs import DepthPrior, PosePrior, VirtualTracks, by_quaternion, quaternion_of, rotation_of
 
 STEP = 1e-6
 
@@ -42,6 +42,35 @@ def test_derivatives_of_virtual_tracks():
 def test_derivatives_of_the_depth_prior():
     rng = np.random.default_rng(1)
     check(DepthPrior(3.0, 0.1), [rng.normal(size=3) + np.array((0, 0, 4)), camera(rng)], 1)
+
+
+def pose_of(block: np.ndarray) -> np.ndarray:
+    """world_from_cam."""
+    cam_from_world = np.eye(4)
+    cam_from_world[:3, :3], cam_from_world[:3, 3] = rotation_of(block[:4]), block[4:]
+    return np.linalg.inv(cam_from_world)
+
+
+def test_derivatives_of_the_pose_prior():
+    rng = np.random.default_rng(4)
+    here, known = camera(rng), camera(rng)
+    for sign in (1, -1):  # both quaternions of one rotation
+        check(PosePrior(pose_of(known), (0.05, 0.03)), [here * (*[sign] * 4, 1, 1, 1)], 6)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_pose_prior_counts_metres_and_radians_in_sigma(sign):
+    rng = np.random.default_rng(5)
+    known = pose_of(camera(rng))
+    there, values = np.eye(4), np.zeros(6)
+    angle = 0.01
+    turn = np.array(((np.cos(angle), -np.sin(angle), 0), (np.sin(angle), np.cos(angle), 0), (0, 0, 1)))
+    there[:3, :3], there[:3, 3] = known[:3, :3] @ turn, known[:3, 3] + (0.03, 0, -0.04)
+    inverse = np.linalg.inv(there)
+    block = np.concatenate((sign * quaternion_of(inverse[:3, :3]), inverse[:3, 3]))
+    PosePrior(known, (0.05, 0.02)).Evaluate([block], values, None)
+    assert np.linalg.norm(values[:3]) == pytest.approx(0.5, rel=1e-4)
+    np.testing.assert_allclose(values[3:], (0.6, 0, -0.8), atol=1e-9)
 
 
 def test_virtual_tracks_are_content_with_the_cameras_they_were_made_of():

@@ -1,11 +1,18 @@
 """Poses with errors pull the pose graph, and are improved by it."""
 
+from functools import partial
+
 import pytest
 import torch
 
+from cut3r.alignment.averaging import averaged
+from cut3r.alignment.gauge import onto_known, towards_known
+from cut3r.alignment.graphs import pairs_of, window
+from cut3r.alignment.links import Links
 from cut3r.alignment.normal_equations import moved
 from cut3r.alignment.pose_graph import GraphConfig, solve_pose_graph
 from cut3r.alignment.priors import FAR, PosePriors
+from cut3r.alignment.start import along_tree
 from cut3r.geometry.lie import rotation_from_vector
 from cut3r.geometry.poses import pose_from_parts, rotation_angle
 from cut3r.geometry.registration import Similarity
@@ -108,3 +115,59 @@ def test_the_slope_is_that_of_the_loss():
 def test_errors_that_are_none_are_refused(sigma):
     with pytest.raises(ValueError, match="two numbers above 0"):
         GraphConfig(pose_sigma=sigma)
+
+
+def long_walk(every: int, wrong: bool = False) -> tuple[Walk, Links, dict[int, torch.Tensor]]:
+    """200 frames with wide pairs, of which one pose in `every` is known with an error; one is plainly wrong."""
+    walk = Walk(200, noise=0.02, turn=0.02, points=16)
+    known = {k: pose.clone() for k, pose in enumerate(disturbed(walk.world_from_cam)) if k % every == 0}
+    if wrong:
+        known[100][:3, 3] += 1.0
+    return walk, walk.links(pairs_of(window(200, powers=True))), known
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_long_walk_begins_near_its_end_and_needs_few_steps(wrong):
+    walk, links, known = long_walk(10, wrong)
+    few, many = (
+        solve_pose_graph(200, links, GraphConfig(pose_sigma=SIGMA, steps=steps), known=known) for steps in (2, 30)
+    )
+    assert few.loss_after < 1.001 * many.loss_after
+    (shift, turn), best = (errors(poses(each.world_from_frame), walk.world_from_cam) for each in (few, many))
+    assert shift < 1.1 * best[0] and turn < 1.1 * best[1]
+    assert shift < 1.2 * SIGMA[0] and turn < SIGMA[1]
+
+
+def test_the_average_heeds_known_poses():
+    """A tree's end is far off; near pairs alone, moved onto the known poses, bend between them."""
+    walk, links, known = long_walk(10)
+    groups, free = [list(range(200))], torch.ones(200, 7, dtype=torch.bool)
+    tree = towards_known(along_tree(200, links, groups), groups, known, with_scale=True)
+    settle = partial(onto_known, groups=groups, known=known, with_scale=True)
+    found = averaged(
+        tree, links.ends, links.fit(), free, links.distance, priors=PosePriors.of(known, SIGMA), settle=settle
+    )
+    (shift, turn), before = (errors(poses(each), walk.world_from_cam) for each in (found, tree))
+    assert shift < 0.5 * before[0] and turn < 0.5 * before[1]
+    assert shift < 1.5 * SIGMA[0] and turn < 1.5 * SIGMA[1]
+
+
+def test_exact_pairs_and_poses_in_a_world_of_their_own_give_it_exactly():
+    walk = Walk(40)
+    links, world = (
+        walk.links(local(40)),
+        Similarity(
+            rotation_from_vector(torch.tensor([0.3, -1.0, 0.5]).double()),
+            torch.tensor([4.0, 1.0, -2.0]).double(),
+            torch.tensor(2.5).double(),
+        ),
+    )
+    truth = world.place(walk.world_from_cam)
+    known = {k: truth[k] for k in (3, 17, 30)}
+    settle = partial(onto_known, groups=[list(range(40))], known=known, with_scale=True)
+    start = Similarity.from_matrix(walk.world_from_cam[:1].repeat(40, 1, 1))
+    free = torch.ones(40, 7, dtype=torch.bool)
+    priors = PosePriors.of(known, SIGMA)
+    found = averaged(start, links.ends, links.fit(), free, 3.0, priors=priors, settle=settle)
+    torch.testing.assert_close(poses(found), truth, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.scale, torch.full((40,), 2.5).double(), atol=1e-5, rtol=0)

@@ -1,10 +1,13 @@
 """An alignment that is interrupted goes on where it was, and ends as if nothing had happened."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from cut3r.alignment import align as align_module
 from cut3r.alignment.align import PREDICTIONS, RESULT, AlignConfig, Graph, Method, align
+from cut3r.alignment.loops import LoopConfig
 from cut3r.alignment.predict import predict
 from cut3r.alignment.taken import take
 from tests.alignment.test_align import FIT, frames
@@ -76,6 +79,55 @@ def test_other_frames_begin_anew(tiny_linear, tmp_path):
     other = take(list(frames(6))[1:], FIT)
     ours, whole = align(tiny_linear, other, config(), folder=tmp_path), align(tiny_linear, other, config())
     torch.testing.assert_close(ours.world_from_cam, whole.world_from_cam)
+
+
+@pytest.fixture
+def loop(monkeypatch):
+    """28 frames, of which the last two are the first two again; whatever is offered as a loop is accepted."""
+    generous = LoopConfig(confidence=0.0, turn_deg=360.0, scale=1e9, shift=1e9)
+    monkeypatch.setattr(align_module, "LoopConfig", lambda: generous)
+    some = frames(26)
+    return take([*some, *(replace(some[k], index=26 + k) for k in range(2))], FIT)
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """How often the network looked at loops."""
+    counted, look = [], align_module.predict_more
+    monkeypatch.setattr(align_module, "predict_more", lambda *given, **how: counted.append(1) or look(*given, **how))
+    return counted
+
+
+def test_loops_that_are_found_are_not_looked_for_again(tiny_linear, loop, looks, tmp_path, monkeypatch):
+    with pytest.raises(StoppedHereError):
+        align(tiny_linear, loop, config(), folder=tmp_path, on_progress=stop_after("pose graph", 0))
+    assert len(looks) == 1
+    counted = steps_of(tiny_linear, monkeypatch)
+    ours = align(tiny_linear, loop, config(), folder=tmp_path)
+    assert len(looks) == 1 and not counted
+    whole = align(tiny_linear, loop, config())
+    assert ours.report["loops"] == whole.report["loops"] and ours.report["pairs"] == whole.report["pairs"]
+    assert len(ours.report["pairs"]) > 2 * 27, "a loop was accepted"
+    assert torch.equal(ours.world_from_cam, whole.world_from_cam)
+
+
+@pytest.mark.parametrize("change", ["limits", "damage", "frames"])
+def test_loops_of_other_settings_are_looked_for_again(tiny_linear, loop, looks, tmp_path, monkeypatch, change):
+    with pytest.raises(StoppedHereError):
+        align(tiny_linear, loop, config(), folder=tmp_path, on_progress=stop_after("pose graph", 0))
+    if change == "limits":
+        monkeypatch.setattr(align_module, "LoopConfig", lambda: LoopConfig(turn_deg=0.0))
+    elif change == "damage":
+        note = tmp_path / PREDICTIONS / "later.json"
+        note.write_text(note.read_text()[:20])
+    else:
+        loop = replace(loop, counts=loop.counts.clone())
+        loop.counts[5, :4] = False
+    ours = align(tiny_linear, loop, config(), folder=tmp_path)
+    assert len(looks) == 2
+    whole = align(tiny_linear, loop, config())
+    assert ours.report["loops"] == whole.report["loops"]
+    assert torch.equal(ours.world_from_cam, whole.world_from_cam)
 
 
 def test_masks_exclude_pixels_from_frames_and_pairs(tiny_linear):

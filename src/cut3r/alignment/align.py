@@ -1,6 +1,7 @@
 """Frames in, one consistent scene out: predictions of many short streams, brought into one world."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ from cut3r.alignment.by_graph import by_graph
 from cut3r.alignment.by_original import by_original, check_original
 from cut3r.alignment.datum import onto_centres
 from cut3r.alignment.graphs import Star, pairs_of
-from cut3r.alignment.loops import Loop, after_solving, close_loops, loops_report
+from cut3r.alignment.loops import Loop, LoopConfig, after_solving, close_loops, loops_report
 from cut3r.alignment.pairs import Predictions
 from cut3r.alignment.predict import predict, predict_more
 from cut3r.alignment.result import Alignment
@@ -26,8 +27,10 @@ from cut3r.model.network import Cut3r
 
 __all__ = ["AlignConfig", "Alignment", "Graph", "Loops", "Method", "OnProgress", "align"]
 
+logger = logging.getLogger(__name__)
+
 LOOKING = "looking for loops"  # the stage
-PREDICTIONS, RESULT = "predictions", "aligned.npz"  # in the folder of an alignment
+PREDICTIONS, RESULT, BUNDLED = "predictions", "aligned.npz", "bundled.npz"  # in the folder of an alignment
 
 
 def align(
@@ -45,7 +48,7 @@ def align(
 
     Args:
         folder: Where predictions lie instead of in memory, and from where an interrupted alignment of the same frames
-            goes on: with the frames that are not predicted yet, or from the result.
+            goes on: with the frames that are not predicted yet, from the loops that were found, or from the result.
 
     Raises:
         ValueError: `original` with more frames than fit, or with known cameras; centres or a distance that give no
@@ -75,7 +78,7 @@ def align(
     )
     loops = None
     if not original and config.looks_for_loops(len(taken)):
-        predictions, loops = _close_loops(model, taken, predictions, tokens, config, on_progress)
+        predictions, loops = _close_loops(model, taken, predictions, tokens, config, store, on_progress)
     done = by_original if original else by_full if config.method is Method.full else by_graph
     aligned = in_its_world(done(taken, predictions, config, on_progress), config)
     if loops is not None:
@@ -88,7 +91,8 @@ def align(
 def remove_work(folder: Path) -> None:
     """Remove what `align` keeps in a folder for going on; the folder, too, unless something else is in it."""
     remove_predictions(folder / PREDICTIONS)
-    (folder / RESULT).unlink(missing_ok=True)
+    for name in (RESULT, BUNDLED):
+        (folder / name).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
@@ -99,14 +103,23 @@ def _close_loops(
     predictions: Predictions,
     tokens: FrameTokens,
     config: AlignConfig,
+    store: PredictionStore,
     on_progress: OnProgress | None,
 ) -> tuple[Predictions, list[Loop]]:
+    limits = LoopConfig()
+    key = f"{config.width} {limits!r}"
+    if (earlier := store.found_later(key)) is not None:
+        logger.info("loops are looked for already")
+        return store.predictions(taken.images), [Loop.reported(said) for said in earlier]
     tell = partial(on_progress, LOOKING) if on_progress else None
 
     def look(stars: Sequence[Star]) -> Predictions:
         return predict_more(model, predictions, stars, tokens, excluded=~taken.counts, on_progress=tell)
 
-    return close_loops(predictions, tokens.pooled(), look, width=config.width)
+    predictions, loops = close_loops(predictions, tokens.pooled(), look, limits, width=config.width)
+    if len(predictions.ends) == len(store.ends):  # all of them had room there
+        store.keep_later(key, [loop.report() for loop in loops])
+    return predictions, loops
 
 
 def in_its_world(aligned: Alignment, config: AlignConfig) -> Alignment:

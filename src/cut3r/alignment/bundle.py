@@ -15,9 +15,11 @@ from torch import Tensor
 
 from cut3r.alignment.align import Alignment, OnProgress
 from cut3r.alignment.bundle_gate import GateConfig, judge
+from cut3r.alignment.bundle_known import PosePulls
 from cut3r.alignment.bundle_packages import check_packages
 from cut3r.alignment.bundle_state import BundleState, first_state, guess, known_points
 from cut3r.alignment.guide import Guide
+from cut3r.alignment.priors import check_sigma
 from cut3r.alignment.tracks import TrackConfig, Tracks, find_tracks
 from cut3r.geometry.cameras import pixel_grid
 from cut3r.io.frame import Frame
@@ -44,8 +46,11 @@ class BundleConfig:
     virtual_neighbours: int = 3
     virtual_sigma: float = 0.02  # tangent of the angle by which they may be off
     depth_sigma: float = 0.2  # relative error of predicted depth
+    pose_sigma: tuple[float, float] | None = None  # metres, radians: error of known poses, which pull; or they stay
 
     def __post_init__(self) -> None:
+        if self.pose_sigma is not None:
+            check_sigma(self.pose_sigma)
         if min(self.virtual_tracks, self.virtual_neighbours) < 1 or min(self.virtual_sigma, self.depth_sigma) <= 0:
             raise ValueError(
                 f"{self.virtual_tracks} virtual tracks over {self.virtual_neighbours} neighbours with errors of "
@@ -63,12 +68,12 @@ def bundle_adjust(
 ) -> tuple[Alignment, dict[str, Any]]:
     """Refine cameras by what the original pictures show.
 
-    Known intrinsics and poses stay exactly as they are; the first frame of each group of frames keeps its pose. The
-    world keeps the unit of the predictions unless poses are known.
+    Known intrinsics and poses stay exactly as they are, but for `pose_sigma`; the first frame of each group of frames
+    without known poses keeps its pose. The world keeps the unit of the predictions unless poses are known.
 
     Args:
         open_frames: Gives the frames that were aligned, in their original size; called once.
-        held: Frames whose poses stay; by default all whose poses are known.
+        held: Frames whose poses stay; by default all whose poses are known and do not pull.
 
     Returns:
         The refined alignment, or `aligned` itself where the result would be no better; and a report, which a JSON
@@ -107,7 +112,9 @@ def _adjusted(
     groups = _groups(aligned)
     known = set(aligned.taken.intrinsics)
     tracks, points = known_points(found, guess(guide, found))
-    work = _Work(aligned, guide, tracks, config, groups, aligned.taken.world_from_cam if held is None else held)
+    pulls = PosePulls.of(aligned, groups, config.pose_sigma)
+    held = set(aligned.taken.world_from_cam) - set(pulls.poses) if held is None else set(held)
+    work = _Work(aligned, guide, tracks, config, groups, held, pulls)
     before, after = work.run(
         first_state(guide, points, known, shared=False), first_state(guide, points, known, shared=config.shared_lens)
     )
@@ -124,7 +131,7 @@ def _adjusted(
         "k1": after.k1[np.unique(after.lens)].tolist(),
     }
     if verdict.keeps:
-        aligned, report["depth_scales"] = _refined(aligned, guide, after, tracks, work.known_poses)
+        aligned, report["depth_scales"] = _refined(aligned, guide, after, tracks, held)
     return aligned, report
 
 
@@ -138,12 +145,13 @@ class _Work:
         tracks: Tracks,
         config: BundleConfig,
         groups: list[list[int]],
-        held: Collection[int],
+        held: set[int],
+        pulls: PosePulls,
     ) -> None:
         self.guide, self.tracks, self.config, self.groups = guide, tracks, config, groups
         self.report: dict[str, Any] = {}
-        self.known_poses = set(held)
-        fixed = self.known_poses | {group[0] for group in groups if not self.known_poses & set(group)}
+        self.pulls, self.known_poses = pulls, held | set(pulls.poses)
+        fixed = held | {group[0] for group in groups if not self.known_poses & set(group)}
         self.moving = np.array([k not in fixed for k in range(len(guide))])
         self.estimated = np.array([k not in aligned.taken.intrinsics for k in range(len(guide))])
         self.depth = np.full(len(tracks.track), np.nan)
@@ -162,7 +170,8 @@ class _Work:
             return given, given
         only_points = Free(nothing, nothing)
         depth_only = Priors(self.depth, self.config.depth_sigma)
-        priors = replace(depth_only, virtual=self._virtual(), virtual_sigma=self.config.virtual_sigma)
+        virtual, sigma = self._virtual(), self.config.virtual_sigma
+        priors = replace(depth_only, virtual=virtual, virtual_sigma=sigma, pulls=self.pulls)
         end = self.width_px(WIDTHS[-1])
         before = solve(given, tracks, everything, only_points, depth_only, sizes, loss_px=end)
         self.report["parallax_deg"] = float(np.median(before.parallax_deg(tracks)))

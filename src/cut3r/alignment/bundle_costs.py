@@ -8,7 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyceres
+import torch
 from jaxtyping import Float
+
+from cut3r.geometry.poses import quaternion_from_matrix
 
 NEAREST = 1e-3  # metres: a point nearer than this, or behind a camera, counts as at this distance
 
@@ -40,6 +43,41 @@ class DepthPrior(pyceres.CostFunction):
             if jacobians[1] is not None:
                 by_x, by_y = twice * (qz * x + qw * y - qx * z), twice * (qz * y - qw * x - qy * z)
                 jacobians[1][:] = (by_x, by_y, twice * dot, twice * (qw * z + cross), 0.0, 0.0, unit)
+        return True
+
+
+class PosePrior(pyceres.CostFunction):
+    """A camera (block 0) should stand where it is known to: three residuals of its turn, and three of its centre.
+
+    The turn is twice the vector part of the quaternion that is left, which for small turns is the rotation vector.
+
+    Args:
+        world_from_cam: The known pose.
+        sigma: By how much it may be off: metres, radians.
+    """
+
+    def __init__(self, world_from_cam: Float[np.ndarray, "4 4"], sigma: tuple[float, float]) -> None:
+        super().__init__()
+        self._quaternion = quaternion_of(world_from_cam[:3, :3].T)
+        self._centre = world_from_cam[:3, 3].copy()
+        self._sigma = sigma
+        self.set_num_residuals(6)
+        self.set_parameter_block_sizes([7])
+
+    def Evaluate(self, blocks: Sequence[np.ndarray], residuals: np.ndarray, jacobians: list | None) -> bool:
+        quaternion, translation = blocks[0][:4], blocks[0][4:]
+        back = quaternion * (-1, -1, -1, 1)
+        turn_back = rotation_of(back)
+        nearer = 1.0 if quaternion @ self._quaternion >= 0 else -1.0  # q and -q are one rotation
+        left = (2 * nearer / self._sigma[1]) * _left_over(self._quaternion)
+        residuals[:3] = left @ quaternion
+        residuals[3:] = (-turn_back @ translation - self._centre) / self._sigma[0]
+        if jacobians is not None and jacobians[0] is not None:
+            by_pose = np.zeros((6, 7))
+            by_pose[:3, :4] = left
+            by_pose[3:, :4] = -by_quaternion(back, translation[None])[0] * (-1, -1, -1, 1) / self._sigma[0]
+            by_pose[3:, 4:] = -turn_back / self._sigma[0]
+            jacobians[0][:] = by_pose.ravel()
         return True
 
 
@@ -96,6 +134,17 @@ def rotation_of(quaternion: Float[np.ndarray, "4"]) -> Float[np.ndarray, "3 3"]:
             (2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z),
         )
     )
+
+
+def quaternion_of(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4"]:
+    """The unit quaternion (x, y, z, w) of a matrix."""
+    return np.roll(quaternion_from_matrix(torch.from_numpy(rotation.copy())).numpy(), -1)
+
+
+def _left_over(known: Float[np.ndarray, "4"]) -> Float[np.ndarray, "3 4"]:
+    """What gives the vector part of known * conjugate(q) when multiplied with q."""
+    x, y, z, w = known.tolist()
+    return np.array(((-w, z, -y, x), (-z, -w, x, y), (y, -x, -w, z)))
 
 
 def by_quaternion(quaternion: Float[np.ndarray, "4"], points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "m 3 4"]:

@@ -13,8 +13,10 @@ import pyceres
 import pycolmap
 from jaxtyping import Bool, Float
 
-from cut3r.alignment.bundle_costs import DepthPrior, VirtualTracks
+from cut3r.alignment.bundle_costs import DepthPrior, PosePrior, VirtualTracks
+from cut3r.alignment.bundle_known import PosePulls
 from cut3r.alignment.bundle_state import BundleState
+from cut3r.alignment.priors import FAR
 from cut3r.alignment.tracks import Tracks
 
 MOST_STEPS = 25
@@ -23,7 +25,7 @@ ENOUGH = 1e-5  # relative decrease of the cost below which it has arrived
 
 @dataclass(frozen=True)
 class Priors:
-    """What predictions say: the depth of each track's observation (nan: nothing), and virtual tracks.
+    """What predictions say: the depth of each track's observation (nan: nothing), and virtual tracks; and known poses.
 
     A virtual entry is (frame, other, points in the frame's camera, rays in the other's).
     """
@@ -32,6 +34,7 @@ class Priors:
     depth_sigma: float  # relative
     virtual: Sequence[tuple[int, int, np.ndarray, np.ndarray]] = field(default_factory=list)
     virtual_sigma: float = 0.02  # of a ray at depth 1
+    pulls: PosePulls = field(default_factory=lambda: PosePulls({}))
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,12 @@ def _add_priors(
             blocks = [poses[frame], poses[other]]
             kept += [cost, blocks, problem.add_residual_block(cost, loss, blocks)]
             constant |= {frame, other}
+    far = pyceres.HuberLoss(FAR)
+    kept.append(far)
+    for frame, pose in priors.pulls.poses.items():
+        if free.frames[frame]:
+            cost = PosePrior(pose, priors.pulls.sigma)
+            kept += [cost, problem.add_residual_block(cost, far, [poses[frame]])]
     for frame in constant:
         if not free.frames[frame]:
             problem.set_parameter_block_constant(poses[frame])

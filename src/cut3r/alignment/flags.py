@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from cut3r.alignment.align import align, remove_work
+from cut3r.alignment.align import BUNDLED, align, remove_work
 from cut3r.alignment.align_config import AlignConfig, Graph, Loops, Method, OnProgress
 from cut3r.alignment.datum import KnownDistance
 from cut3r.alignment.result import Alignment
+from cut3r.alignment.saved import fingerprint_of, load_alignment, save_alignment
 from cut3r.alignment.taken import Taken
 from cut3r.inference.session import Session
 from cut3r.io.frame import Frame
@@ -101,7 +102,7 @@ def align_footage(
     try:
         aligned = align(session.model, taken, config, folder=folder, on_progress=on_progress)
         tell(aligned)
-        return bundle_adjusted(aligned, config, open_frames, on_progress) if args.ba else aligned
+        return bundle_adjusted(aligned, config, open_frames, on_progress, folder=folder) if args.ba else aligned
     except KeyboardInterrupt:
         logger.info("what the network said so far is kept in %s; the same command with --resume goes on", folder)
         raise
@@ -127,14 +128,28 @@ def bundle_adjusted(
     config: AlignConfig,
     open_frames: Callable[[], Iterable[Frame]],
     on_progress: OnProgress | None = None,
+    *,
+    folder: Path | None = None,
 ) -> Alignment:
-    """Refine it by details of the original pictures, with what came of it in the report."""
-    from cut3r.alignment.bundle import bundle_adjust
+    """Refine it by details of the original pictures, with what came of it in the report.
 
-    held = set(config.poses_that_stay(aligned.taken))
-    refined, said = bundle_adjust(aligned, open_frames, held=held, on_progress=on_progress)
+    Args:
+        folder: Where the outcome is kept, and from where it is read if it is that of the same alignment and settings.
+    """
+    from cut3r.alignment.bundle import BundleConfig, bundle_adjust
+
+    how = BundleConfig(pose_sigma=config.pose_sigma)
+    held = None if how.pose_sigma is not None else sorted(config.poses_that_stay(aligned.taken))
+    kept = None if folder is None else folder / BUNDLED
+    key = "" if kept is None else f"{fingerprint_of(aligned)} {how!r} {held}"
+    if kept is not None and (earlier := load_alignment(kept, aligned.taken, key)):
+        return earlier
+    refined, said = bundle_adjust(aligned, open_frames, how, held=held, on_progress=on_progress)
     before, after = said["reprojection_before_px"], said["reprojection_after_px"]
     logger.info(
         "bundle adjustment: %s; reprojection error %.2f px before and %.2f after", said["verdict"], before, after
     )
-    return replace(refined, report=refined.report | {"bundle_adjustment": said})
+    refined = replace(refined, report=refined.report | {"bundle_adjustment": said})
+    if kept is not None:
+        save_alignment(kept, refined, key)
+    return refined

@@ -30,6 +30,17 @@ def towards_known(
     place: Similarity, groups: list[list[int]], known: dict[int, Tensor], *, with_scale: bool
 ) -> Similarity:
     """Move each group as a whole to its known cameras, then these to where they are."""
+    place = onto_known(place, groups, known, with_scale=with_scale)
+    if not known:
+        return place
+    truth = torch.stack(list(known.values())).double()
+    rotation, translation = place.rotation.clone(), place.translation.clone()
+    rotation[list(known)], translation[list(known)] = truth[:, :3, :3], truth[:, :3, 3]
+    return Similarity(rotation, translation, place.scale)
+
+
+def onto_known(place: Similarity, groups: list[list[int]], known: dict[int, Tensor], *, with_scale: bool) -> Similarity:
+    """Move each group as a whole to its known cameras."""
     rotation, translation, scale = place.rotation.clone(), place.translation.clone(), place.scale.clone()
     for group in groups:
         here = [k for k in group if k in known]
@@ -53,7 +64,6 @@ def towards_known(
             group_place.translation,
             group_place.scale,
         )
-        rotation[here], translation[here] = truth[:, :3, :3], truth[:, :3, 3]
     return Similarity(rotation, translation, scale)
 
 

@@ -52,6 +52,11 @@ class Loop:
     def ends(self) -> tuple[int, int]:
         return (self.revisit.first, self.revisit.second)
 
+    @classmethod
+    def reported(cls, said: dict[str, Any]) -> "Loop":
+        """Of its report."""
+        return cls(Revisit(said["first"], said["second"], said["similarity"]), said.get("reason", ""))
+
     def report(self) -> dict[str, Any]:
         said = {"first": self.revisit.first, "second": self.revisit.second, "similarity": self.revisit.similarity}
         return said | ({"reason": self.refused} if self.refused else {})

@@ -9,7 +9,9 @@ Source: spec/global_alignment.md 6.2.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,7 +20,7 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 from torch import Tensor
 
 from cut3r.alignment.averaging import averaged
-from cut3r.alignment.gauge import fix_a_scale, free_unknowns, towards_known, usual_scale
+from cut3r.alignment.gauge import fix_a_scale, free_unknowns, onto_known, towards_known, usual_scale
 from cut3r.alignment.graphs import components, name_groups
 from cut3r.alignment.links import Links
 from cut3r.alignment.normal_equations import CLOSE, Problem, errors
@@ -118,10 +120,11 @@ def solve_pose_graph(
         trusted = _sure(links)
         sure = links.only(trusted)
         near = False
-        # an average takes poses that may be plainly wrong for true; and of pairs that agree exactly, as a stream's do,
-        # a tree is right already, while every loop looks wrong
-        if not len(priors.at) and config.slack <= CLOSE:
-            solved, near = _better_start(sure, start, _rows(fit, trusted), free, config)
+        # of pairs that agree exactly, as a stream's do, a tree is right already, while every loop looks wrong
+        if config.slack <= CLOSE:
+            soft_poses = {k: known[k] for k in soft} if len(priors.at) else {}
+            settle = partial(onto_known, groups=groups, known=soft_poses, with_scale=config.with_scale)
+            solved, near = _better_start(sure, start, _rows(fit, trusted), free, config, priors, settle)
         if not near:  # near the end, wrong pairs and points are known already, and are not dragged along
             problem = Problem(sure, free, priors.against(residuals(sure, solved)), slack=config.slack)
             solved = problem.descend(solved, config.steps)
@@ -143,11 +146,17 @@ def solve_pose_graph(
 
 
 def _better_start(
-    links: Links, start: Similarity, fit: Similarity, free: Bool[Tensor, "n 7"], config: GraphConfig
+    links: Links,
+    start: Similarity,
+    fit: Similarity,
+    free: Bool[Tensor, "n 7"],
+    config: GraphConfig,
+    priors: PosePriors,
+    settle: Callable[[Similarity], Similarity],
 ) -> tuple[Similarity, bool]:
-    """The average of what pairs say, if that is better than the start; and whether it is."""
-    average = averaged(start, links.ends, fit, free, links.distance)
-    problem = Problem(links, free, slack=config.slack)
+    """The average of what pairs and priors say, if that is better than the start; and whether it is."""
+    average = averaged(start, links.ends, fit, free, links.distance, priors=priors, settle=settle)
+    problem = Problem(links, free, priors.against(residuals(links, average)), slack=config.slack)
     better = problem.measure(average)[0] < problem.measure(start)[0]
     return (average, True) if better else (start, False)
 

@@ -62,6 +62,12 @@ class PosePriors:
         diagonal = torch.cat((pull * ones / sigma_r**2, pull * scale**2 * ones / sigma_t**2, 0 * scale), dim=-1)
         return slope, diagonal
 
+    def missing(self, place: Similarity) -> tuple[Float[Tensor, "k 3"], Float[Tensor, "k 3"], Float[Tensor, "k"]]:
+        """How the frames `at` would have to turn and shift in the world, and how much less a square counts if FAR."""
+        turn, shift = self._errors(place)
+        in_world = (self.world_from_cam[:, :3, :3] @ turn[..., None])[..., 0]
+        return -in_world, -shift, (FAR / self._length(place)).clamp(max=1)
+
     def added(
         self, matrix: csc_matrix, vector: Float[Tensor, "n 7"], place: Similarity
     ) -> tuple[csc_matrix, Float[Tensor, "n 7"]]:

@@ -1,5 +1,6 @@
 """An alignment in one file, from which an interrupted run goes on."""
 
+import hashlib
 import json
 import logging
 from pathlib import Path
@@ -19,6 +20,21 @@ logger = logging.getLogger(__name__)
 TENSORS = ("world_from_cam", "intrinsics", "scales", "confidence", "kept")
 EITHER = ("points_cam", "depth")  # one of them is None
 BEFORE = ("rotation", "translation", "scale")
+
+
+def fingerprint_of(aligned: Alignment) -> str:
+    """Of all that a later stage could build on: cameras, points, groups, and the pictures that they belong to."""
+    taken, digest = aligned.taken, hashlib.sha256()
+    known = [
+        sorted((k, value.tolist()) for k, value in some.items()) for some in (taken.intrinsics, taken.world_from_cam)
+    ]
+    names = [(frame.name, frame.index) for frame in taken.frames]
+    digest.update(repr((names, taken.pixel_maps, known, aligned.report.get("groups"))).encode())
+    given = (getattr(aligned, name) for name in TENSORS + EITHER)
+    for tensor in (taken.images, taken.counts, *(tensor for tensor in given if tensor is not None)):
+        digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(np.ascontiguousarray(tensor.numpy()).data)
+    return digest.hexdigest()
 
 
 def save_alignment(path: Path, aligned: Alignment, key: str) -> None:

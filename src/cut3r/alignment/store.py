@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 RECORD = "predictions.json"
 DONE = "done.npy"
+LATER = "later.json"  # the pairs that were found later
 SELF, PAIR = ("points_self", "conf_self"), ("points_pair", "conf_pair")  # names of arrays, and of their files
 
 
@@ -60,6 +62,7 @@ class PredictionStore:
         self.ends: Int[Tensor, "e 2"] = torch.tensor(ends, dtype=torch.long).reshape(-1, 2)
         self.room = room
         self.folder = folder
+        self._first = len(self.ends)
         counts = {**dict.fromkeys(SELF, frames), **dict.fromkeys(PAIR, len(self.ends) + room)}
         shapes: dict[str, tuple[int, ...]] = {
             name: (count, *size, 3) if name.startswith("points") else (count, *size) for name, count in counts.items()
@@ -101,17 +104,53 @@ class PredictionStore:
     def append(
         self, ends: Int[Tensor, "k 2"], points: Float16[Tensor, "k h w 3"], conf: Float16[Tensor, "k h w"]
     ) -> None:
-        """Take in pairs that were found later; not noted as done, for another run finds them again.
+        """Take in pairs that were found later. Another run finds them again, unless `keep_later` notes them.
 
         Raises:
             ValueError: There is no room for so many.
         """
         if len(ends) > self.room:
             raise ValueError(f"there is room for {self.room} more pairs and not for {len(ends)}")
-        for pair in ends.tolist():
-            self._place[pair[0], pair[1]] = len(self._place)
+        if self.folder is not None:
+            (self.folder / LATER).unlink(missing_ok=True)  # those of other settings, which lie in the same place
+        self._make_room(ends)
         for pair, some, sure in zip(ends.tolist(), points, conf, strict=True):
             self.put_pair((pair[0], pair[1]), some, sure)
+
+    def keep_later(self, key: str, said: Any) -> None:
+        """Note that all pairs are there that are found later, so that another run need not look for them.
+
+        Args:
+            key: Everything that decides what is found, beside the pairs before, as text.
+            said: What `found_later` gives back; a JSON file must be able to hold it.
+        """
+        if self.folder is None:
+            return
+        self._flush()
+        noted = {"key": key, "ends": self.ends[self._first :].tolist(), "said": said}
+        with atomic_path(self.folder / LATER) as temporary:
+            temporary.write_text(json.dumps(noted) + "\n")
+
+    def found_later(self, key: str) -> Any | None:
+        """Go on with the pairs that an earlier run found with this key, and give what it said of them, else None."""
+        path = None if self.folder is None else self.folder / LATER
+        if path is None or not path.exists():
+            return None
+        try:
+            noted = json.loads(path.read_text())
+            if noted["key"] != key:
+                return None
+            ends: Int[Tensor, "k 2"] = torch.tensor(noted["ends"], dtype=torch.long).reshape(-1, 2)
+            said = noted["said"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("%s is damaged, and its pairs are looked for anew (%s)", path, error)
+            return None
+        self._make_room(ends)
+        return said
+
+    def _make_room(self, ends: Int[Tensor, "k 2"]) -> None:
+        for pair in ends.tolist():
+            self._place[pair[0], pair[1]] = len(self._place)
         self.ends, self.room = torch.cat((self.ends, ends)), self.room - len(ends)
 
     def put_alone(self, frame: int, points: Float16[Tensor, "h w 3"], conf: Float16[Tensor, "h w"]) -> None:
@@ -123,12 +162,16 @@ class PredictionStore:
 
     def finish(self, anchors: Sequence[int]) -> None:
         """Note that everything of these anchors is there."""
-        for array in self._arrays.values():
-            if isinstance(array, np.memmap):
-                array.flush()  # before it is noted: a power failure must not leave a note without its points
+        self._flush()
         self.done[list(anchors)] = True
         if isinstance(self.done, np.memmap):
             self.done.flush()
+
+    def _flush(self) -> None:
+        """Before something is noted: a power failure must not leave a note without its points."""
+        for array in self._arrays.values():
+            if isinstance(array, np.memmap):
+                array.flush()
 
     def _tensor(self, name: str) -> Tensor:
         return torch.from_numpy(self._arrays[name])
@@ -188,7 +231,7 @@ class _Stored(Predictions):
 
 def remove_predictions(folder: Path) -> None:
     """Remove the files of a store; the folder, too, unless something else is in it. Open arrays can still be read."""
-    for name in (RECORD, DONE, *(f"{name}.npy" for name in SELF + PAIR)):
+    for name in (RECORD, LATER, DONE, *(f"{name}.npy" for name in SELF + PAIR)):
         (folder / name).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
