@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from cut3r.data.recording import open_recording, read_metres
+from cut3r.data.recording import open_recording
 from cut3r.data.shading import render
 from cut3r.data.synthetic import plan_walk, synthetic_walk
 from cut3r.data.walks import WalkConfig
@@ -67,7 +67,7 @@ def room_clip(folder: Path) -> Clip:
     if len(shots) < 3:
         raise ValueError(f"{folder} has {len(shots)} frames, and a path needs at least 3; check the folder")
     frames = list(open_frames([shot.picture for shot in shots]))
-    depth = [read_metres(shot.depth) for shot in shots]
+    depth = [shot.depth.read() for shot in shots]
     return Clip(folder.name, frames, depth, np.stack([shot.world_from_cam() for shot in shots]))
 
 
