@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cut3r.geometry.poses import transform
+from cut3r.inference.engine import Engine
 from cut3r.rules import rule_of
 from eval.config import EvalConfig
 from eval.evaluate import EvaluationRun, OtherRunError, Stage
@@ -283,3 +284,14 @@ def test_what_is_no_number_is_null_in_files_and_spoils_the_median(make, recordin
         json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(f"there is a {word}"))
     assert np.isnan(result["summary"]["median"]["abs_rel"]["median"])
     assert np.isnan(read_run(run.folder).headline("median")["abs_rel"])
+
+
+def test_all_streams_share_one_engine(tiny_linear, recordings, monkeypatch):
+    """A picture of its own is a stream of its own, and an engine records anew on a GPU."""
+    made = []
+    monkeypatch.setattr("eval.system.Engine", lambda *args, **options: made.append(1) or Engine(*args, **options))
+    (sequence, _) = open_set("monodepth", "rgbd", recordings)
+    ours, protocol = Ours(tiny_linear), PROTOCOLS["monodepth"]
+    for stream in protocol.streams(sequence)[:2]:
+        list(ours.predict(lambda stream=stream: (protocol.frame(sequence, n) for n in stream), protocol.wanted))
+    assert made == [1]
