@@ -1,5 +1,6 @@
 """`try` and `verify` name the convention that a converter has got wrong; a trial keeps nothing but its picture."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -77,8 +78,21 @@ def test_each_wrong_convention_is_named(frames, tmp_path, mistake):
     write_processed(tmp_path, frames, change)
     problems = verify("tartanair", tmp_path).problems
     assert len(problems) == 1, problems
-    with pytest.raises(AssertionError, match=pattern):
-        raise AssertionError(problems[0])
+    assert re.search(pattern, problems[0]), problems[0]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_trial_names_it_too(frames, tmp_path, mistake):
+    change, pattern = MISTAKES[mistake]
+    raw_walk(tmp_path / "raw")
+
+    def convert(raw, scene, writer):
+        write_processed(writer.out, frames, change)
+        return [f"{number:06d}" for number in range(len(frames))]
+
+    trial = try_out(replace(CONVERTERS["tartanair"], convert=convert), tmp_path / "raw", tmp_path / "sheet.png")
+    assert len(trial.proof.problems) == 1 and re.search(pattern, trial.proof.problems[0])
+    assert trial.proof.problems[0] in str(trial)
 
 
 def test_a_pose_that_jumps_is_shown(frames, tmp_path):
