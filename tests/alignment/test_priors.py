@@ -127,14 +127,15 @@ def long_walk(every: int, wrong: bool = False) -> tuple[Walk, Links, dict[int, t
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-def test_a_long_walk_begins_near_its_end_and_needs_few_steps(wrong):
+def test_a_long_walk_begins_near_its_end_and_one_step_is_enough(wrong):
+    """From a tree, turns are still 3 and 8 % worse then."""
     walk, links, known = long_walk(10, wrong)
     few, many = (
-        solve_pose_graph(200, links, GraphConfig(pose_sigma=SIGMA, steps=steps), known=known) for steps in (2, 30)
+        solve_pose_graph(200, links, GraphConfig(pose_sigma=SIGMA, steps=steps), known=known) for steps in (1, 30)
     )
-    assert few.loss_after < 1.001 * many.loss_after
+    assert few.loss_after < 1.003 * many.loss_after
     (shift, turn), best = (errors(poses(each.world_from_frame), walk.world_from_cam) for each in (few, many))
-    assert shift < 1.1 * best[0] and turn < 1.1 * best[1]
+    assert shift < 1.02 * best[0] and turn < 1.02 * best[1]
     assert shift < 1.2 * SIGMA[0] and turn < SIGMA[1]
 
 
