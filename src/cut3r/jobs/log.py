@@ -3,7 +3,6 @@
 A record is appended with one write and is on the disk before it counts. The last record of a scene wins.
 """
 
-import contextlib
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -132,10 +131,9 @@ def _parsed(path: Path, lines: Iterable[bytes], *, with_frames: bool) -> Iterato
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        record = None
-        with contextlib.suppress(ValueError):
+        try:
             record = Record.from_json(line, with_frames=with_frames)
-        if record is None:
+        except ValueError:
             logger.warning("%s, line %d is no whole record and does not count", path, number)
-        else:
-            yield record
+            continue
+        yield record

@@ -97,7 +97,7 @@ class Record:
         Raises:
             ValueError: It is no record.
         """
-        content = json.loads(text if with_frames else _head(text))
+        content = _decode((text if with_frames else _head(text)).decode())
         try:
             outcome = content.get("outcome", "done" if content.get("done") else "failed")
             frames = tuple(content["frames"]) if with_frames and "frames" in content else ()
@@ -116,6 +116,7 @@ def _head(line: bytes) -> bytes:
     return line[:start] + b"}" if start >= 0 else line
 
 
+_decode = json.JSONDecoder().decode  # json.loads would look for the encoding of each of 200,000 lines
 _LONG = b', "facts": {'
 _SHORT = tuple(each.name for each in fields(Record) if each.name not in ("outcome", "facts", "frames", "trace"))
 _NAMES = frozenset((*_SHORT, "facts"))
