@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cut3r.jobs.job import EXPECTED, Job, measure
-from cut3r.jobs.log import read_records
+from cut3r.jobs.log import positions, read_records
 from cut3r.jobs.progress import bytes_text, size_of
 from cut3r.jobs.record import Done, Outcome, Record, Rule
 from datasets_preprocess.converter import Converter, RawScene, Unlisted
@@ -51,6 +51,7 @@ class Plan:
     changed: frozenset[str]  # due because their raw files have changed
     unlisted: list[Unlisted]
     rule: Rule
+    since: Mapping[Path, int]  # positions in the files of records when they were read
 
     def __str__(self) -> str:
         due = {job.name for job in self.due}
@@ -96,10 +97,11 @@ def make_plan(
     rule = Rule(converter.version, parity, as_json(options))
     blank = Writer(out, converter.reader.layout, parity, options)
     jobs = [job_of(converter, raw, scene, blank, rule) for scene in found[shard.number - 1 :: shard.count]]
+    since = positions(out / STATUS)  # before they are read: other runs go on writing, also while we look at raw files
     records = current_records(out, rule)
     changed = frozenset(job.name for job in jobs if _has_changed(records.get(job.name), job))
     due = [job for job in jobs if job.name in changed | named or _is_due(records.get(job.name), retry_failed)]
-    return Plan(jobs, due, records, changed, unlisted, rule)
+    return Plan(jobs, due, records, changed, unlisted, rule, since)
 
 
 def current_records(out: Path, rule: Rule) -> dict[str, Record]:

@@ -151,7 +151,7 @@ def _convert_all(
     """Convert what is due: the records of what this run has done, and why it has stopped early."""
     status = out / STATUS
     status.mkdir(parents=True, exist_ok=True)
-    log = RecordLog(status, log_name)
+    log = RecordLog(status, log_name, since=plan.since)
     tally = Tally(plan.due, list(plan.records.values()))
     with Claims(status / CLAIMS) as claims, open_workers(min(workers, max(len(plan.due), 1)), executor) as pool:
         jobs = JobRun(

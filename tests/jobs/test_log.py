@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from cut3r.files.disk import DiskFullError
-from cut3r.jobs.log import RecordLog, append_line, read_records
+from cut3r.jobs.log import RecordLog, append_line, positions, read_records
 from cut3r.jobs.record import Outcome, Record, Rule
 
 
@@ -111,3 +111,27 @@ def test_a_full_disk_is_said_and_the_line_before_is_whole(tmp_path, monkeypatch)
     monkeypatch.undo()
     log.append(record("c"))
     assert [each.scene for each in read_records(tmp_path)] == ["a", "c"]
+
+
+def test_what_others_write_while_we_still_decide_is_not_missed(tmp_path):
+    other = RecordLog(tmp_path, "other")
+    other.append(record("before"))
+    since = positions(tmp_path)
+    other.append(record("meanwhile"))
+    late, ours = RecordLog(tmp_path, "late"), RecordLog(tmp_path, "ours", since=since)
+    for log in (late, ours):
+        log.refresh()
+    assert ours.arrived("meanwhile") is not None and ours.arrived("before") is None
+    assert late.arrived("meanwhile") is None, "a log that begins later has missed it"
+
+
+@pytest.mark.parametrize("length", [10, 1 << 16, 200_000])
+def test_positions_are_those_of_whole_lines(tmp_path, length):
+    path = tmp_path / "log.jsonl"
+    append_line(path, "x" * length)
+    whole = path.stat().st_size
+    with path.open("a") as file:
+        file.write("y" * length)
+    assert positions(tmp_path) == {path: whole}
+    path.write_text("z" * length)
+    assert positions(tmp_path) == {path: 0}

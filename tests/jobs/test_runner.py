@@ -90,7 +90,7 @@ def test_several_runs_share_the_jobs(tmp_path):
     todo, done = jobs(tmp_path / "done", 40, seconds=0.005), []
 
     def one(name):
-        done.extend(run_all(todo, tmp_path, Here(), name=name).records)
+        done.extend(run_all(todo, tmp_path, Here(), name=name, since={}).records)
 
     threads = [threading.Thread(target=one, args=(f"log{i}",)) for i in range(3)]
     for thread in threads:

@@ -48,7 +48,7 @@ def times_done(folder: Path) -> dict[str, int]:
 def run_all(todo, status: Path, workers, **options) -> JobRun:
     """Run jobs as converters do; `records` of what is given back are those that this run has done."""
     status.mkdir(parents=True, exist_ok=True)
-    log = RecordLog(status, options.pop("name", "log"))
+    log = RecordLog(status, options.pop("name", "log"), since=options.pop("since", None))
 
     def is_due(job, *, look):
         if look:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,26 @@ def test_shards_share_the_scenes(tmp_path):
         mine = {record.scene for record in read_records(tmp_path / "out")} - before
         assert mine == {f"room/{i}" for i in range(number - 1, 7, 3)} and report.total == len(mine)
     assert len(read_records(tmp_path / "out")) == 7
+
+
+def test_what_another_run_does_while_we_still_plan_is_not_done_again(tmp_path):
+    seen, others = [], []
+
+    def convert(raw, scene, writer):
+        seen.append(scene.name)
+        return touch(raw, scene, writer)
+
+    def sources(raw, scene):
+        if not others and len(seen) == 1:  # looked at by the plan of the second run, after it has read the records
+            others.append(None)
+            others[0] = run(replace(toy(convert, count=3), sources=sources), raw, tmp_path / "out")
+        return [raw / "made-from"]
+
+    run(replace(toy(convert, count=3), sources=sources), tmp_path, tmp_path / "out", shard=Shard(1, 3))
+    report = run(replace(toy(convert, count=3), sources=sources), tmp_path, tmp_path / "out")
+    assert others[0].converted == 2
+    assert (report.total, report.converted, report.skipped) == (3, 0, 3)
+    assert sorted(seen) == [f"room/{i}" for i in range(3)]
 
 
 def test_shards_are_counted_from_one():

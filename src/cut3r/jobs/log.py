@@ -5,7 +5,7 @@ A record is appended with one write and is on the disk before it counts. The las
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,19 +15,22 @@ from cut3r.jobs.record import Record
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".jsonl"
+LINE = 1 << 16  # bytes that are looked at for the end of a line
 
 
 class RecordLog:
     """The records in a folder: those of other processes as they come, and a file of our own."""
 
-    def __init__(self, folder: Path, name: str) -> None:
-        """Begin behind what the files hold now.
+    def __init__(self, folder: Path, name: str, *, since: Mapping[Path, int] | None = None) -> None:
+        """Begin behind what the files hold now, or held at an earlier time.
 
         Args:
             name: Of our file, which no other process may use.
+            since: `positions` of before the records were read that decided what is due; what others have written since
+                would be missed, and done twice.
         """
         self.path = folder / f"{name}{SUFFIX}"
-        self._read = {path: path.stat().st_size for path in log_files(folder)}
+        self._read = dict(positions(folder) if since is None else since)
         self._arrived: dict[str, Record] = {}
 
     def append(self, record: Record) -> None:
@@ -49,6 +52,11 @@ class RecordLog:
     def arrived(self, scene: str) -> Record | None:
         """Give the record of a scene (without its frames) that has come since the beginning."""
         return self._arrived.get(scene)
+
+
+def positions(folder: Path) -> dict[Path, int]:
+    """Give the size of each file of records, up to its last whole line."""
+    return {path: _whole_lines(path) for path in log_files(folder)}
 
 
 def read_records(folder: Path, *, with_frames: bool = True) -> list[Record]:
@@ -110,6 +118,19 @@ def _write_all(descriptor: int, path: Path, line: bytes) -> None:
     written = os.write(descriptor, line)
     if written != len(line):  # a disk that is full takes a part
         os.write(descriptor, line[written:])
+
+
+def _whole_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        start = size
+        while start > 0:
+            start = max(0, start - LINE)
+            file.seek(start)
+            end = file.read(min(LINE, size - start)).rfind(b"\n")
+            if end >= 0:
+                return start + end + 1
+    return 0
 
 
 def _ends_a_line(path: Path) -> bool:
