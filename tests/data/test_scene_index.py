@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -104,12 +106,33 @@ def test_a_new_scene_or_a_damaged_index_is_noticed(root, caplog):
     assert len(flats(root).scenes) == 3 and "made again" in caplog.text
 
 
-def test_a_folder_that_cannot_be_written_to_is_read_all_the_same(root, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_folder_that_cannot_be_written_to_is_read_all_the_same(root, monkeypatch, caplog, number):
     def refuse(*_):
-        raise PermissionError("read-only file system")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("cut3r.data.processed.write_index", refuse)
     assert len(flats(root).scenes) == 2 and not (root / "index.npz").exists()
+    assert f"({os.strerror(number)}), so scenes are listed each time" in caplog.text
+
+
+def test_a_read_only_mount_is_read_all_the_same(root, monkeypatch):
+    """Where even the lock cannot be made."""
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("cut3r.files.locks.os.open", refuse)
+    assert len(flats(root).scenes) == 2
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(root, monkeypatch):
+    def lost(self):
+        raise OSError(errno.EIO, "the disk is gone")
+
+    monkeypatch.setattr(Flats, "list_scenes", lost)
+    with pytest.raises(OSError, match="the disk is gone"):
+        flats(root)
 
 
 def test_parity_lists_the_scenes_itself(root):

@@ -1,5 +1,6 @@
 """The base class of the datasets that a converter has written: an index that is made once, and paths by layout."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 INDEX = "index.npz"
 ALL = "all"  # the split that holds every scene
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 SCENES_KEPT = 8  # whose data stays in memory
 
 
@@ -131,8 +133,11 @@ def open_index(dataset: ProcessedDataset) -> Sequence[Scene]:
                 write_index(path, dataset.list_scenes(), fingerprint)
                 index = SceneIndex(path)
             return index
-    except PermissionError:
-        logger.info("%s: %s cannot be written to, so its scenes are listed each time", dataset.name, dataset.root)
+    except OSError as error:
+        if error.errno not in NOT_WRITABLE:
+            raise
+        reason = os.strerror(error.errno)
+        logger.warning("%s: no index in %s (%s), so scenes are listed each time", dataset.name, dataset.root, reason)
         return list(dataset.list_scenes())
 
 
