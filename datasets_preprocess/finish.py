@@ -28,11 +28,12 @@ class Finished:
         return f"{text}; {self.outdated} others are out of date; convert them again" if self.outdated else text
 
 
-def finish(converter: Converter, out: Path, rule: Rule | None = None) -> Finished:
+def finish(converter: Converter, out: Path, rule: Rule | None = None, *, changed: bool = True) -> Finished:
     """Write what spans scenes, from all records that are there now; one process at a time, so the last knows all.
 
     Args:
         rule: Whose scenes to take; None takes that of the newest record.
+        changed: Whether scenes may have other frames than before; without, an index that is up to date stays.
 
     Raises:
         RuntimeError: It could not be written; the message names the file.
@@ -45,7 +46,7 @@ def finish(converter: Converter, out: Path, rule: Rule | None = None) -> Finishe
             converter.finish(out, current)
             if current:
                 write_made(out, made_by(converter, rule))
-                _make_index(converter, out)
+                _make_index(converter, out, anew=changed)
         except Exception as error:  # whatever it is, scenes are converted and recorded; they are not lost by this
             raise RuntimeError(
                 f"what spans the scenes of {converter.name} was not written ({type(error).__name__}: {error}); repair "
@@ -68,8 +69,9 @@ def _newest_rule(converter: Converter, records: list[Record]) -> Rule:
     return Rule(newest.version, newest.parity, newest.options or {})
 
 
-def _make_index(converter: Converter, out: Path) -> None:
-    (out / INDEX).unlink(missing_ok=True)  # a scene that was converted again may have other frames
+def _make_index(converter: Converter, out: Path, *, anew: bool) -> None:
+    if anew:  # a scene that was converted again may have other frames, which the index alone does not notice
+        (out / INDEX).unlink(missing_ok=True)
     try:
         converter.reader(out, split=ALL, num_views=1, sizes=[(1, 1)])
     except (NoScenesError, FileNotFoundError) as error:  # some readers need a file that no converter makes

@@ -60,7 +60,7 @@ def prove_scene(dataset: MultiViewDataset, scene: Scene, rng: np.random.Generato
     sequence = None
     if scene.graph is None or scene.tracks is not None:
         positions = scene.track(0 if scene.tracks is None else int(scene.tracks[0]))[:IN_A_ROW]
-        sequence = check_sequence(_readable(dataset, scene, positions))
+        sequence = check_sequence(readable(dataset, scene, positions))
     return SceneReport(scene.name, diagnose(pairs) if pairs else None, sequence)
 
 
@@ -69,7 +69,7 @@ def readable_pairs(
 ) -> Iterator[tuple[str, Pair]]:
     """Give pairs of frames that ought to see the same, with their names; those that cannot be read are left out."""
     for first, second in pairs_of(scene, rng, count):
-        frames = [frame for _, frame in _readable(dataset, scene, (first, second))]
+        frames = [frame for _, frame in readable(dataset, scene, (first, second))]
         if len(frames) == 2:
             yield f"{scene.name}: {scene.frames[first]}, {scene.frames[second]}", (frames[0], frames[1])
 
@@ -91,7 +91,7 @@ def pairs_of(scene: Scene, rng: np.random.Generator, count: int = PAIRS) -> list
     return sorted((first, first + step) for first, step in chosen)
 
 
-def _readable(dataset: MultiViewDataset, scene: Scene, positions: Sequence[int]) -> Iterator[tuple[str, RawFrame]]:
+def readable(dataset: MultiViewDataset, scene: Scene, positions: Sequence[int]) -> Iterator[tuple[str, RawFrame]]:
     """Read frames; those that cannot be read, which `verify` reports, are left out."""
     for position in positions:
         try:

@@ -126,7 +126,7 @@ def run(
         logger.info("%d of them again, because their raw files have changed: %s", len(plan.changed), min(plan.changed))
     now, stopped = _convert_all(plan, raw, out, _log_name(shard), workers, executor, stop_after, check_room)
     try:
-        finish(converter, out, plan.rule)
+        finish(converter, out, plan.rule, changed=bool(now))
         unfinished = ""
     except RuntimeError as error:
         unfinished = str(error)

@@ -12,7 +12,7 @@ from cut3r.data.contact_sheet import contact_sheet
 from cut3r.data.dataset import MultiViewDataset, NoScenesError
 from cut3r.data.processed import ALL
 from datasets_preprocess.converter import Converter, RawScene, Unlisted
-from datasets_preprocess.geometry import Pair, Proof, prove, readable_pairs
+from datasets_preprocess.geometry import Pair, Proof, prove, readable, readable_pairs
 from datasets_preprocess.runner import run
 
 SCENES = 20
@@ -111,8 +111,7 @@ def _rows(dataset: MultiViewDataset, rng: np.random.Generator) -> Iterator[tuple
     """Pairs of different scenes in turn; of unrelated pictures, each with itself."""
     for scene in list(dataset.scenes)[:ROWS]:
         if dataset.single_view:
-            for position in rng.permutation(len(scene.frames))[:ROWS].tolist():
-                frame = dataset.read(scene, position)
-                yield scene.frames[position], (frame, frame)
+            chosen = rng.permutation(len(scene.frames))[:ROWS].tolist()
+            yield from ((name, (frame, frame)) for name, frame in readable(dataset, scene, chosen))
         else:
             yield from readable_pairs(dataset, scene, rng, max(1, ROWS // len(dataset.scenes)))

@@ -360,3 +360,13 @@ def test_the_command_line_lists_converts_verifies_and_tells_failures(tartanair, 
     assert "abandoned/Hard/P000: not converted" in caplog.text
     assert main(["co3d", "--raw", raw, "--out", out]) == 2
     assert f"no co3d scene in {raw}" in caplog.text
+
+
+def test_scenes_are_listed_again_only_if_some_were_converted(tartanair):
+    raw, out = tartanair
+    run(CONVERTERS["tartanair"], raw, out)
+    made = (out / "index.npz").stat().st_mtime_ns
+    run(CONVERTERS["tartanair"], raw, out)
+    assert (out / "index.npz").stat().st_mtime_ns == made
+    run(CONVERTERS["tartanair"], raw, out, again=["Easy/P000"])
+    assert (out / "index.npz").stat().st_mtime_ns > made
