@@ -142,9 +142,11 @@ def open_index(dataset: ProcessedDataset) -> Sequence[Scene]:
 
 
 def fingerprint_of(paths: Iterable[Path]) -> str:
-    """Hash the names in folders, and the size and time of files."""
+    """Hash the names in folders, and the size and time of files; the index is not among what it is made from."""
     digest = hashlib.sha256()
     for path in paths:
+        if INDEX in path.parts:  # a reader has taken it for a folder of scenes
+            continue
         if path.is_dir():
             names = (name for name in os.listdir(path) if not name.startswith(".") and name != INDEX)
             digest.update("\0".join(sorted(names)).encode())
