@@ -4,6 +4,7 @@ there with those that the records name."""
 import logging
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from cut3r.data.dataset import MultiViewDataset, NoScenesError
 from cut3r.data.datasets import PROCESSED
 from cut3r.data.layout import Layout
-from cut3r.data.processed import ALL
+from cut3r.data.processed import ALL, INDEX
 from cut3r.data.scene import Scene
 from cut3r.data.transforms import principal_window
 from cut3r.files.damaged import read_errors
@@ -159,7 +160,9 @@ def _finish(converter: Converter, out: Path) -> list[str]:
 
 
 def _scenes_of(name: str, out: Path, *, parity: bool) -> tuple[list[Opened], list[str]]:
-    """Open all splits; that there is nothing at all shows in the counts."""
+    """Open all splits, with an index that is made anew; that there is nothing at all shows in the counts."""
+    with suppress(OSError):  # of a folder that cannot be written to, the old one counts
+        (out / INDEX).unlink(missing_ok=True)
     try:
         dataset = PROCESSED[name](out, split=ALL, num_views=1, sizes=[(1, 1)], parity=parity)
     except NoScenesError:

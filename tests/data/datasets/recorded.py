@@ -116,8 +116,15 @@ class Draws:
         return [int.from_bytes(self._generator.bytes(4), "big") for _ in range(count)]
 
 
-def compare_sample(views: list[CompactView], draws: list[int], recorded: dict[str, np.ndarray]) -> None:
-    """Demand that a sample is the recorded one, in the world of its first view."""
+def compare_sample(
+    views: list[CompactView], draws: list[int], recorded: dict[str, np.ndarray], *, grey: int = 1, depth: float = 0.0
+) -> None:
+    """Demand that a sample is the recorded one, in the world of its first view.
+
+    Args:
+        grey: By how much pictures may differ, of 255.
+        depth: By how much depth may differ beside rounding, in its unit.
+    """
     assert draws == recorded["rng"].tolist(), "the draws before were others"
     origin = recorded["camera_pose"][0, :3, 3].astype(np.float64)
     size = 1 + np.abs(recorded["camera_pose"]).max()
@@ -125,8 +132,8 @@ def compare_sample(views: list[CompactView], draws: list[int], recorded: dict[st
         full = view.to("cpu")
         assert view.label.startswith(f"{recorded['dataset'][number]}/")
         rgb = view.rgb.numpy().astype(int)
-        assert np.abs(rgb - recorded["img"][number]).max() <= 1
-        close(view.depth, recorded["depthmap"][number], 1e-6)
+        assert np.abs(rgb - recorded["img"][number]).max() <= grey
+        close(view.depth, recorded["depthmap"][number], 1e-6, atol=1e-6 + depth)
         close(view.intrinsics, recorded["camera_intrinsics"][number], 1e-6)
         pose = recorded["camera_pose"][number].astype(np.float64)
         pose[:3, 3] -= origin
@@ -136,7 +143,7 @@ def compare_sample(views: list[CompactView], draws: list[int], recorded: dict[st
         every = slice(None, None, int(kept.removeprefix("pts3d_every")))
         points = recorded[kept][number] - origin
         seen = recorded["valid_mask"][number, every, every]
-        close(full.points[every, every].numpy()[seen], points[seen], 1e-5, atol=1e-5 * size)
+        close(full.points[every, every].numpy()[seen], points[seen], 1e-5, atol=1e-5 * size + 2 * depth)
         close(full.ray_map[::8, ::8], recorded["ray_map_every8"][number], 1e-5, atol=1e-5 * size)
         flags = (view.has_image, view.has_rays, view.metric, view.camera_only, view.single_view, view.reset)
         names = ("img_mask", "ray_mask", "is_metric", "camera_only", "single_view", "reset")

@@ -2,6 +2,7 @@
 
 - `OPTIONS`: an instance of the converter's options, as recorded.
 - `RTOL`: how far arrays and float depth may differ, relative.
+- `SAMPLES`: how far samples of what we converted may differ (`compare_sample`).
 - `differently(name, ours, theirs)`: compare this file by a rule of its own and return True; False for the general rule.
 """
 

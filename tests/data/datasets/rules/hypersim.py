@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 DEPTH = 1e-6  # relative
+SAMPLES = {"grey": 2}  # resampled, a grey level becomes two
 GREY = 1  # the original works partly in half precision
 
 
