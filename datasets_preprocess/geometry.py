@@ -56,7 +56,7 @@ def prove(dataset: MultiViewDataset, scenes: Sequence[Scene], *, count: int = SC
 
 def prove_scene(dataset: MultiViewDataset, scene: Scene, rng: np.random.Generator) -> SceneReport:
     """Compare pairs of frames, and some frames in a row."""
-    pairs = [] if dataset.camera_only else [pair for _, pair in readable_pairs(dataset, scene, rng)]
+    pairs = [] if dataset.camera_only_of(scene) else [pair for _, pair in readable_pairs(dataset, scene, rng)]
     sequence = None
     if scene.graph is None or scene.tracks is not None:
         positions = scene.track(0 if scene.tracks is None else int(scene.tracks[0]))[:IN_A_ROW]

@@ -161,6 +161,10 @@ class MultiViewDataset(ABC):
         """Tell whether the unit of a scene is the metre; where scenes differ, a child says so."""
         return self.metric
 
+    def camera_only_of(self, scene: Scene) -> bool:
+        """Tell whether the depth of a scene is made up; a fact of the scene, or of the dataset."""
+        return bool(scene.facts.get("camera_only", self.camera_only))
+
     def _splits(self) -> tuple[str | None, ...]:
         """List the splits that may be asked for."""
         return self.splits
@@ -261,8 +265,7 @@ class MultiViewDataset(ABC):
         if self.jitter is not None:
             change = self.jitter.draw(rng)
             frames = [replace(frame, rgb=change.apply(frame.rgb)) for frame in frames]
-        camera_only = bool(scene.facts.get("camera_only", self.camera_only))
-        facts = Facts(self.metric_of(scene), camera_only, self.depth_only, self.single_view)
+        facts = Facts(self.metric_of(scene), self.camera_only_of(scene), self.depth_only, self.single_view)
         return assemble(
             frames,
             [each.label for each in drawn],

@@ -8,6 +8,7 @@ from cut3r.data.datasets.dl3dv import LAYOUT, Dl3dv
 from cut3r.io.colmap_dense import read_dense_map, write_dense_map
 from datasets_preprocess.depth_agreement import Seen, agreeing_views
 from datasets_preprocess.dl3dv import CONVERTER, Dl3dvOptions, convert
+from datasets_preprocess.geometry import prove
 from datasets_preprocess.runner import LeftOut, RawScene, Writer, run
 from tests.data.datasets.raw_fixtures import save_image, textured
 from tests.data.datasets.raw_walks import dl3dv as walk
@@ -151,6 +152,7 @@ def test_an_official_package_teaches_cameras_only(tmp_path):
     assert list(writer.left_out) == ["frame_00002"]
     dataset = Dl3dv(tmp_path / "out", num_views=2, sizes=[(30, 40)])
     assert all(view.camera_only and (view.depth == 1).all() for view in dataset[0])
+    assert prove(dataset, dataset.scenes).scenes[0].diagnosis is None, "made-up depth proves nothing"
     frame = dataset.read(dataset.scenes[0], 1)
     np.testing.assert_allclose(frame.world_from_cam, frames[2].world_from_cam, atol=1e-6)
     (right,) = render_walk((120, 160), frame.intrinsics, frames=1)
