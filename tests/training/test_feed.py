@@ -1,7 +1,6 @@
 """What the feed hands to the network: inputs as the recipe says, a curriculum, the same held-out samples every time."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -113,9 +112,13 @@ def test_the_curriculum_rules_every_dataset_of_the_mixture(monkeypatch):
     assert shown(training.batches(0, 0)) == {(True, True)}
 
 
+class Broken(Walker):
+    def __init__(self, root=None, **options):
+        super().__init__(root, broken=[f"scene0/{frame}" for frame in (3, 7)], **options)
+
+
 def with_broken_frames(monkeypatch, **options) -> DataFeed:
-    broken = [f"scene0/{frame}" for frame in (3, 7)]
-    monkeypatch.setitem(DATASETS, "toy", partial(Walker, broken=broken))
+    monkeypatch.setitem(DATASETS, "toy", Broken)
     config = rooms(samples={"toy": 8}, num_views=4, **options)
     config.validation.samples = {"toy": 8}
     return DataFeed(config, PathsConfig(folders={"toy": Path(__file__).parent}), ModelConfig())

@@ -1,7 +1,7 @@
 """From the data settings to batches: which datasets, their mixture, the curriculum, the held-out sets."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -129,8 +129,9 @@ class DataFeed:
             make = partial(RgbdFolder, self.paths.folder(name), config=self.config.rgbd)
         else:
             reader = reader_of(name, self.config)
-            own = {"config": self.config.wai.get(name)} if reader is Wai else {}
-            make = partial(reader, self.paths.folder(name), **own)
+            make = partial(reader, self.paths.folder(name))
+            if issubclass(reader, Wai):
+                options["config"] = self.config.wai.get(name)
         return make(sizes=[(h, w) for h, w in sizes], include_translation=self.with_translation, **options)
 
 
@@ -159,8 +160,14 @@ def available(
 
     Raises:
         MissingDatasetsError: Some cannot be read, and `skip_missing` is off.
-        ValueError: None is left.
+        ValueError: None is left, or `data.wai` has options for what is no set in that format.
     """
+    for name in config.wai:
+        if name not in {**DATASETS, **config.readers} or not issubclass(reader_of(name, config), Wai):
+            raise ValueError(
+                f"data.wai has options for {name}, which is no set in the WAI format; call it as in data.samples, and "
+                f"if that is not wai, set data.readers.{name}=cut3r.data.datasets.wai:Wai"
+            )
     wanted = {name: count for name, count in samples.items() if count > 0}
     missing = {name: reason for name in wanted if (reason := _why_missing(name, config, paths, taught)) is not None}
     if missing and not config.skip_missing:
@@ -179,7 +186,7 @@ def available(
     return left
 
 
-def reader_of(name: str, config: DataConfig) -> Callable[..., MultiViewDataset]:
+def reader_of(name: str, config: DataConfig) -> type[MultiViewDataset]:
     """Give the reader of a dataset: one of the user's, or one of the package.
 
     Raises:

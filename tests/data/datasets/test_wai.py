@@ -13,7 +13,7 @@ from cut3r.io.exr import write_exr
 from cut3r.io.images import write_image
 from cut3r.model.config import ModelConfig
 from cut3r.training.data_config import DataConfig, PathsConfig
-from cut3r.training.feed import DataFeed
+from cut3r.training.feed import DataFeed, available
 from tests.data.datasets.exports import BARREL, bent, lens_of, make
 from tests.data.datasets.raw_walks import render_walk
 from tests.data.datasets.test_law import check_camera_frame, check_poses
@@ -157,6 +157,25 @@ def test_the_feed_hands_the_options_on_also_to_further_sets(walk, tmp_path):
     feed = DataFeed(config, PathsConfig(root=tmp_path), ModelConfig())
     farthest = sorted(float(views[0].depth.max()) for views in feed.batches(0, 0))
     assert farthest[2] > 3 * farthest[1] and DATASETS["wai"] is Wai
+
+
+class Renamed(Wai):
+    """A set of one's own that is read as all in this format."""
+
+
+def test_a_reader_made_of_ours_gets_the_options_too(walk, tmp_path):
+    write_scene(tmp_path / "room", walk)
+    config = DataConfig(samples={"mine": 1}, readers={"mine": f"{__name__}:Renamed"}, sizes=[[32, 48]], num_views=2)
+    config.wai = {"mine": WaiConfig(depth="pred_depth/absent")}
+    with pytest.raises(ValueError, match="it has no pred_depth/absent"):
+        DataFeed(config, PathsConfig(folders={"mine": tmp_path}), ModelConfig())
+
+
+@pytest.mark.parametrize("name", ["anohter", "co3d", "synthetic"])
+def test_options_for_what_is_no_such_set_are_refused(name):
+    config = DataConfig(samples={"synthetic": 1}, wai={name: WaiConfig(depth="pred_depth/moge2")})
+    with pytest.raises(ValueError, match=rf"data\.wai has options for {name}, which is no set in the WAI format"):
+        available(config.samples, config, PathsConfig())
 
 
 @pytest.mark.parametrize(
