@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-from cut3r.jobs.claims import Claims, finish, finished_in, read_claims
+from cut3r.jobs.claims import BLANK_S, Claims, finish, finished_in, read_claims
 from cut3r.jobs.record import Outcome, Record
 
 
@@ -67,11 +67,16 @@ def test_the_claim_of_another_machine_is_taken_over_when_it_has_been_quiet(tmp_p
         assert claims.take("a") is not None
 
 
-def test_a_claim_that_is_being_written_belongs_to_somebody(tmp_path):
+def test_a_claim_that_is_being_written_belongs_to_somebody_but_not_for_long(tmp_path):
     path = claim_of(tmp_path, "a")
-    path.write_text("")
     with Claims(tmp_path) as claims:
-        assert claims.take("a") is None
+        for begun in ("", '{"scene": "a", "ho'):
+            path.write_text(begun)
+            assert claims.take("a") is None
+            os.utime(path, (time.time() - BLANK_S - 2, time.time() - BLANK_S - 2))
+            taken = claims.take("a")
+            assert taken is not None and taken.finished is None, "its process was killed while it wrote"
+            claims.release(taken)
 
 
 def test_claims_are_kept_alive(tmp_path):

@@ -3,7 +3,7 @@
 A claim is created exclusively, before the job is begun, by the process that hands out jobs, and removed when the record
 of the job is written. Its second line, if it has one, is the record: whoever finds the claim of a process that is gone
 need not do its job again. A claim counts as left behind if its process has ended (on this machine), or has not touched
-it for some minutes.
+it for some minutes; one that says nothing, after some seconds.
 """
 
 import hashlib
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 BEAT_S = 30.0
 QUIET_S = 600.0  # without a sign of life; many beats, because network folders and busy machines stall
+BLANK_S = 10.0  # from creating a claim to writing it are microseconds; unless the process is killed between
 SUFFIX = ".claim"
 
 
@@ -121,7 +122,7 @@ class Claims:
         about = _head(path)
         if about.get("machine") == machine() and not _is_alive(int(about["pid"])):
             return path.exists()
-        return self._now() - touched > self.quiet_s
+        return self._now() - touched > (self.quiet_s if about else min(BLANK_S, self.quiet_s))
 
     def _now(self) -> float:
         """The time as the file system's machine has it."""
