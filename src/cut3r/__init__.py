@@ -20,6 +20,7 @@ _HOME = {
     "PointSource": "cut3r.inference.result",
     "ReCal3R": "cut3r.rules.recal3r",
     "Reconstruction": "cut3r.inference.reconstruction",
+    "ResetConfig": "cut3r.inference.chunks",
     "Session": "cut3r.inference.session",
     "Similarity": "cut3r.geometry.registration",
     "Sink": "cut3r.inference.sink",
@@ -45,6 +46,7 @@ __all__ = [
     "PointSource",
     "ReCal3R",
     "Reconstruction",
+    "ResetConfig",
     "Session",
     "Similarity",
     "Sink",
@@ -63,6 +65,7 @@ __all__ = [
 if TYPE_CHECKING:
     from cut3r.alignment.library import align as align
     from cut3r.geometry.registration import Similarity as Similarity
+    from cut3r.inference.chunks import ResetConfig as ResetConfig
     from cut3r.inference.policy import Write as Write
     from cut3r.inference.preprocess import FitConfig as FitConfig
     from cut3r.inference.preprocess import FitMode as FitMode

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from cut3r.inference.chunks import ResetConfig
 from cut3r.inference.frame_folder import FrameFolder
 from cut3r.inference.preprocess import FitConfig, FitMode
 from cut3r.inference.reconstruction import Reconstruction, check_suffix
@@ -46,6 +47,8 @@ def check_flags(args: argparse.Namespace, example: Path) -> None:
     args.update = text_of(rule_of(args.update))  # with all constants: what they mean does not depend on the version
     if args.revisit < 1:
         raise ValueError(f"--revisit is {args.revisit}, expected 1 (one pass) or more")
+    if resets_of(args) is not None and args.revisit > 1:
+        raise ValueError("--reset-every forgets what --revisit would come back to; leave out one of them")
     if not args.model_path and not BUNDLED["tiny"].is_file():
         raise FileNotFoundError(
             "no network given: --model_path 512-dpt downloads the official weights (3.2 GB, non-commercial licence) "
@@ -118,8 +121,18 @@ def make_session(args: argparse.Namespace, model: Cut3r) -> Session:
     )
     source = PointSource(args.points)
     return Session(
-        model, fit=fit, source=source, shared_focal=args.shared_focal, parity=args.original, update=args.update
+        model,
+        fit=fit,
+        source=source,
+        shared_focal=args.shared_focal,
+        parity=args.original,
+        update=args.update,
+        resets=resets_of(args),
     )
+
+
+def resets_of(args: argparse.Namespace) -> ResetConfig | None:
+    return ResetConfig.of_text(args.reset_every, joint=args.joint, overlap=args.overlap)
 
 
 def make_writer(
