@@ -15,6 +15,7 @@ _HOME = {
     "Frame": "cut3r.io.frame",
     "FrameOptions": "cut3r.io.selection",
     "FrameResult": "cut3r.inference.result",
+    "KeyframeConfig": "cut3r.inference.keyframes",
     "MeMix": "cut3r.rules.memix",
     "Outputs": "cut3r.model.prediction",
     "PointSource": "cut3r.inference.result",
@@ -41,6 +42,7 @@ __all__ = [
     "Frame",
     "FrameOptions",
     "FrameResult",
+    "KeyframeConfig",
     "MeMix",
     "Outputs",
     "PointSource",
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from cut3r.alignment.library import align as align
     from cut3r.geometry.registration import Similarity as Similarity
     from cut3r.inference.chunks import ResetConfig as ResetConfig
+    from cut3r.inference.keyframes import KeyframeConfig as KeyframeConfig
     from cut3r.inference.policy import Write as Write
     from cut3r.inference.preprocess import FitConfig as FitConfig
     from cut3r.inference.preprocess import FitMode as FitMode

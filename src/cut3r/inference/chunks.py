@@ -9,15 +9,21 @@ Source: spec/long_sequences.md 4.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import reduce
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.course import Course, Kept
 from cut3r.inference.engine import Encoded, Engine, nothing
 from cut3r.inference.joints import Joint, JointKind, Sight, join
+from cut3r.inference.keyframes import KeyframeConfig, LastKey, after, is_blurred, is_key, sharpness
+from cut3r.inference.quality import Quality, Trust
 from cut3r.inference.result import FrameResult
+from cut3r.inference.seen_area import NEW, SeenArea
 from cut3r.inference.snapshot import Snapshot
 from cut3r.inference.watch import CUT_OFF, Glance, Watch
 from cut3r.model.prediction import Outputs, Prediction
@@ -88,21 +94,32 @@ class Seen:
     encoded: Encoded
     sight: Sight
     glance: Glance
+    sharpness: float
+    gaps: Float[np.ndarray, "q"]  # of its points to what the chunk has seen
 
 
 class Chunking:
-    """Cuts the stream of a session into chunks; all that it remembers is in the session's snapshot.
+    """Cuts a session's stream into chunks and chooses keyframes; all that it remembers is in the session's snapshot.
 
     Args:
+        config: None: chunks begin when somebody asks for one.
+        keyframes: None: all frames are.
         start: Gives the state of a stream that has seen nothing.
     """
 
-    def __init__(self, config: ResetConfig, engine: Engine, start: Callable[[], StreamState]) -> None:
-        self.config = config
+    def __init__(
+        self,
+        config: ResetConfig | None,
+        keyframes: KeyframeConfig | None,
+        engine: Engine,
+        start: Callable[[], StreamState],
+    ) -> None:
+        self.config = config or ResetConfig(every=None, evidence=False)
+        self.keyframes = keyframes
         self._engine, self._start = engine, start
 
-    def look(self, result: FrameResult, encoded: Encoded) -> Seen:
-        """Take from a result what is remembered of it."""
+    def look(self, course: Course, result: FrameResult, encoded: Encoded) -> Seen:
+        """Take from a result what is remembered of it, beside what its chunk has seen."""
         prediction = result.prediction
         assert prediction.conf_cam is not None
         confidence = prediction.conf_cam[0].where(result.valid, 0.0)
@@ -111,23 +128,50 @@ class Chunking:
         depth = float(prediction.points_cam[0, ..., 2][counts].median()) if bool(counts.any()) else torch.nan  # type: ignore[index]
         tokens = encoded.tokens.features[0].float().mean(dim=0).cpu()
         sight = _sight(prediction, counts)
-        return Seen(
-            result.number, result.frame.time_s, encoded, sight, Glance(trust, depth, sight.chunk_from_cam, tokens)
-        )
+        glance = Glance(trust, depth, sight.chunk_from_cam, tokens)
+        gaps = np.zeros(0) if glance.is_lost else course.area.gaps(sight)
+        return Seen(result.number, result.frame.time_s, encoded, sight, glance, sharpness(result.image), gaps)
 
     def broken(self, course: Course, seen: Seen) -> str:
         """Why the frame must be seen again by a new chunk; empty if it need not."""
         return course.watch.broken(seen.glance) if self.config.evidence else ""
 
+    def is_due(self, course: Course, seen: Seen) -> bool:
+        """Whether the frame should become a keyframe, unless it is blurred."""
+        facts = {"number": seen.number, "time_s": seen.time_s, "depth_m": seen.glance.depth_m}
+        return is_key(self.keyframes, course.key, sight=seen.sight, gaps=seen.gaps, **facts)  # type: ignore[arg-type]
+
+    def is_key(self, course: Course, seen: Seen) -> bool:
+        """Whether the frame is written."""
+        waits = self.keyframes is not None and is_blurred(course.key, seen.sharpness)
+        return self.is_due(course, seen) and not waits
+
+    def quality(self, course: Course, seen: Seen, *, written: bool) -> Quality:
+        """How far the frame is to be trusted."""
+        joint = course.joints[-1] if course.joints else None
+        weak = course.watch.is_weak(seen.glance)
+        return Quality(
+            course.watch.share(seen.glance),
+            float((seen.gaps > NEW).mean()) if len(seen.gaps) else 0.0,
+            torch.nan if joint is None else joint.residual_m,
+            joint is not None and bool(joint.doubt),
+            Trust.lost if seen.glance.is_lost else Trust.weak if weak else Trust.good,
+            written,
+        )
+
     def follow(self, now: Snapshot, seen: Seen, *, written: bool) -> Snapshot:
         """Go on after a frame, into a new chunk if it was the last of this one."""
         course = now.course
+        due = written or self.is_due(course, seen)
         counts = (
             written and not seen.glance.is_lost and not (self.config.evidence and course.watch.is_weak(seen.glance))
         )
         watch = course.watch.after(seen.glance, written=written)
-        course = replace(course, watch=watch, written=course.written + written)
+        facts = {"number": seen.number, "time_s": seen.time_s, "sharp": seen.sharpness, "sight": seen.sight}
+        key = after(course.key, due=due, written=written, **facts)  # type: ignore[arg-type]
+        course = replace(course, watch=watch, written=course.written + written, key=key)
         if counts:
+            course = replace(course, area=course.area.grown(seen.sight))
             kept = Kept(seen.number, seen.encoded.tokens, seen.sight)
             course = replace(course, overlap=(*course.overlap, kept)[-self.config.overlap :])
             if self._is_ending(course):
@@ -158,12 +202,16 @@ class Chunking:
         logger.log(logging.WARNING if joint.doubt else logging.INFO, "%s", joint.tell())
         again = tuple(replace(kept, sight=sight) for kept, sight in zip(common, course.rehearsed, strict=True))
         watch = Watch(tokens=course.watch.tokens if common else None)
+        key = LastKey(sharpness=course.key.sharpness)
+        if common:
+            key = replace(course.key, chunk_from_cam=again[-1].sight.chunk_from_cam, put_off=0)
+        area = reduce(lambda seen, kept: seen.grown(kept.sight), again, SeenArea.nothing())
         return replace(
             now,
             state=course.shadow or self._start(),
             chunk=now.chunk + 1,
             world_from_chunk=_composed(now.world_from_chunk, joint.place),
-            course=Course(overlap=again, watch=watch, joints=(*course.joints, joint)),
+            course=Course(overlap=again, watch=watch, key=key, area=area, joints=(*course.joints, joint)),
         )
 
     def rehearse_again(self, course: Course) -> Course:

@@ -8,12 +8,14 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from cut3r.inference.joints import Joint, Sight
+from cut3r.inference.keyframes import LastKey
+from cut3r.inference.seen_area import SeenArea
 from cut3r.inference.watch import Watch
 from cut3r.model.encoder import Tokens
 from cut3r.model.state import StreamState
 
 Tensors = dict[str, Shaped[Tensor, "..."]]
-OVERLAP, WATCH = "session.overlap.", "session.watch."
+OVERLAP, WATCH, AREA = "session.overlap.", "session.watch.", "session.area."
 LARGEST = 1 << 62
 
 
@@ -37,6 +39,8 @@ class Course:
     written: int = 0
     overlap: tuple[Kept, ...] = ()
     watch: Watch = field(default_factory=Watch)
+    key: LastKey = field(default_factory=LastKey)
+    area: SeenArea = field(default_factory=SeenArea.nothing)
     joints: tuple[Joint, ...] = ()
     rehearsed: tuple[Sight, ...] = ()
     shadow: StreamState | None = None
@@ -57,8 +61,16 @@ def pack_course(course: Course) -> tuple[Tensors, dict[str, Any]]:
     for name in ("last", "tokens"):
         if (tensor := getattr(watch, name)) is not None:
             tensors[WATCH + name] = tensor
+    if len(course.area.points):
+        tensors |= {f"{AREA}points": course.area.points, f"{AREA}sides": course.area.sides.float()}
+    if course.key.chunk_from_cam is not None:
+        tensors[f"{WATCH}key"] = course.key.chunk_from_cam
+    if course.key.sharpness:
+        tensors[f"{WATCH}sharpness"] = torch.tensor(course.key.sharpness, dtype=torch.float64)
     record = {
         "written": course.written,
+        "key": [course.key.number, course.key.time_s, course.key.put_off],
+        "voxel": course.area.voxel,
         "overlap": [{"number": kept.number, "grid": list(kept.tokens.grid)} for kept in course.overlap],
         "rehearsed": len(course.rehearsed) or course.unrehearsed,
         "weak": watch.weak,
@@ -75,25 +87,30 @@ def unpack_course(tensors: Tensors, record: Any, device: torch.device) -> Course
     """
     try:
         written, weak, rehearsed = (_count(record[name]) for name in ("written", "weak", "rehearsed"))
+        key_number, key_time, put_off = record["key"]
+        voxel, key_time = float(record["voxel"]), None if key_time is None else float(key_time)
         joints = tuple(Joint.reported(said) for said in record["joints"])
         frames = [
             (_count(said["number"]), (_count(said["grid"][0]), _count(said["grid"][1]))) for said in record["overlap"]
         ]
-    except (KeyError, TypeError, IndexError, AttributeError, RuntimeError) as error:
+    except (KeyError, TypeError, IndexError, AttributeError, RuntimeError, OverflowError) as error:
         raise ValueError(f"its record of chunks cannot be read ({type(error).__name__}: {error})") from error
     if rehearsed > len(frames):
         raise ValueError("it has rehearsed more frames than it keeps")
     overlap = tuple(_kept(tensors, k, number, grid, device) for k, (number, grid) in enumerate(frames))
     shapes: dict[str, tuple[int | None, ...]] = {"trusts": (None,), "steps": (None,), "last": (4, 4), "tokens": (None,)}
+    shapes |= {"key": (4, 4), "sharpness": (None,)}
     there = {key: _tensor(tensors, WATCH + key, shape) for key, shape in shapes.items() if WATCH + key in tensors}
-    trusts, steps = (tuple(there[key].tolist()) if key in there else () for key in ("trusts", "steps"))
+    numbers = (tuple(there[key].tolist()) if key in there else () for key in ("trusts", "steps", "sharpness"))
+    trusts, steps, sharpness = numbers
     watch = Watch(trusts, steps, weak, there.get("last"), there.get("tokens"))
-    return Course(written, overlap, watch, joints, unrehearsed=rehearsed)
+    key = LastKey(int(key_number), key_time, there.get("key"), _count(put_off), sharpness)
+    return Course(written, overlap, watch, key, _area(tensors, voxel), joints, unrehearsed=rehearsed)
 
 
 def is_of_course(name: str) -> bool:
     """Whether a tensor of a session's file belongs to its course."""
-    return name.startswith((OVERLAP, WATCH))
+    return name.startswith((OVERLAP, WATCH, AREA))
 
 
 def _kept(tensors: Tensors, k: int, number: int, grid: tuple[int, int], device: torch.device) -> Kept:
@@ -102,6 +119,15 @@ def _kept(tensors: Tensors, k: int, number: int, grid: tuple[int, int], device: 
     confidence = _tensor(tensors, f"{OVERLAP}{k}.confidence", (len(points),))
     pose = _tensor(tensors, f"{OVERLAP}{k}.pose", (4, 4))
     return Kept(number, Tokens(features.to(device), grid), Sight(points, confidence, pose))
+
+
+def _area(tensors: Tensors, voxel: float) -> SeenArea:
+    if f"{AREA}points" not in tensors:
+        return SeenArea.nothing()
+    points = _tensor(tensors, f"{AREA}points", (None, 3))
+    if not voxel > 0:
+        raise ValueError("its record of chunks has a voxel that is no positive length")
+    return SeenArea(points, _tensor(tensors, f"{AREA}sides", (len(points),)).long(), voxel)
 
 
 def _tensor(tensors: Tensors, name: str, shape: tuple[int | None, ...]) -> Tensor:

@@ -25,6 +25,7 @@ from cut3r.inference.chunks import Chunking, ResetConfig
 from cut3r.inference.course import Course
 from cut3r.inference.engine import Encoded, Engine, nothing
 from cut3r.inference.joints import Joint
+from cut3r.inference.keyframes import KeyframeConfig
 from cut3r.inference.pipeline import Launched, Pipeline, Prepared, Result
 from cut3r.inference.policy import Policy, Write
 from cut3r.inference.preprocess import SQUARE_SIZE, FitConfig, fit
@@ -61,6 +62,7 @@ class Session:
             `cut3r.rules`); by default they overwrite it.
         resets: Cut long streams into chunks that are joined to one world; by default the state is never forgotten. Each
             step then waits for the result of the one before.
+        keyframes: Write only some frames into the state; by default all. Every frame gets a result.
         engine: How frames go through the network; by default the fastest way that the device knows. Sessions of one
             network and one rule may share it.
 
@@ -80,6 +82,7 @@ class Session:
         parity: bool = False,
         update: UpdateRule | str | None = None,
         resets: ResetConfig | None = None,
+        keyframes: KeyframeConfig | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.model = model
@@ -96,7 +99,9 @@ class Session:
             raise ValueError(f"the engine writes by {self._engine.rule!r}, not {rule!r}; make it with this rule")
         self._warn_about_size()
         self._now = self._start()
-        self._chunking = None if resets is None else Chunking(resets, self._engine, lambda: self._start().state)
+        self._chunking: Chunking | None = None
+        if resets is not None or keyframes is not None:
+            self._chunking = Chunking(resets, keyframes, self._engine, lambda: self._start().state)
 
     def push(self, frame: Frame | UInt8[np.ndarray, "h w 3"], *, update: bool = True) -> FrameResult:
         """Reconstruct the next frame of the stream.
@@ -356,15 +361,20 @@ class Session:
         result, focals = self._result(launched)
         chunking, seen = self._chunking if launched.writes else None, None
         if chunking is not None:
-            seen = chunking.look(result, launched.encoded)
+            seen = chunking.look(self._now.course, result, launched.encoded)
             if reason := chunking.broken(self._now.course, seen):
                 self._now = chunking.begin(self._now, reason, result.frame.time_s)
                 launched = self._launch(launched.prepared, launched.encoded, self._now.state, update=True)
                 result, focals = self._result(launched)
-                seen = chunking.look(result, launched.encoded)
+                seen = chunking.look(self._now.course, result, launched.encoded)
         self._warn_if_not_finite(result)
         self._now = replace(self._now, state=launched.after, number=self._now.number + 1, focals=focals)
         decision = policy(result) if policy else Write.keep
+        if chunking is not None and seen is not None:
+            course = self._now.course
+            if decision is Write.keep and not chunking.is_key(course, seen):
+                decision = Write.drop
+            result = replace(result, quality=chunking.quality(course, seen, written=decision is not Write.drop))
         if decision is Write.drop:
             self._now = replace(self._now, state=launched.before)
         if chunking is not None and seen is not None:

@@ -124,6 +124,9 @@ def _add_method(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--joint", choices=("se3", "sim3", "pose", "published"), default="se3", help=joint)
     overlap = "with --reset-every: frames that two chunks have in common (default: %(default)s)"
     group.add_argument("--overlap", type=int, default=8, metavar="K", help=overlap)
+    keyframes = "which frames are written into the state; all have results (default: %(default)s)"
+    kinds = "all|every:N|fps:F|motion|overlap"
+    group.add_argument("--keyframes", default="all", metavar=kinds, help=keyframes)
     original = "read, fit and write exactly as the original demo does"
     group.add_argument("--original", action="store_true", help=original)
 

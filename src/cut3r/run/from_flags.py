@@ -8,6 +8,7 @@ import torch
 
 from cut3r.inference.chunks import ResetConfig
 from cut3r.inference.frame_folder import FrameFolder
+from cut3r.inference.keyframes import KeyframeConfig
 from cut3r.inference.preprocess import FitConfig, FitMode
 from cut3r.inference.reconstruction import Reconstruction, check_suffix
 from cut3r.inference.result import PointSource
@@ -47,8 +48,11 @@ def check_flags(args: argparse.Namespace, example: Path) -> None:
     args.update = text_of(rule_of(args.update))  # with all constants: what they mean does not depend on the version
     if args.revisit < 1:
         raise ValueError(f"--revisit is {args.revisit}, expected 1 (one pass) or more")
-    if resets_of(args) is not None and args.revisit > 1:
-        raise ValueError("--reset-every forgets what --revisit would come back to; leave out one of them")
+    chosen = {"--reset-every": resets_of(args), "--keyframes": KeyframeConfig.of_text(args.keyframes)}
+    for flag in (flag for flag, value in chosen.items() if value is not None and args.revisit > 1):
+        raise ValueError(
+            f"{flag} is decided by results, which the first pass of --revisit has not; leave out one of both"
+        )
     if not args.model_path and not BUNDLED["tiny"].is_file():
         raise FileNotFoundError(
             "no network given: --model_path 512-dpt downloads the official weights (3.2 GB, non-commercial licence) "
@@ -128,6 +132,7 @@ def make_session(args: argparse.Namespace, model: Cut3r) -> Session:
         parity=args.original,
         update=args.update,
         resets=resets_of(args),
+        keyframes=KeyframeConfig.of_text(args.keyframes),
     )
 
 
