@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from cut3r.files.atomic import atomic_path
-from eval.report.formats import as_csv, as_latex, as_markdown
+from eval.report.formats import as_csv, latex_file, markdown_file
 from eval.report.page import Report, make_report
 from eval.report.runs import RunError, read_runs
 
@@ -64,9 +64,9 @@ def write(report: Report, out: Path) -> None:
     """Write the page and the tables; each file appears complete."""
     files = {
         "report.html": report.html,
-        "tables.md": "\n".join(as_markdown(each) for each in report.comparisons),
+        "tables.md": markdown_file(report.comparisons, report.notes, report.pairs),
         "tables.csv": as_csv(report.comparisons),
-        "tables.tex": "\n".join(as_latex(each) for each in report.comparisons),
+        "tables.tex": latex_file(report.comparisons, report.notes),
     }
     for name, text in files.items():
         with atomic_path(out / name) as temporary:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from cut3r.weights.zoo import OFFICIAL, name_of_file
-from eval.published import SYSTEM, published, reproduction
+from eval.published import SYSTEM, long_set, published, reproduction
 from eval.report.compare import Family, RunSet, mode
 from eval.report.elements import badge, fold, notes, slug, swatch, table
 from eval.report.ranking import main_group, with_unit
@@ -119,13 +119,17 @@ def _numbers(runs: Sequence[Run]) -> tuple[str, str]:
         return "no result", ""
     ours = [run.headline(group).get(metric) for run in runs]
     paper = [_paper_number(run, group, metric) for run in runs]
-    return _range(metric, ours), _range(metric, paper)
+    return _range(metric, ours, runs), _range(metric, paper, runs)
 
 
-def _range(metric: str, values: Sequence[float | None]) -> str:
-    if all(value is None for value in values):
-        return ""
-    texts = dict.fromkeys("·" if value is None else with_unit(metric, value) for value in values)
+def _range(metric: str, values: Sequence[float | None], runs: Sequence[Run]) -> str:
+    """One number or two; one alone says of which length it is."""
+    known = [(value, run) for value, run in zip(values, runs, strict=True) if value is not None]
+    if len(known) == 1 and len(runs) > 1:
+        ((value, run),) = known
+        length = long_set(run.dataset)
+        return escape(f"{with_unit(metric, value)} ({length[1]} frames)" if length else with_unit(metric, value))
+    texts = dict.fromkeys(with_unit(metric, value) for value, _ in known)
     return escape(" to ".join(texts).replace(f" to {METRICS[metric].title.split(',')[0]}", " to"))
 
 

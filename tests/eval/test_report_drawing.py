@@ -13,7 +13,7 @@ from PIL import Image
 from eval.report.clouds import TRUTH, box, cloud_scene, packed, still, viewer_axes
 from eval.report.drawing import VARIABLES, Line, line_chart, moving_average, round_up
 from eval.report.paths import PIECES, CameraPath, path_pictures, pieces, principal_axes
-from eval.report.pictures import LARGEST, depth_range, depth_rows, encoded, relative_error
+from eval.report.pictures import LARGEST, depth_pictures, depth_range, encoded, relative_error
 
 seeds = st.integers(0, 2**31)
 
@@ -126,7 +126,7 @@ def test_the_scale_of_depth_leaves_out_single_pixels(low, size):
 
 def test_depth_without_any_truth_is_drawn():
     look = {"true_0": np.zeros((4, 6), np.float16), "predicted_0": np.ones((4, 6), np.float16)}
-    (row,) = depth_rows({"one": look}, {"one": 1})
+    (row,) = depth_pictures({"one": look}, {"one": 1}).rows
     assert row.image is None
     assert (opened(row.truth)[..., 3] == 0).all()
     assert np.isnan(row.systems[0].mean_error)
@@ -136,7 +136,7 @@ def test_frames_of_thinned_runs_stand_beside_the_same_frames():
     def look(numbers):
         return {f"{kind}_{n}": np.ones((4, 6), np.float16) for n in numbers for kind in ("true", "predicted")}
 
-    rows = depth_rows({"all": look((0, 40)), "half": look((0, 20))}, {"all": 1, "half": 2})
+    rows = depth_pictures({"all": look((0, 40)), "half": look((0, 20))}, {"all": 1, "half": 2}).rows
     assert [(row.number, [each.label for each in row.systems]) for row in rows] == [
         (0, ["all", "half"]),
         (40, ["all", "half"]),
