@@ -1,7 +1,7 @@
-"""Report of evaluation runs: python -m eval.report RUN [RUN ...] --out DIR.
+"""Report of evaluation runs: python -m eval.report RUN [RUN ...] [--out DIR] [--against OLD ...].
 
 Writes report.html (tables beside published numbers, pictures of the worst sequences, how to repeat the runs) and the
-tables as tables.md, tables.csv and tables.tex.
+tables as tables.md, tables.csv and tables.tex. With --against it writes nothing and says what got better or worse.
 """
 
 import argparse
@@ -10,19 +10,24 @@ import sys
 from pathlib import Path
 
 from cut3r.files.atomic import atomic_path
+from eval.report.against import regression_text, regressions
 from eval.report.formats import as_csv, latex_file, markdown_file
 from eval.report.page import Report, make_report
 from eval.report.runs import RunError, read_runs
 
 PICTURED = 40
-WRONG_RUN = 2
+WORSE, WRONG_RUN = 1, 2
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 the report is written, 2 a folder is no finished run."""
+    """Exit status: 0 the report is written, or nothing got worse; 1 something did; 2 a folder is no finished run."""
     args = parse_args(arguments)
     try:
         runs = read_runs(args.runs)
+        if args.against:
+            found = regressions(runs, read_runs(args.against))
+            print(regression_text(found))
+            return WORSE if any(each.worse for each in found) else 0
     except RunError as error:
         print(f"eval.report: {error}", file=sys.stderr)
         return WRONG_RUN
@@ -48,6 +53,13 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
         default=PICTURED,
         metavar="N",
         help="draw the N worst sequences of each set; the tables have all (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--against",
+        nargs="+",
+        type=Path,
+        metavar="OLD",
+        help="compare with older runs of the same sets; exit status 1 if something got worse beyond noise",
     )
     args = parser.parse_args(arguments)
     if args.pictures < 0:

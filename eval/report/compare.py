@@ -13,6 +13,7 @@ from eval.report.words import (
     CURVE_METRICS,
     DEFAULT_NOTE,
     INTERVAL_NOTE,
+    PAPER_GROUPS,
     PARITY_NOTE,
     PROTOCOLS,
     RANK_NOTE,
@@ -105,9 +106,18 @@ def compare(runs: RunSet, group: str) -> Comparison:
     entries = [our_entry(run, group) for run in ours]
     entries += [published_entry(row, row.values, row.uncertain, row.remarks) for row in table.rows]
     title = f"{runs.title}: {alignment_title(runs.protocol, group)}"
-    nothing = () if table.rows else (f"Nothing is published for {set_title(runs.dataset)} to compare with.",)
+    nothing = () if table.rows else (_nothing_published(runs),)
     notes = (*mode_notes(ours), *table.notes, *nothing)
     return Comparison(title, runs.protocol, group, columns, tuple(entries), notes)
+
+
+def _nothing_published(runs: RunSet) -> str:
+    if any(
+        published(runs.protocol, runs.dataset, group).rows
+        for group in (name for groups in PAPER_GROUPS[runs.protocol] for name in groups)
+    ):
+        return "No paper prints numbers with this alignment."
+    return f"Nothing is published for {set_title(runs.dataset)} to compare with."
 
 
 def compare_lengths(family: Family, group: str, metric: str) -> Comparison:

@@ -124,6 +124,18 @@ def test_the_scale_of_depth_leaves_out_single_pixels(low, size):
     assert low <= ends[0] < ends[1] <= low + size
 
 
+def test_frames_and_systems_of_a_sequence_share_one_scale():
+    true = np.full((4, 6), 2.0, np.float16)
+    look = {"true_0": true, "predicted_0": 1.05 * true, "true_9": 2 * true, "predicted_9": 3 * true}
+    pictures = depth_pictures({"one": look, "two": {**look, "predicted_0": 1.2 * true}}, {"one": 1, "two": 1})
+    assert pictures.scales.error == 0.5
+    low, high = pictures.scales.depth_m
+    assert (low, high) == (2.0, 4.0)
+    assert pictures.worst.number == 9
+    half, full = (opened(pictures.rows[n].systems[0].error)[0, 0] for n in (0, 1))
+    assert (half != full).any()  # 5 % and 50 % have not the same colour
+
+
 def test_depth_without_any_truth_is_drawn():
     look = {"true_0": np.zeros((4, 6), np.float16), "predicted_0": np.ones((4, 6), np.float16)}
     (row,) = depth_pictures({"one": look}, {"one": 1}).rows
