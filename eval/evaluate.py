@@ -240,6 +240,7 @@ def not_counted(scores: dict[str, Score]) -> dict[str, int]:
     notes = [score.notes for score in scores.values()]
     return {
         "unknown_cameras": sum(each.get("unknown_cameras", 0) for each in notes),
+        "pictures_without_camera": sum(each.get("pictures_without_camera", 0) for each in notes),
         "pictures_without_truth": sum(len(each.get("pictures_without_truth", ())) for each in notes),
     }
 

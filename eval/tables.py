@@ -61,7 +61,11 @@ COUNT_FAILURES = ("delta_1", "delta_2", "delta_3", "failed")  # the others are o
 Row = dict[str, str]
 
 
-NOT_COUNTED = {"unknown_cameras": "frames of unknown cameras", "pictures_without_truth": "pictures without true depth"}
+NOT_COUNTED = {
+    "unknown_cameras": "frames of unknown cameras",
+    "pictures_without_camera": "pictures without a predicted camera",
+    "pictures_without_truth": "pictures without true depth",
+}
 
 
 class Kind(Enum):

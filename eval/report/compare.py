@@ -167,9 +167,15 @@ def mode(run: Run) -> str:
 def peers(run: Run) -> str:
     """What a run's numbers can be compared with: PUBLISHED, or runs of the same mode over the same sequences."""
     options = {name: value for name in OPTIONS if (value := (run.settings or {}).get(name))}
+    options |= {"of keyframes": True} if without_camera(run) else {}
     if run.parity and run.whole and not (run.failed or run.prepared_otherwise or options):
         return PUBLISHED
     return f"{mode(run)} {options} {sorted(run.sequences)}"
+
+
+def without_camera(run: Run) -> int:
+    """How many pictures have a true camera and no predicted one."""
+    return sum(each.score.notes.get("pictures_without_camera", 0) for each in run.sequences.values())
 
 
 def our_entry(run: Run, group: str) -> Entry:
@@ -242,6 +248,11 @@ def mode_notes(runs: Iterable[Run]) -> list[str]:
         f"{run.label}: {len(run.prepared_otherwise)} of {len(run.expected)} sequences are {prepared_text(run.parity)}, "
         "so the numbers are of neither mode and are not to be compared with published ones."
         for run in hybrids
+    ]
+    notes += [
+        f"{run.label}: {missing} pictures have no predicted camera, so its paths are over the others (keyframes)."
+        for run in runs
+        if (missing := without_camera(run))
     ]
     scored = {tuple(run.sequences) for run in runs}
     if len({run.dataset for run in runs}) == 1 and len(scored) > 1:

@@ -99,6 +99,8 @@ def _pose_facts(run: Run, name: str) -> str:
     text = f"{run.label}: {facts['frames']} frames, scale of the alignment {facts['scale']:.4g}"
     if facts["unknown_cameras"]:
         text += f", {facts['unknown_cameras']} true cameras unknown and left out"
+    if missing := facts.get("pictures_without_camera"):
+        text += f", {missing} pictures without a predicted camera left out"
     if facts["degenerate"]:
         text += ", path without extent in a second direction: the turn about it is arbitrary"
     return text
