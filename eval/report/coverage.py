@@ -90,7 +90,7 @@ def reproduction_fold(run: Run) -> str:
             name = f"{escape(metric.title)}, {escape(alignment_title(run.protocol, group))}"
             rows.append([name, *numbers, verdicts[check.passed]])
             passed.append(check.passed)
-    if not rows or not _is_official(run):
+    if not rows or not is_official(run):
         return ""
     good = all(verdict is not False for verdict in passed) and run.whole and not run.failed
     good = good and not run.prepared_otherwise
@@ -100,7 +100,7 @@ def reproduction_fold(run: Run) -> str:
     return fold(f"Reproduction of the published numbers: {run.label}", inside, extra=text, kind="tables")
 
 
-def _is_official(run: Run) -> bool:
+def is_official(run: Run) -> bool:
     """Whether the weights are a published file of CUT3R; no other network reproduces its numbers or fails to."""
     weights = run.facts.get("weights") or {}
     official = OFFICIAL.get(name_of_file(weights.get("file", "")) or "")
