@@ -1,4 +1,4 @@
-"""All published tables of CUT3R from what is on this disk: python -m eval.reproduce --data DIR.
+"""All published tables of CUT3R from what is on this disk: python -m eval reproduce --data DIR.
 
 Each table is scored in parity mode with the released weights, resumably, and each number is judged by the band in which
 other people's re-runs of the same weights fall. What cannot be run is listed with the command that gets it.
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
     if args.weights not in zoo.NAMES and not Path(args.weights).is_file():
         print(
-            f"eval.reproduce: --weights {args.weights} is neither a file nor one of {', '.join(zoo.NAMES)}",
+            f"eval reproduce: --weights {args.weights} is neither a file nor one of {', '.join(zoo.NAMES)}",
             file=sys.stderr,
         )
         return WRONG_SETTINGS
@@ -99,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parse_args(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m eval.reproduce", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m eval reproduce", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the folder that holds all sets")
     parser.add_argument(
         "--out", type=Path, default=Path("eval_results/reproduction"), metavar="DIR",
@@ -151,7 +151,7 @@ def reproduce(table: Table, data: Path, weights: str, out: Path, *, start: Start
 
 def command(table: Table, data: Path, weights: str, folder: Path) -> list[str]:
     settings = {"dataset": table.dataset, "root": data, "weights": weights, "parity": "true", "out": folder}
-    return [sys.executable, "-m", f"eval.{table.protocol}", *(f"{key}={value}" for key, value in settings.items())]
+    return [sys.executable, "-m", "eval", table.protocol, *(f"{key}={value}" for key, value in settings.items())]
 
 
 def run_command(words: list[str]) -> int:

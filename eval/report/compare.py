@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from eval.protocol import MAIN_GROUPS
+from eval.protocols.base import MAIN_GROUPS
 from eval.published import PublishedRow, PublishedTable, long_set, published, published_curve
 from eval.report.best import ranks
 from eval.report.runs import Run

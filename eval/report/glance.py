@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from eval.protocol import Look
+from eval.protocols.base import Look
 from eval.report.clouds import cloud_scene
 from eval.report.compare import RunSet
 from eval.report.drawing import ERROR_MAP

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from html import escape
 
-from eval.protocol import Look
+from eval.protocols.base import Look
 from eval.report.drawing import DEPTH_MAP, ERROR_MAP
 from eval.report.elements import color_bar, notes, picture
 from eval.report.pictures import DepthPicture, DepthRow, DepthScales, depth_pictures

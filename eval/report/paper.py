@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from eval.protocol import summarize
+from eval.protocols.base import summarize
 from eval.published import PublishedRow, published
 from eval.report.compare import RunSet, mode_notes, our_entry, published_entry
 from eval.report.runs import Run

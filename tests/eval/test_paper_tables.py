@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 
-from eval.monodepth import MonoDepth
-from eval.mv_recon import MultiViewReconstruction
-from eval.protocol import Item, Score, summarize
-from eval.relpose import RelativePose
+from eval.protocols.base import Item, Score, summarize
+from eval.protocols.depth import MonoDepth, VideoDepth
+from eval.protocols.mv_recon import MultiViewReconstruction
+from eval.protocols.relpose import RelativePose
 from eval.report.__main__ import main
 from eval.report.best import Rank, ranks
 from eval.report.compare import RunSet, arrange, compare, general_notes
@@ -22,7 +22,6 @@ from eval.report.paper import compare_common, paper_tables
 from eval.report.runs import read_runs
 from eval.report.significance import LEAST, WEIGHTED, interval, paired, parts
 from eval.tables import Column, Comparison, Entry, Kind
-from eval.video_depth import VideoDepth
 from tests.eval.report_runs import make_run
 
 SEVEN = tuple("abcdefg")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from cut3r.io.trajectory import write_tum
-from eval.reference import ReferencePredictions
-from eval.relpose import RelativePose
-from eval.saved import SavedPredictions, save_predictions
+from eval.protocols.relpose import RelativePose
 from eval.sequences import open_set
-from eval.system import FramePrediction
+from eval.systems.base import FramePrediction
+from eval.systems.reference import ReferencePredictions
+from eval.systems.saved import SavedPredictions, save_predictions
 from tests.eval.recordings import write_recordings
 
 IDENTITY_ROW = "0 0 0 0 0 0 1"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from eval.protocol import NotScoredError
-from eval.stamps import associate
-from eval.trajectory import Alignment, path_errors, proper, rms
+from eval.protocols.base import NotScoredError
+from eval.protocols.trajectory import Alignment, path_errors, proper, rms
+from eval.systems.stamps import associate
 from tests.conftest import GOLDEN
 
 RECORDED = sorted(path.stem for path in (GOLDEN / "eval").glob("pose_*.npz") if "ok" in np.load(path).files)

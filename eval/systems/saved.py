@@ -8,7 +8,7 @@ A folder per sequence; in it a file per frame, named like the frame's picture:
     alley_2/cameras.npz                 world_from_cam (v 4 4) and, if known, intrinsics (v 3 3), a row per picture
     alley_2/cameras.tum                 or this: a line per picture, time stamp tx ty tz qx qy qz qw, of any clock whose
                                         steps are those of the pictures; or lines of some pictures (keyframes), stamped
-                                        with the pictures' clock (eval.stamps)
+                                        with the pictures' clock (eval.systems.stamps)
 
 Depth that a system does not know is not a number (NaN): 0 is scored as a depth of 0.
 
@@ -34,8 +34,8 @@ from cut3r.files.atomic import atomic_path
 from cut3r.files.damaged import naming_the_file
 from cut3r.files.listing import visible
 from cut3r.io.trajectory import read_tum
-from eval.stamps import rows_of_pictures
-from eval.system import FramePrediction
+from eval.systems.base import FramePrediction
+from eval.systems.stamps import rows_of_pictures
 
 RECORD = "sequence.json"
 KINDS = ("depth", "points", "confidence")
