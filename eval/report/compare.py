@@ -160,6 +160,8 @@ def mode(run: Run) -> str:
     said = ["parity" if run.parity else "default"]
     said += [prepared_text(run.parity)] if run.prepared_otherwise else []
     said += [f"1 of {run.every} frames"] if run.every > 1 else []
+    grid = (run.settings or {}).get("voxel_m")
+    said += [f"points on a grid of {grid:g} m"] if grid else []
     said += ["part of the set"] if run.facts["only"] or not run.facts["complete"] else []
     return ", ".join(said)
 

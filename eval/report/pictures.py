@@ -14,7 +14,8 @@ from eval.protocols.base import Look
 from eval.report.drawing import DEPTH_MAP, ERROR_MAP, round_up
 
 LARGEST = 384  # pixels of the longer side; larger pictures are thinned
-QUALITY = 82
+ENCODING: dict[str, dict[str, int]] = {"WEBP": {"quality": 82, "method": 4}, "JPEG": {"quality": 68}}
+BLANK = 128  # grey, where a small picture has no value
 LEAST_ERROR = 0.10  # the scale of errors ends here or higher
 
 
@@ -77,15 +78,48 @@ def depth_pictures(looks: Mapping[str, Look], every: Mapping[str, int]) -> Depth
         looks: By system (eval/protocols/depth.py).
         every: Of each system, to number its frames as the whole set does.
     """
+    frames = _frames(looks, every, "")
+    scales = _scales([maps for systems in frames.values() for maps in systems.values()])
+    return DepthPictures([_row(number, frames[number], scales) for number in sorted(frames)], scales)
+
+
+def small_strips(looks: Mapping[str, Look], every: Mapping[str, int], scales: DepthScales) -> list[tuple[int, str]]:
+    """Draw many small frames: input, truth, and each system's prediction and error side by side, as JPEG data URIs by
+    number. Frames that not all systems kept are left out."""
+    frames = _frames(looks, every, "small_")
+    return [(number, _strip(frames[number], scales)) for number in sorted(frames) if len(frames[number]) == len(looks)]
+
+
+def _strip(systems: Mapping[str, Maps], scales: DepthScales) -> str:
+    _, true, image = next(iter(systems.values()))
+    blank = np.full((*true.shape, 3), BLANK, np.uint8)
+    parts = [blank if image is None else image, _flat(true, scales.depth_m, DEPTH_MAP, known_depth(true))]
+    for predicted, truth, _ in systems.values():
+        error = relative_error(predicted, truth)
+        parts.append(_flat(predicted, scales.depth_m, DEPTH_MAP, np.isfinite(predicted)))
+        parts.append(_flat(error, (0.0, scales.error), ERROR_MAP, np.isfinite(error)))
+    same = [part[: true.shape[0], : true.shape[1]] for part in parts]
+    return encoded(np.concatenate(same, axis=1), kind="JPEG", largest=10_000)
+
+
+def _flat(
+    values: Float[np.ndarray, "h w"], ends: tuple[float, float], colormap: Colormap, shown: Bool[np.ndarray, "h w"]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Colours for a format that knows no transparency."""
+    pixels = _pixels(values.astype(np.float32), ends, colormap, shown)
+    return np.where(shown[..., None], pixels[..., :3], np.uint8(BLANK))
+
+
+def _frames(looks: Mapping[str, Look], every: Mapping[str, int], size: str) -> dict[int, dict[str, Maps]]:
+    """The maps of one size, by the number of the frame in the whole set, then by system."""
     frames: dict[int, dict[str, Maps]] = {}
     for label, look in looks.items():
         for key in look:
             kind, _, number = key.rpartition("_")
-            if kind == "true" and f"predicted_{number}" in look:
-                maps = (look[f"predicted_{number}"], look[key], look.get(f"image_{number}"))
+            if kind == f"{size}true" and f"{size}predicted_{number}" in look:
+                maps = (look[f"{size}predicted_{number}"], look[key], look.get(f"{size}image_{number}"))
                 frames.setdefault(int(number) * every[label], {})[label] = maps
-    scales = _scales([maps for systems in frames.values() for maps in systems.values()])
-    return DepthPictures([_row(number, frames[number], scales) for number in sorted(frames)], scales)
+    return frames
 
 
 def _scales(maps: Sequence[Maps]) -> DepthScales:
@@ -138,16 +172,22 @@ def colored(
     values: Float[np.ndarray, "h w"], ends: tuple[float, float], colormap: Colormap, shown: Bool[np.ndarray, "h w"]
 ) -> str:
     """Colour a map between two ends, as a data URI; transparent where it is not shown."""
-    low, high = ends
-    share = np.clip((np.where(shown, values, low) - low) / (high - low), 0, 1)
-    pixels = colormap(share, bytes=True)
+    pixels = _pixels(values, ends, colormap, shown)
     pixels[..., 3] = np.where(shown, 255, 0)
     return encoded(pixels)
 
 
-def encoded(pixels: UInt8[np.ndarray, "h w channels"]) -> str:
-    """A picture as a data URI (WebP), thinned if it is large."""
-    step = -(-max(pixels.shape[:2]) // LARGEST)
+def _pixels(
+    values: Float[np.ndarray, "h w"], ends: tuple[float, float], colormap: Colormap, shown: Bool[np.ndarray, "h w"]
+) -> UInt8[np.ndarray, "h w 4"]:
+    low, high = ends
+    pixels: np.ndarray = colormap(np.clip((np.where(shown, values, low) - low) / (high - low), 0, 1), bytes=True)
+    return pixels
+
+
+def encoded(pixels: UInt8[np.ndarray, "h w channels"], *, kind: str = "WEBP", largest: int = LARGEST) -> str:
+    """A picture as a data URI, thinned if it is large."""
+    step = -(-max(pixels.shape[:2]) // largest)
     out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels[::step, ::step])).save(out, format="WEBP", quality=QUALITY, method=4)
-    return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode()
+    Image.fromarray(np.ascontiguousarray(pixels[::step, ::step])).save(out, format=kind, **ENCODING[kind])
+    return f"data:image/{kind.lower()};base64," + base64.b64encode(out.getvalue()).decode()

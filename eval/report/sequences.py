@@ -28,6 +28,7 @@ class Drawing:
         problems: Sequences whose pictures cannot be read, with the reason.
         scenes: How many rotating views the page has.
         said: Notes that stand above all tables.
+        leafed: Sequences of the set being drawn with many small frames to leaf through.
     """
 
     colors: dict[str, int]
@@ -36,6 +37,7 @@ class Drawing:
     problems: list[str] = field(default_factory=list)
     scenes: int = 0
     said: frozenset[str] = frozenset()
+    leafed: frozenset[str] = frozenset()
 
 
 def sequence_fold(runs: RunSet, name: str, drawing: Drawing) -> str:
@@ -116,7 +118,7 @@ def _video_depth(name: str, runs: dict[str, Run], looks: dict[str, Look], drawin
     chart = line_chart("AbsRel by frame", "frame", "%", lines) if lines else ""
     facts = notes(_fit_facts(run, name) for run in runs.values())
     key = legend({label: drawing.colors[label] for label in looks})
-    return f"{key}{charts([chart], facts)}{depth_maps(name, runs, looks)}"
+    return f"{key}{charts([chart], facts)}{depth_maps(name, runs, looks, leaf=name in drawing.leafed)}"
 
 
 def _fit_facts(run: Run, name: str) -> str:
@@ -139,7 +141,7 @@ def _single_depth(name: str, runs: dict[str, Run], looks: dict[str, Look], drawi
         worst += [f"{label}: {len(unknown)} pictures have no true depth and no number"] if unknown else []
     key = legend({label: drawing.colors[label] for label in runs})
     chart = line_chart("AbsRel by picture", "picture", "%", lines)
-    return f"{key}{charts([chart], notes(worst))}{depth_maps(name, runs, looks)}"
+    return f"{key}{charts([chart], notes(worst))}{depth_maps(name, runs, looks, leaf=name in drawing.leafed)}"
 
 
 def _reconstruction(name: str, runs: dict[str, Run], looks: dict[str, Look], drawing: Drawing) -> str:
@@ -158,6 +160,12 @@ def _reconstruction(name: str, runs: dict[str, Run], looks: dict[str, Look], dra
     failed = {label: run.sequences[name].score.notes.get("failed_pixels", 0) for label, run in runs.items()}
     said += [
         f"{label}: {count} pixels without a finite point were left out." for label, count in failed.items() if count
+    ]
+    sizes = {label: run.sequences[name].score.notes.get("resampled_from") for label, run in runs.items()}
+    said += [
+        f"{label}: points of {size[0]} × {size[1]} pixels, brought to the size of the truth by the nearest one."
+        for label, size in sizes.items()
+        if size
     ]
     data = json.dumps(packed(scene), separators=(",", ":")).replace("<", "\\u003c")
     return (

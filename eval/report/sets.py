@@ -16,6 +16,7 @@ from eval.report.sequences import Drawing, sequence_fold
 from eval.report.words import MAIN_METRIC, PAIRS_NOTE, PROTOCOLS, alignment_title, family_title, set_title
 from eval.tables import METRICS, Comparison, Kind
 
+LEAFED = 5  # the worst sequences, of which many small frames are on the page
 CURVES_SHOWN = ("CUT3R", "TTT3R")  # published curves in the charts; the tables have all
 MANY, NAMED = 3, 50  # sequences from which on a chart compares them, up to which it names them
 
@@ -114,6 +115,7 @@ def _sequences(runs: RunSet, drawing: Drawing) -> str:
         text += _ranking(runs, names, drawing)
     if len(shown) > 1:
         text += '<p class="controls"><button type="button" class="all">Open all</button></p>'
+    drawing.leafed = frozenset([*shown[:LEAFED], names[len(names) // 2]])
     text += "".join(sequence_fold(runs, name, drawing) for name in shown)
     if rest:
         text += notes([f"{len(rest)} better sequences have no pictures here; --pictures {len(names)} draws them too."])

@@ -10,7 +10,7 @@ A folder per sequence; in it a file per frame, named like the frame's picture:
                                         steps are those of the pictures; or lines of some pictures (keyframes), stamped
                                         with the pictures' clock (eval.systems.stamps)
 
-Depth that a system does not know is not a number (NaN): 0 is scored as a depth of 0.
+Depth that a system does not know is not a number (NaN), or 0; it counts as failed. (Parity mode scores 0 as a depth.)
 
 What a protocol does not ask for may be missing. `sequence.json` is written last by our runs, and need not be there.
 """

@@ -355,6 +355,12 @@ def test_the_page_works_offline_in_a_browser(page):
     )
     assert script("return document.documentElement.scrollWidth <= innerWidth")
 
+    slider = "document.querySelector('.leaves input')"
+    before = script("return document.querySelector('.leaves img').src")
+    script(f"{slider}.value = 5; {slider}.dispatchEvent(new Event('input'))")
+    assert script("return document.querySelector('.leaves output').textContent") == "5"
+    assert script("return document.querySelector('.leaves img').src") != before
+
     rotate = page.find_element("css selector", "button.rotate")
     script("arguments[0].click()", rotate)
     eventually(lambda: script("return document.querySelectorAll('.scene .gl-container canvas').length") >= 3)
