@@ -1,6 +1,7 @@
 """Records as lines of JSON."""
 
 import errno
+import gc
 import json
 import os
 import threading
@@ -8,7 +9,7 @@ import threading
 import pytest
 
 from cut3r.files.disk import DiskFullError
-from cut3r.jobs.log import RecordLog, append_line, positions, read_records
+from cut3r.jobs.log import BLOCK, RecordLog, append_line, positions, read_records
 from cut3r.jobs.record import Outcome, Record, Rule
 
 
@@ -53,6 +54,28 @@ def test_a_line_that_a_crash_has_cut_off_costs_itself_only(tmp_path, caplog):
     log.append(record("c"))
     assert [each.scene for each in read_records(tmp_path)] == ["a", "c"]
     assert "log.jsonl, line 2 is no whole record" in caplog.text
+
+
+@pytest.mark.parametrize("with_frames", [True, False])
+def test_records_are_decoded_in_blocks_and_a_bad_line_among_hundreds_costs_itself_only(tmp_path, caplog, with_frames):
+    lines = [record(f"{number:04}", frames=("0",)).to_json() for number in range(2 * BLOCK + 5)]
+    lines[BLOCK + 3] = '{"scene": "cut o'
+    (tmp_path / "log.jsonl").write_text("\n".join(lines))
+    scenes = [int(each.scene) for each in read_records(tmp_path, with_frames=with_frames)]
+    assert scenes == [number for number in range(len(lines)) if number != BLOCK + 3]
+    assert f"line {BLOCK + 4} is no whole record" in caplog.text
+
+
+def test_two_records_on_a_line_do_not_make_up_for_one_that_is_lost(tmp_path):
+    line = record("a").to_json()
+    (tmp_path / "log.jsonl").write_text(f"{line}, {line}\n7\n{record('b').to_json()}\n")
+    assert [each.scene for each in read_records(tmp_path)] == ["b"]
+
+
+def test_reading_leaves_the_garbage_collector_as_it_was(tmp_path):
+    append_line(tmp_path / "log.jsonl", record("a").to_json())
+    read_records(tmp_path)
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("line", ["[]", "3", '{"scene": "a", "outcome": "perhaps"}', '{"outcome": "done"}'])

@@ -1,7 +1,7 @@
 """How a job ended: done, left out on purpose, or failed; and by which rule it was made."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any
@@ -97,7 +97,23 @@ class Record:
         Raises:
             ValueError: It is no record.
         """
-        content = _decode((text if with_frames else _head(text)).decode())
+        return cls._from_content(_decode((text if with_frames else _head(text)).decode()), with_frames=with_frames)
+
+    @classmethod
+    def from_lines(cls, lines: Sequence[bytes], *, with_frames: bool = True) -> "list[Record]":
+        """Read many lines at once, with half the calls.
+
+        Raises:
+            ValueError: One of them is no record.
+        """
+        text = b",".join(line if with_frames else _head(line.strip()) for line in lines)
+        contents = _decode(f"[{text.decode()}]")
+        if len(contents) != len(lines):
+            raise ValueError(f"{len(lines)} lines hold {len(contents)} values")
+        return [cls._from_content(content, with_frames=with_frames) for content in contents]
+
+    @classmethod
+    def _from_content(cls, content: Any, *, with_frames: bool) -> "Record":
         try:
             outcome = content.get("outcome", "done" if content.get("done") else "failed")
             frames = tuple(content["frames"]) if with_frames and "frames" in content else ()
