@@ -22,6 +22,7 @@ from cut3r.run.progress import Progress
 from cut3r.speed.device import check_device
 from cut3r.training.config import build, explain
 from cut3r.training.overrides import quote_text_settings
+from eval.clock import cost_text
 from eval.config import EvalConfig
 from eval.evaluate import ROOT, EvaluationRun, Stage, is_predicted
 from eval.reference import write_reference_files
@@ -123,5 +124,7 @@ def finish(config: EvalConfig, run: EvaluationRun) -> int:
     if config.parity:
         write_reference_files(run, config.dataset, result)
     print(summary_table(result))
+    if cost := cost_text(result["cost"]):
+        print(cost)
     print(f"\nwrote {run.folder}; for the report: python -m eval.report {run.folder}")
     return SEQUENCES_FAILED if result["coverage"]["failed"] else 0
