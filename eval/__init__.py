@@ -1,4 +1,4 @@
-"""Evaluation with the published protocols: python -m eval.video_depth dataset=sintel weights=512-dpt."""
+"""Evaluation with the published protocols: python -m eval video_depth dataset=sintel weights=512-dpt."""
 
 import os
 

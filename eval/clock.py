@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from cut3r.io.frames import Frame
-from eval.system import FramePrediction
+from eval.systems.base import FramePrediction
 
 BATCH = 32  # pictures that are decoded at once ...
 BATCH_BYTES = 64 * 2**20  # ... as long as they are no larger together

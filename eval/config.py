@@ -1,4 +1,4 @@
-"""What an evaluation can be told. `eval/runner.py` fills it from configs/eval/ and the command line."""
+"""What an evaluation can be told. `eval/settings.py` fills it from the command line."""
 
 from dataclasses import dataclass, field
 from enum import Enum
@@ -6,15 +6,20 @@ from pathlib import Path
 
 from cut3r.metrics.depth_alignment import DepthAlignment
 from cut3r.rules import rule_of, text_of
-from eval.evaluate import Stage
-from eval.mv_recon import ReconAlignment
+from eval.protocols.mv_recon import ReconAlignment
+
+
+class Stage(Enum):
+    all = "all"
+    predict = "predict"
+    score = "score"
 
 
 class Layout(Enum):
     """How the folder that `predictions` names is laid out."""
 
-    saved = "saved"  # ours: docs/evaluation.md
-    reference = "reference"  # what the original's scripts write: depth and camera paths
+    saved = "saved"
+    reference = "reference"
 
 
 class Precision(Enum):
@@ -24,32 +29,43 @@ class Precision(Enum):
 
 class Kept(Enum):
     float32 = "float32"
-    float16 = "float16"  # half the disk; depth is off by up to 0.05 %
+    float16 = "float16"
 
 
 @dataclass
 class EvalConfig:
-    """One run: one system on one set by one protocol.
+    """One run: one system on one set by one protocol. `python -m eval PROTOCOL --help` prints what follows.
 
     Attributes:
-        dataset: Name of the set; `root` is the folder that holds all sets.
+        dataset: Name of the set.
+        root: Folder that holds all sets; of rgbd also the recording itself.
         complete: False scores what is there of an incomplete set, and the report says so.
         every: Keep every n-th frame of each sequence.
         only: Names of the sequences to run; empty for all.
-        weights: A checkpoint or a name of the zoo. Instead, `predictions` is a folder of finished predictions.
+        weights: A checkpoint or a name of the zoo.
         name: Of the system in tables; by default that of the file or folder.
+        predictions: Instead of weights, a folder of finished predictions.
+        layout: Of the folder of predictions: saved is ours (docs/evaluation.md), reference is what the original's
+            scripts write (depth and camera paths).
         parity: Exactly the published scripts, quirks included; by default what is right, with more detail.
         size: Longer side of the network's pictures; by default as it was trained.
         update: The rule by which a frame changes the state, NAME or NAME:constant=value,...; overwrite is the
             original's.
-        revisit, freeze: Passes over each sequence; with freeze only the first one changes the state.
+        revisit: Passes over each sequence; the last one is scored.
+        freeze: Of several passes only the first one changes the state.
         solve_pose: Camera from the two point maps instead of the pose head.
-        out: Folder of the run; by default eval_results/PROTOCOL/DATASET_WEIGHTS, of recordings (rgbd)
-            with the name of `root`.
-        keep: Of predictions on disk.
-        stage: predict leaves the scoring to a later run with stage=score (or all) in the same folder.
+        dtype: Of the network: fp32, or bf16, which is faster on GPUs.
+        device: auto, cpu, cuda or cuda:1; one that is not there is refused.
+        out: Folder of the run; by default eval_results/PROTOCOL/DATASET_WEIGHTS, of recordings (rgbd) with the name
+            of `root`.
+        keep: Of predictions on disk: float16 needs half the room, and depth is off by up to 0.05 %.
         overwrite: Start anew where the folder holds a run of other settings.
-        depth_alignments, recon_alignments: Which groups of numbers; empty for the protocol's own.
+        stage: predict (on the machine with the GPU) leaves the scoring to a later run with stage=score, or all, in
+            the same folder.
+        depth_alignments: Which groups of numbers the depth protocols give; empty for the protocol's own.
+        recon_alignments: The same for mv_recon.
+        conf_thresh: mv_recon leaves out points with less confidence; 0 is off.
+        voxel_m: mv_recon thins both clouds to a grid of this size before it compares them, metres; 0 is off.
     """
 
     dataset: str = ""

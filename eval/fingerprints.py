@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from cut3r.files.fingerprint import fingerprint
-from eval.saved import Predictions
 from eval.sequences.sequence import DepthFiles, Sequence
+from eval.systems.saved import Predictions
 
 
 def pictures_of(sequence: Sequence) -> dict[str, str]:

@@ -30,9 +30,9 @@ from torch.distributed.run import get_args_parser as torchrun_parser
 import datasets_preprocess.__main__ as datasets_preprocess
 import demo
 import demo_ga
+import eval.__main__ as eval_main
 import eval.prepare.__main__ as eval_prepare
 import eval.report.__main__ as eval_report
-import eval.runner as eval_runner
 import train
 from cut3r.model.config import published_512_dpt
 from cut3r.model.network import Cut3r
@@ -41,7 +41,6 @@ from cut3r.training.config import TrainConfig
 from cut3r.weights import zoo
 from cut3r.weights.checkpoint import save
 from datasets_preprocess import cards
-from eval.config import EvalConfig
 from tests.eval.recordings import write_recordings
 
 ROOT = Path(__file__).parents[1]
@@ -160,13 +159,6 @@ def check_launch(arguments: argparse.Namespace) -> None:
     check_training(arguments.training_script_args)
 
 
-def run_evaluation(protocol: str, words: list[str]) -> None:
-    ConfigStore.instance().store(name="schema", node=EvalConfig)
-    with initialize_config_dir(str(eval_runner.CONFIGS), version_base="1.3"):
-        config = compose(protocol, words)
-    assert eval_runner.evaluate(protocol, eval_runner.settings(config)) == 0, f"eval.{protocol} {shlex.join(words)}"
-
-
 def run_command(words: list[str]) -> None:
     match words:
         case ["make", *rest]:
@@ -192,8 +184,8 @@ def run_command(words: list[str]) -> None:
             eval_prepare.parse_args(rest)
         case ["python", "-m", "eval.report", *rest]:
             assert eval_report.main(rest) == 0
-        case ["python", "-m", module, *rest] if module.startswith("eval."):
-            run_evaluation(module.removeprefix("eval."), rest)
+        case ["python", "-m", "eval", *rest]:
+            assert eval_main.main(rest) == 0, shlex.join(words)
         case ["python", "-m", *rest]:
             run_module(rest)
         case ["python", script, *_]:

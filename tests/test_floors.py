@@ -1,6 +1,7 @@
 """The house: a file imports from its own room and from lower floors, and heavy packages stay behind their doors."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,15 +19,15 @@ FLOORS = [
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {
-    "hydra": ("train.py", "eval/runner.py", "benchmarks/recipes.py"),
+    "hydra": ("train.py", "eval/settings.py", "benchmarks/recipes.py"),
     "omegaconf": (
         "train.py",
-        "eval/runner.py",
+        "eval/settings.py",
         "benchmarks/recipes.py",
         "src/cut3r/weights/checkpoint.py",
         "src/cut3r/weights/safe_pickle.py",
     ),
-    "accelerate": ("src/cut3r/training/", "eval/runner.py", "benchmarks/memory.py"),
+    "accelerate": ("src/cut3r/training/", "eval/launch.py", "benchmarks/memory.py"),
     "wandb": ("src/cut3r/training/reporters.py",),
     "viser": ("src/cut3r/viewer/",),
     "av": ("src/cut3r/io/",),
@@ -34,8 +35,8 @@ ONLY_IN = {
     "pycolmap": ("src/cut3r/alignment/bundle_problem.py",),
     "pyceres": ("src/cut3r/alignment/bundle_problem.py", "src/cut3r/alignment/bundle_costs.py"),
     "croco": ("src/cut3r/model/rope.py",),
-    "evo": ("eval/",),
-    "open3d": ("eval/",),
+    "evo": ("eval/protocols/trajectory.py",),
+    "open3d": ("eval/protocols/clouds.py",),
     "h5py": ("src/cut3r/io/hdf5.py", "eval/prepare/nyu.py"),
     "OpenEXR": ("src/cut3r/io/exr_library.py",),
     "liblzfse": ("src/cut3r/io/lzfse.py",),
@@ -46,7 +47,7 @@ ONLY_IN = {
 LIBRARY = sorted(PACKAGE.glob("*/**/*.py"))
 ROOF = sorted(
     path
-    for pattern in ("*.py", "eval/**/*.py", "benchmarks/*.py", "datasets_preprocess/*.py")
+    for pattern in ("*.py", "eval/**/*.py", "benchmarks/*.py", "datasets_preprocess/**/*.py")
     for path in ROOT.glob(pattern)
 )
 
@@ -76,6 +77,34 @@ def test_imports_only_go_down(path):
         assert FLOOR_OF[other] < FLOOR_OF[room], (
             f"{room} (floor {FLOOR_OF[room]}) imports {other} (floor {FLOOR_OF[other]})"
         )
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_modules(path: Path, modules: set[str]) -> set[str]:
+    """The files among `modules` that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:  # `from eval import run` means the file run and not eval/__init__.py
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in modules else node.module or "")
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+    return found & modules
+
+
+@pytest.mark.parametrize("folder", ["eval", "datasets_preprocess"])
+def test_no_file_imports_one_that_imports_it(folder):
+    files = {module_name(path): path for path in (ROOT / folder).rglob("*.py")}
+    imports = {name: imported_modules(path, set(files)) for name, path in files.items()}
+    assert sum(len(names) for names in imports.values()) > len(files)
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail(f"these files import each other in a circle: {' -> '.join(error.args[1])}")
 
 
 @pytest.mark.parametrize("path", [*LIBRARY, *ROOF], ids=lambda p: str(p.relative_to(ROOT)))

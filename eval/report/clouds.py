@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64, UInt8
 from scipy.spatial.transform import Rotation
 
 from cut3r.geometry.points import nearest_neighbors
-from eval.protocol import Look
+from eval.protocols.base import Look
 from eval.report.drawing import DEPTH_MAP, ERROR_MAP, round_up
 from eval.report.pictures import encoded
 
@@ -57,7 +57,7 @@ def cloud_scene(looks: Mapping[str, Look], dataset: str, most_points: int) -> Cl
     """Bring one sequence's clouds together.
 
     Args:
-        looks: By system (eval/mv_recon.py).
+        looks: By system (eval/protocols/mv_recon.py).
         most_points: Of each cloud.
     """
     true, true_colors = _thinned(next(iter(looks.values())), "true", most_points)

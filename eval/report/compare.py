@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from eval.protocol import MAIN_GROUPS
+from eval.protocols.base import MAIN_GROUPS
 from eval.published import PublishedRow, PublishedTable, long_set, published, published_curve
 from eval.report.runs import Run
 from eval.report.words import (

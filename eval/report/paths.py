@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 
-from eval.protocol import Look
+from eval.protocols.base import Look
 from eval.report.drawing import ERROR_MAP, MUTED, panel, round_up, series_color, to_svg
 
 PIECES = 160  # of a path that is coloured by its error; more would only weigh
@@ -22,7 +22,7 @@ class CameraPath:
 
     label: str
     color: int
-    look: Look  # eval/relpose.py
+    look: Look  # eval/protocols/relpose.py
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 from matplotlib.colors import Colormap
 from PIL import Image
 
-from eval.protocol import Look
+from eval.protocols.base import Look
 from eval.report.drawing import DEPTH_MAP, ERROR_MAP, round_up
 
 LARGEST = 384  # pixels of the longer side; larger pictures are thinned
@@ -49,7 +49,7 @@ def depth_rows(looks: Mapping[str, Look], every: Mapping[str, int]) -> list[Dept
     """Draw the frames that the runs kept of one sequence.
 
     Args:
-        looks: By system (eval/depth.py).
+        looks: By system (eval/protocols/depth.py).
         every: Of each system, to number its frames as the whole set does.
     """
     frames: dict[int, dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]]] = {}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from eval.protocol import MAIN_GROUPS
+from eval.protocols.base import MAIN_GROUPS
 from eval.report.compare import RunSet
 from eval.report.runs import Run
 from eval.report.words import MAIN_METRIC

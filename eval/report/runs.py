@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from eval.protocol import Look, Score, summarize
+from eval.protocols.base import Look, Score, summarize
 from eval.report.repeat import command
-from eval.saved import number
+from eval.systems.saved import number
 from eval.tables import Counts
 
 NAMED = 8  # sequences that a message names
@@ -47,7 +47,7 @@ class Run:
 
     Attributes:
         label: Name of the system, unique among the runs of the set.
-        identity, facts: What decides the predictions, and what else was set (eval/evaluate.py, eval/setup.py).
+        identity, facts: What decides the predictions, and what else was set (eval/run.py, eval/build.py).
         environment: Program and machine that made the predictions.
         left_out, failed: Reasons by sequence.
         summary: Averages: group -> metric -> headline, mean, weighted, median, items.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from eval.protocol import Look
+from eval.protocols.base import Look
 from eval.report.clouds import CloudScene, cloud_scene, packed, still_uri
 from eval.report.compare import RunSet
 from eval.report.drawing import DEPTH_MAP, ERROR_MAP, Line, line_chart

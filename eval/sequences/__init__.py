@@ -14,7 +14,7 @@ from eval.sequences.inventory import Request
 from eval.sequences.prepared import warn_of_rule, with_rule
 from eval.sequences.sequence import MissingDataError, Sequence
 
-__all__ = ["MissingDataError", "Sequence", "long_name", "open_set", "set_names"]
+__all__ = ["PROTOCOLS", "MissingDataError", "Sequence", "long_name", "open_set", "set_names"]
 
 Opener = Callable[[Path, Request], list[Sequence]]
 
@@ -45,6 +45,7 @@ SETS: dict[str, dict[str, Opener]] = {
         "rgbd": rgbd.open_reconstruction,
     },
 }
+PROTOCOLS = tuple(SETS)
 
 
 @dataclass(frozen=True)

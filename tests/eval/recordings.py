@@ -13,9 +13,9 @@ from cut3r.geometry.cameras import unproject
 from cut3r.geometry.poses import invert, transform
 from cut3r.io.depth import write_depth
 from cut3r.io.images import read_image, write_image
-from eval.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions
+from eval.protocols.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions
 from eval.sequences.sequence import Sequence
-from eval.system import FramePrediction, OpenFrames, Wanted
+from eval.systems.base import FramePrediction, OpenFrames, Wanted
 
 SIZE = (48, 64)
 

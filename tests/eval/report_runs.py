@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.evaluate import EvaluationRun, Stage, write_json
-from eval.protocol import EvaluationProtocol, Item, NotScoredError, Score
-from eval.saved import SavedPredictions
+from eval.config import Stage
+from eval.protocols.base import EvaluationProtocol, Item, NotScoredError, Score
+from eval.run import EvaluationRun, write_json
 from eval.sequences.sequence import Sequence
+from eval.systems.saved import SavedPredictions
 
 GROUPS = {
     "monodepth": ["median"],

@@ -10,13 +10,12 @@ import torch
 
 from cut3r.io.depth import read_depth, write_depth
 from cut3r.io.images import read_image, write_image
-from eval.config import EvalConfig
-from eval.evaluate import EvaluationRun, Stage
-from eval.monodepth import MonoDepth
-from eval.relpose import RelativePose
+from eval.build import make_run
+from eval.config import EvalConfig, Stage
+from eval.protocols.depth import MonoDepth, VideoDepth
+from eval.protocols.relpose import RelativePose
+from eval.run import EvaluationRun
 from eval.sequences import open_set
-from eval.setup import make_run
-from eval.video_depth import VideoDepth
 from tests.eval.recordings import Oracle, write_recordings
 
 PROTOCOLS = {"monodepth": MonoDepth("rgbd", []), "video_depth": VideoDepth("rgbd", []), "relpose": RelativePose()}

@@ -9,7 +9,7 @@ import pytest
 from cut3r.io.frames import Frame
 from eval import clock as clocks
 from eval.clock import Clock, cost_text, frame_times, total_cost
-from eval.system import FramePrediction
+from eval.systems.base import FramePrediction
 
 
 def picture(number: int, *, side: int = 2) -> Frame:

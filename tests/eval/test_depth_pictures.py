@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from eval.monodepth import MonoDepth
+from eval.protocols.depth import MonoDepth, VideoDepth
 from eval.report.pictures import depth_rows
 from eval.sequences.sequence import Sequence
-from eval.video_depth import VideoDepth
 
 SIZE, FRAMES, SKY_M = (24, 32), 5, 3e9
 

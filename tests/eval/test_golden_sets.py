@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from eval.build import make_run
 from eval.config import EvalConfig, Layout
-from eval.reference import write_reference_files
-from eval.setup import make_run
+from eval.reference_files import write_reference_files
 from tests.conftest import GOLDEN
 from tests.eval.sequences.trees import unzip_golden
 

@@ -8,8 +8,8 @@ from cut3r.data.transforms import fit
 from cut3r.data.view import RawFrame
 from cut3r.geometry.cameras import unproject
 from cut3r.geometry.poses import invert, transform
-from eval.clouds import icp, normals, voxel_means
-from eval.mv_recon import (
+from eval.protocols.clouds import icp, normals, voxel_means
+from eval.protocols.mv_recon import (
     MultiViewReconstruction,
     ReconAlignment,
     ReconOptions,

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from cut3r.metrics.depth_alignment import DepthAlignment
-from eval.evaluate import EvaluationRun
 from eval.prepare.__main__ import main as prepare
+from eval.protocols.depth import VideoDepth
 from eval.report.compare import arrange, family_comparisons
 from eval.report.coverage import coverage_badges
 from eval.report.formats import as_markdown
 from eval.report.runs import read_run
-from eval.saved import SavedPredictions
+from eval.run import EvaluationRun
 from eval.sequences import open_set
+from eval.systems.saved import SavedPredictions
 from eval.tables import summary_table
-from eval.video_depth import VideoDepth
 from tests.eval.prepare.test_video_sets import make_bonn
 from tests.eval.report_runs import facts_of
 from tests.eval.sequences.trees import write_picture

@@ -2,11 +2,11 @@
 
 import pytest
 
-from eval.evaluate import EvaluationRun
-from eval.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions
-from eval.relpose import RelativePose
+from eval.protocols.depth import VideoDepth
+from eval.protocols.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions
+from eval.protocols.relpose import RelativePose
+from eval.run import EvaluationRun
 from eval.sequences import open_set
-from eval.video_depth import VideoDepth
 from tests.eval.recordings import Oracle
 
 pytestmark = [pytest.mark.footage, pytest.mark.slow]

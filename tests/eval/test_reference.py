@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from eval.protocol import Item, Score
-from eval.reference import ReferencePredictions, error_log, metric_text, recon_log, trajectory_text
-from eval.saved import MissingPredictionsError
+from eval.protocols.base import Item, Score
+from eval.reference_files import error_log, metric_text, recon_log, trajectory_text
+from eval.systems.reference import ReferencePredictions
+from eval.systems.saved import MissingPredictionsError
 from tests.conftest import GOLDEN
 
 WITH_TEXT = sorted(

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from cut3r.weights.checkpoint import save
-from eval import runner
-from eval.config import EvalConfig
-from eval.evaluate import EvaluationRun, Stage
-from eval.relpose import RelativePose
+from eval import launch
+from eval.__main__ import main
+from eval.config import EvalConfig, Stage
+from eval.protocols.relpose import RelativePose
+from eval.run import EvaluationRun
 from eval.sequences import open_set
 from tests.conftest import make_tiny
 from tests.eval.recordings import Oracle, write_recordings
@@ -35,7 +36,7 @@ def workplace(tmp_path_factory) -> Path:
 def command(workplace: Path, out: str, *changes: str, launcher: tuple[str, ...] = ()) -> list[str]:
     start = [sys.executable, "-m", *(("torch.distributed.run", *launcher, "-m") if launcher else ())]
     words = ["dataset=rgbd", f"root={workplace}", f"weights={workplace}/net.safetensors", f"out={workplace}/{out}"]
-    return [*start, "eval.relpose", *words, "device=cpu", *changes]
+    return [*start, "eval", "relpose", *words, "device=cpu", *changes]
 
 
 def run(words: list[str]) -> subprocess.CompletedProcess[str]:
@@ -87,14 +88,15 @@ def test_two_processes_give_the_identical_table(workplace, whole):
 
 def test_other_settings_in_the_same_folder_are_refused(workplace, whole):
     done = run(command(workplace, "whole", "every=2"))
-    assert done.returncode == runner.WRONG_SETTINGS
+    assert done.returncode == launch.WRONG_SETTINGS
     assert "every: 1 there, 2 now" in done.stderr
     assert "overwrite=true" in done.stderr
     assert summary(workplace, "whole") == whole
 
 
 def test_published_files_are_written_in_parity_mode(workplace):
-    done = run(command(workplace, "parity", "parity=true", "only=[b]"))
+    words = command(workplace, "parity", "parity=true", "only=[b]")
+    done = run([*words[:2], "eval.relpose", *words[4:]])  # the older name of the command
     assert done.returncode == 0, done.stderr
     assert (workplace / "parity/_error_log.txt").read_text().startswith("rgbd-b")
     assert (workplace / "parity/b_eval_metric.txt").is_file()
@@ -114,18 +116,14 @@ def test_predicting_alone_says_whether_everything_was_predicted(workplace, tmp_p
     run.begin()
     run.work(Stage.predict)
     config = EvalConfig(dataset="rgbd", weights="tiny", stage=Stage.predict)
-    assert runner.finish(config, run) == (runner.SEQUENCES_FAILED if broken else 0)
+    assert launch.finish(config, run) == (launch.SEQUENCES_FAILED if broken else 0)
     said = capsys.readouterr().out
     assert f"{2 - broken} of 2 sequences predicted" in said
     assert ("FAILED: b (" in said) == bool(broken)
 
 
-def refusal(monkeypatch, capsys, *words: str) -> str:
-    monkeypatch.setattr(sys, "argv", ["relpose", *words])
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    with pytest.raises(SystemExit) as ending:
-        runner.main("relpose")
-    assert ending.value.code == runner.WRONG_SETTINGS
+def refusal(capsys, *words: str) -> str:
+    assert main(list(words)) == launch.WRONG_SETTINGS
     return capsys.readouterr().err
 
 
@@ -134,6 +132,9 @@ def refusal(monkeypatch, capsys, *words: str) -> str:
     [
         ((), "name a data set, such as dataset=sintel"),
         (("dataset=rgbd",), "give weights=FILE|NAME to run our network, or predictions=FOLDER"),
+        (("dataset=rgbd", "layout=orginal"), "layout is 'orginal'; choose from saved, reference"),
+        (("dataset=rgbd", "size=large"), "size is 'large'; expected a whole number"),
+        (("--cfg", "job"), "--cfg is no setting; settings are name=value"),
         (("dataset=rgbd", "sise=3"), "there is no setting 'sise', did you mean 'size'"),
         (
             ("dataset=rgbd", "weights=tiny", "update=tt3r"),
@@ -153,7 +154,7 @@ def refusal(monkeypatch, capsys, *words: str) -> str:
         (("dataset=rgbd", "weights=tiny", "root=no[1], \u00fc=(x)"), "no[1], \u00fc=(x)"),
     ],
 )
-def test_wrong_settings_are_refused_in_one_sentence(monkeypatch, capsys, workplace, words, said):
-    text = refusal(monkeypatch, capsys, *(word.format(root=workplace) for word in words))
+def test_wrong_settings_are_refused_in_one_sentence(capsys, workplace, words, said):
+    text = refusal(capsys, "relpose", *(word.format(root=workplace) for word in words))
     assert said in text
     assert "Traceback" not in text

@@ -10,16 +10,16 @@ import torch
 from cut3r.geometry.poses import transform
 from cut3r.inference.engine import Engine
 from cut3r.rules import rule_of
-from eval.config import EvalConfig
-from eval.evaluate import EvaluationRun, OtherRunError, Stage
-from eval.monodepth import MonoDepth
-from eval.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions
-from eval.relpose import RelativePose
+from eval.config import EvalConfig, Stage
+from eval.protocols.depth import MonoDepth, VideoDepth
+from eval.protocols.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions
+from eval.protocols.relpose import RelativePose
 from eval.report.runs import read_run
-from eval.saved import SavedPredictions, save_predictions
+from eval.run import EvaluationRun, OtherRunError
 from eval.sequences import open_set
-from eval.system import FramePrediction, Ours, camera_between
-from eval.video_depth import VideoDepth
+from eval.systems.base import FramePrediction
+from eval.systems.ours import Ours, camera_between
+from eval.systems.saved import SavedPredictions, save_predictions
 from tests.eval.recordings import Oracle, write_recordings
 
 PROTOCOLS = {
@@ -289,7 +289,7 @@ def test_what_is_no_number_is_null_in_files_and_spoils_the_median(make, recordin
 def test_all_streams_share_one_engine(tiny_linear, recordings, monkeypatch):
     """A picture of its own is a stream of its own, and an engine records anew on a GPU."""
     made = []
-    monkeypatch.setattr("eval.system.Engine", lambda *args, **options: made.append(1) or Engine(*args, **options))
+    monkeypatch.setattr("eval.systems.ours.Engine", lambda *args, **options: made.append(1) or Engine(*args, **options))
     (sequence, _) = open_set("monodepth", "rgbd", recordings)
     ours, protocol = Ours(tiny_linear), PROTOCOLS["monodepth"]
     for stream in protocol.streams(sequence)[:2]:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from eval.reference import ReferencePredictions
-from eval.saved import SavedPredictions, save_predictions
-from eval.system import FramePrediction
+from eval.systems.base import FramePrediction
+from eval.systems.reference import ReferencePredictions
+from eval.systems.saved import SavedPredictions, save_predictions
 
 IDENTITY_ROW = "0 0 0 0 0 0 1"
 

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from eval.stamps import require_stamps_of_pictures, stamps_in_names
+from eval.systems.stamps import require_stamps_of_pictures, stamps_in_names
 
 NUMBERED = tuple(f"frame-{number:06d}.color" for number in range(6))
 CLOCK_S = 1341846313.5 + np.array([0, 0.033, 0.068, 0.101, 0.168, 0.2])  # a picture was dropped

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from eval.protocol import NotScoredError
-from eval.trajectory import Alignment, associate, path_errors, proper, rms
+from eval.protocols.base import NotScoredError
+from eval.protocols.trajectory import Alignment, associate, path_errors, proper, rms
 from tests.conftest import GOLDEN
 
 RECORDED = sorted(path.stem for path in (GOLDEN / "eval").glob("pose_*.npz") if "ok" in np.load(path).files)

@@ -9,15 +9,13 @@ import pytest
 
 from cut3r.io.depth import write_depth
 from cut3r.metrics.depth_scoring import DepthScores, average_by_items, average_by_pixels
-from eval.depth import item
-from eval.evaluate import EvaluationRun
-from eval.monodepth import MonoDepth
-from eval.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions
-from eval.protocol import Score, summarize
-from eval.relpose import RelativePose
+from eval.protocols.base import Score, summarize
+from eval.protocols.depth import MonoDepth, VideoDepth, item
+from eval.protocols.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions
+from eval.protocols.relpose import RelativePose
+from eval.run import EvaluationRun
 from eval.sequences import open_set
 from eval.tables import summary_table
-from eval.video_depth import VideoDepth
 from tests.eval.recordings import SIZE, Oracle, write_recordings
 
 PROTOCOLS = {

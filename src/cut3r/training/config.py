@@ -20,6 +20,13 @@ from cut3r.training.parallel import Sharding
 from cut3r.training.precision import Precision
 from cut3r.training.rollout import RolloutConfig
 
+REFUSED = re.compile(  # by OmegaConf
+    r"(?:Invalid value '(?P<value>[^']*)', expected one of \[(?P<choices>[^]]*)\]"
+    r"|Value '(?P<other>[^']*)' of type '\w+' could not be converted to (?P<kind>Integer|Float))"
+    r"\s+full_key: (?P<name>\S+)"
+)
+KINDS = {"Integer": "a whole number", "Float": "a number"}
+
 
 class Start(Enum):
     """First weights of a network that learns from nothing."""
@@ -142,6 +149,9 @@ def explain(error: BaseException, kind: Any) -> str:
         r"Key '[^']+' (?:is )?not in .*?full_key: (\S+)|Could not override '([^']+)'", text, re.DOTALL
     ):
         return unknown_setting(found[1] or found[2], kind)
+    if found := REFUSED.search(text):
+        right = f"choose from {found['choices']}" if found["choices"] else f"expected {KINDS[found['kind']]}"
+        return f"{found['name']} is '{found['value'] or found['other']}'; {right}"
     override = getattr(error, "override", None)  # of Hydra's parser
     return text if override is None else unreadable_setting(override)
 

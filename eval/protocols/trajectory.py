@@ -13,7 +13,7 @@ from evo.core.trajectory import PosePath3D
 from jaxtyping import Float, Float64, Int64
 
 from cut3r.geometry.registration import register
-from eval.protocol import NotScoredError
+from eval.protocols.base import NotScoredError
 
 PARITY_RANK = float(np.finfo(np.float64).eps)  # Parity: absolute, so that it depends on the unit of length
 RELATIVE_RANK = 1e-6  # of the largest singular value: a path this thin is a line

@@ -10,9 +10,9 @@ import numpy as np
 
 from cut3r.io.frames import Frame
 from cut3r.io.images import read_image
-from eval.saved import Predictions, number
 from eval.sequences.sequence import Sequence
-from eval.system import Wanted
+from eval.systems.base import Wanted
+from eval.systems.saved import Predictions, number
 
 SCORING = 5  # raised when a metric changes: older scores are then computed again
 # the alignments that stand for a protocol, the first one that a run has

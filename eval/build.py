@@ -14,16 +14,15 @@ from cut3r.speed.precision import apply_precision
 from cut3r.weights.checkpoint import load, resolve
 from cut3r.weights.zoo import sha256
 from eval.config import EvalConfig, Layout
-from eval.evaluate import EvaluationRun
-from eval.monodepth import MonoDepth
-from eval.mv_recon import PUBLISHED_SIZE, MultiViewReconstruction, ReconAlignment, ReconOptions
-from eval.protocol import EvaluationProtocol
-from eval.reference import ReferencePredictions
-from eval.relpose import RelativePose
-from eval.saved import Predictions, SavedPredictions
+from eval.protocols.base import EvaluationProtocol
+from eval.protocols.depth import MonoDepth, VideoDepth
+from eval.protocols.mv_recon import PUBLISHED_SIZE, MultiViewReconstruction, ReconAlignment, ReconOptions
+from eval.protocols.relpose import RelativePose
+from eval.run import EvaluationRun
 from eval.sequences import Sequence, open_set
-from eval.system import Ours
-from eval.video_depth import VideoDepth
+from eval.systems.ours import Ours
+from eval.systems.reference import ReferencePredictions
+from eval.systems.saved import Predictions, SavedPredictions
 
 logger = logging.getLogger(__name__)
 

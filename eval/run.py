@@ -1,7 +1,7 @@
 """From sequences and a system to scores on disk, resumable: a run's folder remembers what is done.
 
     run.json               what decides the predictions, and the program and machine they were made with
-    predictions/<seq>/     what the system said (eval.saved)
+    predictions/<seq>/     what the system said (eval.systems.saved)
     scores/<seq>.json      the numbers, and the settings they were computed with
     look/<seq>.npz         small arrays for the report's pictures
     result.json            the averages
@@ -18,7 +18,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,23 +29,18 @@ from cut3r.files.atomic import atomic_path
 from cut3r.io.frames import Frame
 from cut3r.speed.machine import commit, cpu_name, now
 from eval.clock import Clock, total_cost
+from eval.config import Stage
 from eval.fingerprints import are_of, inputs_of, pictures_of
-from eval.protocol import SCORING, EvaluationProtocol, NotScoredError, Score, summarize
-from eval.saved import Predictions, SavedPredictions, read_record, save_predictions, write_json
+from eval.protocols.base import SCORING, EvaluationProtocol, NotScoredError, Score, summarize
 from eval.sequences.prepared import prepared_otherwise
 from eval.sequences.sequence import Sequence
-from eval.system import FramePrediction, System
+from eval.systems.base import FramePrediction, System
+from eval.systems.saved import Predictions, SavedPredictions, read_record, save_predictions, write_json
 
 logger = logging.getLogger(__name__)
 
 PACKAGES = ("torch", "numpy", "scipy", "evo", "open3d")
 ROOT = Path(__file__).parents[1]
-
-
-class Stage(Enum):
-    all = "all"
-    predict = "predict"  # on the machine with the GPU
-    score = "score"  # where there is time
 
 
 class OtherRunError(ValueError):

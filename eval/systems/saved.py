@@ -7,7 +7,7 @@ A folder per sequence; in it a file per frame, named like the frame's picture:
     alley_2/confidence/frame_0001.npy   h w      of the points
     alley_2/cameras.npz                 world_from_cam (v 4 4) and, if known, intrinsics (v 3 3), a row per picture
     alley_2/cameras.tum                 or this: a line per picture, time stamp tx ty tz qx qy qz qw; any clock will do,
-                                        but steps must be those of the pictures (eval.stamps)
+                                        but steps must be those of the pictures (eval.systems.stamps)
 
 What a protocol does not ask for may be missing. `sequence.json` is written last by our runs, and need not be there.
 """
@@ -31,8 +31,8 @@ from cut3r.files.atomic import atomic_path
 from cut3r.files.damaged import naming_the_file
 from cut3r.files.listing import visible
 from cut3r.io.trajectory import read_tum
-from eval.stamps import require_stamps_of_pictures
-from eval.system import FramePrediction
+from eval.systems.base import FramePrediction
+from eval.systems.stamps import require_stamps_of_pictures
 
 RECORD = "sequence.json"
 KINDS = ("depth", "points", "confidence")

@@ -1,4 +1,8 @@
-"""What single-picture and video depth share: how a set's depth is scored, and what the report draws of it."""
+"""Depth of single pictures and of videos: python -m eval monodepth dataset=nyu, video_depth dataset=bonn.
+
+Each picture is a stream of its own, aligned to its truth by the ratio of medians; a video is one stream and one long
+list of pixels, aligned to the truth once. Source: spec/eval_metrics.md 1.
+"""
 
 import logging
 from abc import abstractmethod
@@ -13,11 +17,20 @@ from jaxtyping import Float
 from cut3r.io.images import read_image, resize
 from cut3r.metrics.depth_alignment import DepthAlignment, ScaleShift
 from cut3r.metrics.depth_pairs import DepthPairs
-from cut3r.metrics.depth_scoring import DELTAS, NO_CLIP, DepthScores, DepthScoring, clip, known_depth, resize_cubic
-from eval.protocol import MAIN_GROUPS, EvaluationProtocol, Item, Look, Metrics, Score
-from eval.saved import Predictions
+from cut3r.metrics.depth_scoring import (
+    DELTAS,
+    NO_CLIP,
+    DepthScorer,
+    DepthScores,
+    DepthScoring,
+    clip,
+    known_depth,
+    resize_cubic,
+)
+from eval.protocols.base import MAIN_GROUPS, EvaluationProtocol, Item, Look, Metrics, Score
 from eval.sequences.sequence import Sequence
-from eval.system import Wanted
+from eval.systems.base import Wanted
+from eval.systems.saved import Predictions
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +81,71 @@ class DepthProtocol(EvaluationProtocol):
     @abstractmethod
     def score_pairs(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
         """Do what `score` does, for as many predictions as frames."""
+
+
+class MonoDepth(DepthProtocol):
+    name: ClassVar[str] = "monodepth"
+    default = (DepthAlignment.median, DepthAlignment.metric)
+    published = (DepthAlignment.median,)
+
+    def streams(self, sequence: Sequence) -> list[range]:
+        return [range(number, number + 1) for number in range(len(sequence))]
+
+    def score_pairs(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
+        assert sequence.read_depth is not None
+        groups: dict[str, list[Item]] = {alignment.value: [] for alignment in self.alignments}
+        without_truth: list[str] = []
+        scored = 0
+        fits: dict[int, ScaleShift] = {}  # of the pictures that the report shows
+        shown = pictured_frames(sequence)
+        for number, stem in enumerate(sequence.stems):
+            with DepthScorer(self.scoring) as scorer:
+                scorer.add(predictions.depth(number), sequence.read_depth(number))
+                if not len(scorer.pairs) and not scorer.pairs.not_finite:
+                    without_truth.append(stem)
+                    continue
+                scored += bool(len(scorer.pairs))
+                for alignment in self.alignments:
+                    fit = scorer.fit(alignment) if len(scorer.pairs) else None
+                    groups[alignment.value].append(item(stem, scorer.score(fit), parity=self.parity))
+                    if number in shown and fit is not None and alignment is self.pictured:
+                        fits[number] = fit
+        require_pixels(sequence, without_truth, scored)
+        notes = {"pictures_without_truth": without_truth, "pictured": self.pictured.value}
+        return Score(groups, notes), depth_look(sequence, predictions, fits, self.scoring)
+
+
+class VideoDepth(DepthProtocol):
+    name: ClassVar[str] = "video_depth"
+    default = (DepthAlignment.metric, DepthAlignment.scale, DepthAlignment.scale_shift)
+    published = (DepthAlignment.metric, DepthAlignment.scale_published, DepthAlignment.scale_shift_published)
+
+    def score_pairs(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
+        assert sequence.read_depth is not None
+        groups: dict[str, list[Item]] = {}
+        notes: dict[str, Any] = {}
+        look: Look = {}
+        with DepthScorer(self.scoring) as scorer:
+            ends = []
+            known = 0
+            without_truth: list[str] = []
+            for number, stem in enumerate(sequence.stems):
+                scorer.add(predictions.depth(number), sequence.read_depth(number))
+                ends.append(len(scorer.pairs))
+                before, known = known, len(scorer.pairs) + scorer.pairs.not_finite
+                without_truth += [stem] if known == before else []
+            require_pixels(sequence, without_truth, len(scorer.pairs))
+            notes |= {"pictures_without_truth": without_truth, "pictured": self.pictured.value}
+            for alignment in self.alignments:
+                fit = scorer.fit(alignment)
+                groups[alignment.value] = [item(sequence.name, scorer.score(fit), parity=self.parity)]
+                notes[alignment.value] = {"scale": float(fit.scale), "shift": float(fit.shift)}
+                limits = self.scoring.post_clip
+                look[f"abs_rel_{alignment.value}"] = errors_by_frame(scorer.pairs, ends, fit, limits)
+                if alignment is self.pictured:
+                    fits = dict.fromkeys(pictured_frames(sequence), fit)
+                    look |= depth_look(sequence, predictions, fits, self.scoring)
+        return Score(groups, notes), look
 
 
 def scoring(dataset: str, *, parity: bool) -> DepthScoring:

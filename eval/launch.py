@@ -1,84 +1,25 @@
-"""Command lines of the four protocols: settings become a run, its sequences are divided among the processes.
-
-python -m eval.video_depth dataset=sintel weights=512-dpt
-accelerate launch --num_processes 8 -m eval.video_depth dataset=sintel weights=512-dpt
-"""
+"""A run on this machine: its sequences are divided among the processes of a launcher, the first puts them together."""
 
 import logging
-import os
-import sys
 from dataclasses import replace
 from datetime import timedelta
 
-import hydra
 from accelerate import PartialState
-from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, SCMode
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from cut3r.run.progress import Progress
 from cut3r.speed.device import check_device
-from cut3r.training.config import build, explain
-from cut3r.training.overrides import quote_text_settings
+from eval.build import make_run
 from eval.clock import cost_text
-from eval.config import EvalConfig
-from eval.evaluate import ROOT, EvaluationRun, Stage, is_predicted
-from eval.reference import write_reference_files
-from eval.setup import make_run
+from eval.config import EvalConfig, Stage
+from eval.reference_files import write_reference_files
+from eval.run import EvaluationRun, is_predicted
+from eval.settings import WrongSettingsError
 from eval.tables import summary_table
 
 logger = logging.getLogger(__name__)
 
-CONFIGS = ROOT / "configs" / "eval"
 SEQUENCES_FAILED, WRONG_SETTINGS = 1, 2
-
-
-class WrongSettingsError(Exception):
-    """Something that the user can put right before the first frame."""
-
-
-def main(protocol: str) -> None:
-    """Run a protocol with the settings of configs/eval and of the command line; ends the program.
-
-    Exit status: 0 all sequences are scored or left out by the protocol, 1 some failed, 2 wrong settings.
-    """
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through, to be explained here
-    ConfigStore.instance().store(name="schema", node=EvalConfig)
-    status = 0
-
-    def run(config: DictConfig) -> None:
-        nonlocal status
-        try:
-            status = evaluate(protocol, settings(config))
-        except WrongSettingsError as error:  # here, because Hydra would print a line of its own
-            status = _refuse(protocol, str(error))
-
-    try:
-        sys.argv[1:] = quote_text_settings(sys.argv[1:], EvalConfig)
-    except ValueError as error:
-        sys.exit(_refuse(protocol, str(error)))
-    try:
-        hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=protocol)(run)()
-    except (HydraException, OmegaConfBaseException) as error:
-        status = _refuse(protocol, explain(error, EvalConfig))
-    sys.exit(status)
-
-
-def _refuse(protocol: str, reason: str) -> int:
-    print(f"eval.{protocol}: {reason}", file=sys.stderr)
-    return WRONG_SETTINGS
-
-
-def settings(config: DictConfig) -> EvalConfig:
-    """Make the merged YAML real."""
-    plain = OmegaConf.to_container(config, resolve=True, structured_config_mode=SCMode.DICT)
-    try:
-        made: EvalConfig = build(EvalConfig, plain)
-    except ValueError as error:
-        raise WrongSettingsError(str(error)) from error
-    return made
 
 
 def evaluate(protocol: str, config: EvalConfig) -> int:

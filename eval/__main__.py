@@ -1,0 +1,53 @@
+"""python -m eval PROTOCOL dataset=NAME weights=FILE|NAME ...: one system on one set by one protocol.
+
+python -m eval video_depth dataset=sintel weights=512-dpt
+accelerate launch --num_processes 8 -m eval video_depth dataset=sintel weights=512-dpt
+"""
+
+import logging
+import sys
+from difflib import get_close_matches
+
+from eval.help import overview, protocol_help
+from eval.launch import WRONG_SETTINGS, evaluate
+from eval.sequences import PROTOCOLS
+from eval.settings import WrongSettingsError, read_settings
+
+HELP = ("--help", "-h", "help")
+
+
+def main(words: list[str]) -> int:
+    """Run the protocol that the first word names with the settings that follow.
+
+    Returns:
+        The exit status: 0 all sequences are scored or left out by the protocol, 1 some failed, 2 wrong settings.
+    """
+    name, *rest = words or [""]
+    if name in ("", *HELP):
+        print(overview())
+        return 0 if name else WRONG_SETTINGS
+    if name not in PROTOCOLS:
+        return _refuse(name, _no_protocol(name))
+    if any(word in HELP for word in rest):
+        print(protocol_help(name))
+        return 0
+    logging.basicConfig(level=logging.INFO, format="[%(asctime)s][%(name)s][%(levelname)s] - %(message)s")
+    try:
+        return evaluate(name, read_settings(rest))
+    except WrongSettingsError as error:
+        return _refuse(name, str(error))
+
+
+def _no_protocol(name: str) -> str:
+    close = get_close_matches(name, PROTOCOLS, n=1)
+    meant = f"did you mean {close[0]}?" if close else f"choose from {', '.join(PROTOCOLS)}"
+    return f"there is no protocol '{name}', {meant}"
+
+
+def _refuse(protocol: str, reason: str) -> int:
+    print(f"eval {protocol}: {reason}", file=sys.stderr)
+    return WRONG_SETTINGS
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The published protocols: which frames make a stream, what is scored, what is averaged."""

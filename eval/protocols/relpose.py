@@ -1,0 +1,85 @@
+"""Camera pose: python -m eval relpose dataset=sintel weights=512-dpt.
+
+The predicted path after a Sim(3) alignment to the true one (as published), and after an SE(3) alignment, where an error
+of scale counts. Source: spec/eval_metrics.md 2.
+"""
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from cut3r.geometry.poses import is_rigid
+from eval.protocols.base import EvaluationProtocol, Item, Look, Metrics, NotScoredError, Score
+from eval.protocols.trajectory import Alignment, PathErrors, path_errors, rms, stands_still
+from eval.sequences.sequence import Sequence
+from eval.systems.base import Wanted
+from eval.systems.saved import Predictions
+
+PREDICTED_TOLERANCE = 1e-2  # half precision is off by up to 2e-3; `proper` takes the nearest rotation
+
+
+class RelativePose(EvaluationProtocol):
+    name: ClassVar[str] = "relpose"
+    wanted: ClassVar[Wanted] = Wanted(cameras=True)
+
+    def __init__(self, *, parity: bool = False) -> None:
+        """`parity` leaves out what the published scripts leave out: sequences with an unknown camera, paths along a
+        line; by default unknown cameras are left out and the rest of the sequence is scored."""
+        self.parity = parity
+
+    def settings(self) -> dict[str, Any]:
+        return {"parity": self.parity}
+
+    def score(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
+        assert sequence.world_from_cam is not None
+        predicted, true = predictions.cameras(), sequence.world_from_cam
+        if len(predicted) != len(true):
+            raise ValueError(f"{len(predicted)} predicted and {len(true)} true cameras do not pair; expected as many")
+        known = sequence.known_cameras()
+        if self.parity and not known.all():
+            raise NotScoredError(f"{(~known).sum()} of {len(known)} true cameras are not known")
+        _require_cameras(predicted, known, sequence)
+        frames = np.flatnonzero(known)
+        steps = np.diff(frames) == 1  # a step over a gap is longer than the others
+        if not steps.any():
+            raise NotScoredError("no two successive cameras are known")
+        groups: dict[str, list[Item]] = {}
+        notes: dict[str, Any] = {"frames": len(known), "unknown_cameras": int((~known).sum())}
+        errors: dict[Alignment, PathErrors] = {}
+        for alignment in (Alignment.sim3,) if self.parity else (Alignment.sim3, Alignment.se3):
+            errors[alignment] = path_errors(predicted[frames], true[frames], alignment, parity=self.parity)
+            groups[alignment.value] = [Item(sequence.name, _metrics(errors[alignment], steps))]
+        sim3 = errors[Alignment.sim3]
+        notes |= {"scale": sim3.scale, "degenerate": sim3.degenerate}
+        if not self.parity and not stands_still(predicted[frames, :3, 3], true[frames, :3, 3]):
+            groups["sim3"][0].metrics["scale_error"] = abs(math.log(sim3.scale))
+        return Score(groups, notes), _look(sim3, true[frames], frames)
+
+
+def _require_cameras(predicted: Float[np.ndarray, "v 4 4"], known: Bool[np.ndarray, "v"], sequence: Sequence) -> None:
+    """Refuse a path of which a camera that counts is no rigid motion, so that there is no error."""
+    wrong = np.flatnonzero(known & ~is_rigid(torch.from_numpy(predicted), tolerance=PREDICTED_TOLERANCE).numpy())
+    if len(wrong):
+        raise ValueError(
+            f"{len(wrong)} of {len(known)} predicted cameras of {sequence.name} are no rotation and translation (not "
+            f"finite, stretched or mirrored), first that of {sequence.images[wrong[0]].name}; have the system give "
+            "each a rigid motion"
+        )
+
+
+def _metrics(errors: PathErrors, steps: np.ndarray) -> Metrics:
+    return {"ate": rms(errors.ate_m), "rpe_trans": rms(errors.rpe_m[steps]), "rpe_rot": rms(errors.rpe_deg[steps])}
+
+
+def _look(errors: PathErrors, true: np.ndarray, frames: np.ndarray) -> Look:
+    return {
+        "frames": frames,
+        "predicted": errors.aligned[:, :3, 3],
+        "true": true[:, :3, 3],
+        "ate_m": errors.ate_m,
+        "rpe_m": errors.rpe_m,
+        "rpe_deg": errors.rpe_deg,
+    }

@@ -1,0 +1,1 @@
+"""Systems under test: our network, and finished predictions of others."""

@@ -1,0 +1,63 @@
+"""A system under test: pictures in; depth, cameras and points out. Ours is one of them.
+
+To score another one in this process, write a class with the two methods of `System` and hand it to `eval.run`. To score
+one that runs elsewhere, have it write files (`eval.systems.saved`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from cut3r.io.frames import Frame
+
+OpenFrames = Callable[[], Iterable[Frame]]
+
+
+@dataclass(frozen=True)
+class FramePrediction:
+    """What a system says about one frame; what nobody asked for, or what it cannot say, is None.
+
+    Depth and points may have any size: they belong to the whole picture that was given, stretched.
+
+    Attributes:
+        depth: Metres (or any unit, for systems that know no scale) along the optical axis.
+        world_from_cam: OpenCV axes; the world is the same for all frames of a stream.
+        points_world: In the frame of the stream's first camera.
+        conf_world: Of `points_world`; more is surer.
+        intrinsics: In pixels of `depth`.
+    """
+
+    depth: Float[np.ndarray, "h w"] | None = None
+    world_from_cam: Float[np.ndarray, "4 4"] | None = None
+    points_world: Float[np.ndarray, "h w 3"] | None = None
+    conf_world: Float[np.ndarray, "h w"] | None = None
+    intrinsics: Float[np.ndarray, "3 3"] | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a protocol asks for, and whether pictures are stretched to the system's size or cut.
+
+    Depth that is compared at the size of the truth must belong to the whole picture, so it may not be cut.
+    """
+
+    depth: bool = False
+    cameras: bool = False
+    points: bool = False
+    whole_picture: bool = False
+
+
+class System(Protocol):
+    def describe(self) -> dict[str, Any]:
+        """Say everything that decides the predictions, in plain values; predictions of another description are not
+        mixed with these."""
+
+    def predict(self, open_frames: OpenFrames, wanted: Wanted) -> Iterator[FramePrediction]:
+        """Take the frames of one stream and give one prediction for each, in order.
+
+        Args:
+            open_frames: Gives the frames from the first one on, each time it is called.
+        """
