@@ -28,7 +28,7 @@ from eval.sequences.sequence import Sequence
 from eval.systems.base import Wanted
 from eval.systems.saved import Predictions
 
-F_SCORE_M = 0.05
+F_SCORES_M = {"f_2cm": 0.02, "f_5cm": 0.05, "f_10cm": 0.1}
 PUBLISHED_SIZE = 512
 CROP_HALF = 112  # of a picture of the published size: the inner 224 x 224 are scored
 SMALL_SIZE = 224  # the network of this size gets the inner square of the published picture
@@ -235,7 +235,7 @@ def compare(
         "nc": (numbers["nc1"] + numbers["nc2"]) / 2,
         "nc_med": (numbers["nc1_med"] + numbers["nc2_med"]) / 2,
         "chamfer": (numbers["acc"] + numbers["comp"]) / 2,
-        "f_5cm": f_score(accuracy, completion, F_SCORE_M),
+        **{name: f_score(accuracy, completion, threshold) for name, threshold in F_SCORES_M.items()},
     }
     return {**numbers, **joined}, (predicted, true)
 
