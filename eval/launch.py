@@ -10,6 +10,7 @@ from rich.console import Console
 from cut3r.run.progress import Progress
 from cut3r.speed.device import check_device
 from eval.build import make_run
+from eval.clock import cost_text
 from eval.config import EvalConfig, Stage
 from eval.reference_files import write_reference_files
 from eval.run import EvaluationRun, is_predicted, is_scored
@@ -68,5 +69,7 @@ def finish(config: EvalConfig, run: EvaluationRun) -> int:
     if config.parity:
         write_reference_files(run, config.dataset, result)
     print(summary_table(result))
+    if cost := cost_text(result["cost"]):
+        print(cost)
     print(f"\nwrote {run.folder}; for the report: python -m eval.report {run.folder}")
     return SEQUENCES_FAILED if result["coverage"]["failed"] else 0
