@@ -216,7 +216,7 @@ def nearest_pixels(given: Size, wanted: Size, name: str) -> tuple[np.ndarray, np
             "predict the whole picture that the protocol gives, at any size"
         )
     rows, columns = (((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(wanted, given, strict=True))
-    return np.ix_(rows, columns)
+    return rows[:, None], columns[None]
 
 
 def match_medians(

@@ -102,8 +102,7 @@ def regression(new: Run, old: Run) -> Regression:
     for group in new.summary:
         for metric in METRICS:
             if metric in new.summary[group] and metric in old.summary.get(group, {}):
-                both = (parts(run, group, metric) for run in (old, new))
-                result = paired(*both, metric, CERTAINTY)
+                result = paired(parts(old, group, metric), parts(new, group, metric), metric, CERTAINTY)
                 changes += [Change(group, metric, result)] if result is not None else []
     lost, gained = (tuple(sorted(a.sequences.keys() - b.sequences.keys())) for a, b in ((old, new), (new, old)))
     return Regression(new, old, tuple(changes), tuple(name for name in lost if name in new.expected), gained)
