@@ -15,6 +15,7 @@ from cut3r.run.progress import Progress
 from cut3r.speed.device import check_device
 from cut3r.weights.zoo import sha256
 from eval.build import make_run
+from eval.clock import cost_text
 from eval.config import EvalConfig, Stage
 from eval.lengths import prefixes, require_lengths
 from eval.reference_files import write_reference_files
@@ -91,5 +92,7 @@ def finish(config: EvalConfig, run: EvaluationRun, shorter: Sequence[EvaluationR
         failed |= bool(of_length["coverage"]["failed"])
         print(f"{each.dataset}:\n{summary_table(of_length)}\n")
     print(summary_table(result))
+    if cost := cost_text(result["cost"]):
+        print(cost)
     print(f"\nwrote {run.folder}; for the report: python -m eval.report {run.folder}")
     return SEQUENCES_FAILED if failed else 0

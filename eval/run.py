@@ -14,11 +14,7 @@ predictions that have changed since (eval.fingerprints) are noticed, and what de
 import json
 import logging
 import platform
-import resource
 import shutil
-import statistics
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +28,7 @@ import torch
 from cut3r.files.atomic import atomic_path
 from cut3r.io.frames import Frame
 from cut3r.speed.machine import commit, cpu_name, now
+from eval.clock import Clock, total_cost
 from eval.config import Stage
 from eval.fingerprints import are_of, inputs_of, pictures_of
 from eval.protocols.base import SCORING, EvaluationProtocol, NotScoredError, Score, summarize
@@ -165,6 +162,7 @@ class EvaluationRun:
             },
             "not_counted": not_counted(scores),
             "prepared_otherwise": self.prepared_otherwise,
+            "cost": total_cost([content["cost"] for content in contents.values() if content.get("cost")]),
             "summary": summarize(scores, weighted=self.protocol.weighted) if scores else {},
         }
         write_json(self.folder / "result.json", result)
@@ -193,20 +191,20 @@ class EvaluationRun:
         if read_record(folder) is not None:
             logger.warning("the pictures of %s are not those of its predictions; it is predicted anew", sequence.name)
         clock, pictures = Clock(self.tick), pictures_of(sequence)
-        predictions = clock.watch(self._predictions(system, sequence))
+        predictions = clock.watch(self._predictions(system, sequence, clock))
         save_predictions(
             folder,
             sequence.stems,
             predictions,
             dtype=np.dtype(self.keep),
-            finish=lambda: {"pictures": pictures, **clock.record()},
+            finish=lambda: {"pictures": pictures, **clock.record(), "environment": environment()},
         )
 
-    def _predictions(self, system: System, sequence: Sequence) -> Iterator[FramePrediction]:
+    def _predictions(self, system: System, sequence: Sequence, clock: Clock) -> Iterator[FramePrediction]:
         for stream in self.protocol.streams(sequence):
 
             def frames(numbers: range = stream) -> Iterator[Frame]:
-                return (self.protocol.frame(sequence, number) for number in numbers)
+                return clock.read(self.protocol.frame(sequence, number) for number in numbers)
 
             yield from system.predict(frames, self.protocol.wanted)
 
@@ -278,38 +276,6 @@ class Watched:
             self._seen.add(number)
             self._tick()
         return array
-
-
-class Clock:
-    """What a sequence costs: seconds, milliseconds of the middle frame, memory."""
-
-    def __init__(self, tick: Callable[[], None]) -> None:
-        self._tick = tick
-        self._seconds: list[float] = []
-
-    def watch(self, predictions: Iterator[FramePrediction]) -> Iterator[FramePrediction]:
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
-            torch.cuda.reset_peak_memory_stats()
-        while True:
-            start = time.perf_counter()
-            prediction = next(predictions, None)  # on the host: nothing is left to wait for
-            if prediction is None:
-                return
-            self._seconds.append(time.perf_counter() - start)
-            self._tick()
-            yield prediction
-
-    def record(self) -> dict[str, Any]:
-        """Peak memory of the host is that of the process so far."""
-        on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
-        unit = 1 if sys.platform == "darwin" else 1024
-        return {
-            "seconds": sum(self._seconds),
-            "frame_ms_median": 1e3 * statistics.median(self._seconds),
-            "peak_memory_mb": unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
-            "peak_gpu_memory_mb": torch.cuda.max_memory_allocated() / 1e6 if on_gpu else None,
-            "environment": environment(),
-        }
 
 
 @contextmanager

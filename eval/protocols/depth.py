@@ -29,6 +29,7 @@ from cut3r.metrics.depth_scoring import (
     resize_cubic,
 )
 from eval.protocols.base import MAIN_GROUPS, EvaluationProtocol, Item, Look, Metrics, Score
+from eval.protocols.depth_frames import PictureDepth, calibration, frame_metrics, has_confidence
 from eval.sequences.sequence import Sequence
 from eval.systems.base import Wanted
 from eval.systems.saved import Predictions
@@ -107,6 +108,7 @@ class MonoDepth(DepthProtocol):
         scored = 0
         fits: dict[int, ScaleShift] = {}  # of the pictures that the report shows
         shown = pictured_frames(sequence)
+        confident = not self.parity and has_confidence(predictions)
         for number, stem in enumerate(sequence.stems):
             with DepthScorer(self.scoring) as scorer:
                 scorer.add(self.given(predictions, number), sequence.read_depth(number))
@@ -114,11 +116,18 @@ class MonoDepth(DepthProtocol):
                     without_truth.append(stem)
                     continue
                 scored += bool(len(scorer.pairs))
+                found: dict[str, ScaleShift] = {}
                 for alignment in self.alignments:
                     fit = scorer.fit(alignment) if len(scorer.pairs) else None
                     groups[alignment.value].append(item(stem, scorer.score(fit), parity=self.parity))
+                    found |= {} if fit is None else {alignment.value: fit}
                     if number in shown and fit is not None and alignment is self.pictured:
                         fits[number] = fit
+                if confident:
+                    picture = PictureDepth.read(sequence, predictions, number, self.scoring)
+                    areas = calibration(picture, predictions.confidence(number), found, self.scoring)
+                    for group, area in areas.items():
+                        groups[group][-1].metrics["ause"] = area
         require_pixels(sequence, without_truth, scored)
         notes = {"pictures_without_truth": without_truth, "pictured": self.pictured.value}
         return Score(groups, notes), depth_look(sequence, partial(self.given, predictions), fits, self.scoring)
@@ -134,6 +143,7 @@ class VideoDepth(DepthProtocol):
         groups: dict[str, list[Item]] = {}
         notes: dict[str, Any] = {}
         look: Look = {}
+        fits: dict[str, ScaleShift] = {}
         with DepthScorer(self.scoring) as scorer:
             ends = []
             known = 0
@@ -151,9 +161,13 @@ class VideoDepth(DepthProtocol):
                 notes[alignment.value] = {"scale": float(fit.scale), "shift": float(fit.shift)}
                 limits = self.scoring.post_clip
                 look[f"abs_rel_{alignment.value}"] = errors_by_frame(scorer.pairs, ends, fit, limits)
+                fits[alignment.value] = fit
                 if alignment is self.pictured:
-                    fits = dict.fromkeys(pictured_frames(sequence), fit)
-                    look |= depth_look(sequence, partial(self.given, predictions), fits, self.scoring)
+                    shown = dict.fromkeys(pictured_frames(sequence), fit)
+                    look |= depth_look(sequence, partial(self.given, predictions), shown, self.scoring)
+        if not self.parity:
+            for group, metrics in frame_metrics(sequence, predictions, fits, self.scoring).items():
+                groups[group][0].metrics.update(metrics)
         return Score(groups, notes), look
 
 

@@ -25,13 +25,14 @@ from cut3r.io.images import read_image, resize
 from cut3r.metrics.points import f_score, middle, one_way
 from eval.protocols.base import EvaluationProtocol, Item, Look, Metrics, NotScoredError, Score
 from eval.protocols.clouds import icp, normals, voxel_means
+from eval.protocols.depth_frames import nearest
 from eval.sequences.sequence import Sequence
 from eval.systems.base import Wanted
 from eval.systems.saved import Predictions
 
 logger = logging.getLogger(__name__)
 
-F_SCORE_M = 0.05
+F_SCORES_M = {"f_2cm": 0.02, "f_5cm": 0.05, "f_10cm": 0.1}
 PUBLISHED_SIZE = 512
 CROP_HALF = 112  # of a picture of the published size: the inner 224 x 224 are scored
 SMALL_SIZE = 224  # the network of this size gets the inner square of the published picture
@@ -131,16 +132,16 @@ class MultiViewReconstruction(EvaluationProtocol):
             view = self.view(sequence, number)
             depth = torch.from_numpy(view.depth)
             given = predictions.points(number)
-            pixels = nearest_pixels(given.shape[:2], view.size, sequence.name)
+            require_shape(given.shape[:2], view.size, sequence.name)
             if given.shape[:2] != view.size:
                 notes["resampled_from"] = list(given.shape[:2])
-            points = torch.from_numpy(given[pixels])
+            points = torch.from_numpy(nearest(given, view.size))  # points are never mixed
             known = depth > 0
             usable = points.isfinite().all(dim=-1)
             notes["known_pixels"] += int(known.sum())
             notes["failed_pixels"] += int((known & ~usable).sum())
             if self.options.conf_thresh > 0:
-                sure = torch.from_numpy(predictions.confidence(number)[pixels]) >= self.options.conf_thresh
+                sure = torch.from_numpy(nearest(predictions.confidence(number), view.size)) >= self.options.conf_thresh
                 notes["low_confidence_pixels"] += int((known & ~sure).sum())
                 usable &= sure
             first_from_cam = first_from_world @ torch.from_numpy(view.world_from_cam).float()
@@ -204,8 +205,8 @@ def usual_grid(views: int, size: int, *, parity: bool) -> float:
     return GRID_M
 
 
-def nearest_pixels(given: Size, wanted: Size, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Which pixels of a map of one size belong to those of another; points are never mixed.
+def require_shape(given: Size, wanted: Size, name: str) -> None:
+    """Demand points of the whole picture, at any size.
 
     Raises:
         ValueError: The shapes differ, so that the map is of another part of the picture.
@@ -215,8 +216,6 @@ def nearest_pixels(given: Size, wanted: Size, name: str) -> tuple[np.ndarray, np
             f"the points of {name} are {tuple(given)} and the truth {tuple(wanted)} (h, w), which is another shape; "
             "predict the whole picture that the protocol gives, at any size"
         )
-    rows, columns = (((np.arange(n) + 0.5) * m / n).astype(int) for n, m in zip(wanted, given, strict=True))
-    return rows[:, None], columns[None]
 
 
 def match_medians(
@@ -275,7 +274,7 @@ def compare(
         "nc": (numbers["nc1"] + numbers["nc2"]) / 2,
         "nc_med": (numbers["nc1_med"] + numbers["nc2_med"]) / 2,
         "chamfer": (numbers["acc"] + numbers["comp"]) / 2,
-        "f_5cm": f_score(accuracy, completion, F_SCORE_M),
+        **{name: f_score(accuracy, completion, threshold) for name, threshold in F_SCORES_M.items()},
     }
     return {**numbers, **joined}, (predicted, true)
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from html import escape
 
+from eval.clock import total_cost
 from eval.published import SYSTEM, published
 from eval.report.elements import fold, notes, swatch, table
 from eval.report.runs import Run
@@ -16,11 +17,12 @@ PAPER_SPEED = (("video_depth", "kitti", "scale", "512x144"), ("mv_recon", "seven
 
 def cost_section(runs: Sequence[Run], drawing: Drawing) -> str:
     """How fast each run predicted and how much memory it took."""
-    head = ["Run", "Machine", "Frames", "Frames/s", "ms/frame", "GPU, MB", "Host, MB"]
+    head = ["Run", "Machine", "Frames", "Frames/s", "ms/frame", "90 %", "first", "GPU, MB", "Host, MB"]
     body = table(head, [_cost_row(run, drawing) for run in runs], numbers=range(2, len(head)))
     said = [
-        "Frames/s counts all time from a picture to its prediction on the host, reading and resizing included; "
-        "ms/frame is the median of the sequences' medians. Memory is the peak, on the host that of the process so far.",
+        "Frames/s counts all time from a picture to its prediction on the host, reading and resizing included. "
+        "ms/frame, its 90th percentile and the first frame, which warms up, are without decoding, of the middle "
+        "sequence. Memory is the peak, on the host that of the process so far.",
         _paper_speed(),
     ]
     return f'<section id="speed"><h2>Speed and memory</h2>{body}{notes(said)}</section>'
@@ -37,23 +39,23 @@ def repeat_section(runs: Sequence[Run], drawing: Drawing) -> str:
 
 
 def _cost_row(run: Run, drawing: Drawing) -> list[str]:
-    costs = [each.cost for each in run.sequences.values() if each.cost]
+    cost = total_cost([each.cost for each in run.sequences.values() if each.cost])
     where = escape(f"{PROTOCOLS[run.protocol]} on {set_title(run.dataset)}")
     name = f'{swatch(drawing.colors[run.label])}{escape(run.label)}<br><span class="source">{where}</span>'
-    if not costs:
-        return [name, "predicted elsewhere", *["·"] * 5]
-    frames, seconds = sum(cost["frames"] for cost in costs), sum(cost["seconds"] for cost in costs)
-    medians = sorted(cost["frame_ms_median"] for cost in costs)
-    gpu = [cost["peak_gpu_memory_mb"] for cost in costs if cost["peak_gpu_memory_mb"] is not None]
+    if not cost:
+        return [name, "predicted elsewhere", *["·"] * 7]
     return [
         name,
         escape(machine(run)),
-        str(frames),
-        f"{frames / seconds:.2f}" if seconds else "·",
-        f"{medians[len(medians) // 2]:.1f}",
-        f"{max(gpu):.0f}" if gpu else "·",
-        f"{max(cost['peak_memory_mb'] for cost in costs):.0f}",
+        str(cost["frames"]),
+        f"{cost['frames'] / cost['seconds']:.2f}" if cost["seconds"] else "·",
+        *(_or_dot(cost[key], 1) for key in ("frame_ms_median", "frame_ms_p90", "frame_ms_first")),
+        *(_or_dot(cost[key], 0) for key in ("peak_gpu_memory_mb", "peak_memory_mb")),
     ]
+
+
+def _or_dot(value: float | None, digits: int) -> str:
+    return "·" if value is None else f"{value:.{digits}f}"
 
 
 def machine(run: Run) -> str:

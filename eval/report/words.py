@@ -64,10 +64,17 @@ MEANINGS = {
     "rpe_trans": "RPEt, RPEr: root mean square error of the step from each frame to the next, in metres and degrees.",
     "scale_error": "Scale error: how far the scale of the predicted path is from the true one, |ln s|: 0.693 for half "
     "and for double. A camera that stands still has none.",
+    "t_rel": "t_rel, r_rel: error of the end of segments of 100 to 800 m of the path, as a share of their length and "
+    "in degrees per 100 m (KITTI odometry).",
+    "focal_error": "Focal error: how far predicted focal lengths are from the true ones, |predicted / true − 1|.",
+    "ause": "AUSE: how well the confidence sorts pixels by their error, 0 at best. Picture by picture, in units of the "
+    "mean error; a confidence that says nothing gets 1 minus the area below the best curve.",
+    "flicker": "Flicker: how far the depth of a surface point differs from one frame to the next after the true motion "
+    "of the camera is undone, as a share of its true depth.",
     "acc": "Acc: distance of predicted points to the true surface, mean and median. Comp: of true points to the "
     "predicted surface. Chamfer: the mean of both.",
     "nc": "NC: how well normals agree, 1 for parallel and 0 for perpendicular ones.",
-    "f_5cm": "F 5 cm: harmonic mean of the shares of both clouds within 5 cm of the other one.",
+    "f_5cm": "F 5 cm: harmonic mean of the shares of both clouds within 5 cm of the other one; also 2 cm and 10 cm.",
     "failed": "failed: share of the pixels with true depth whose prediction is not a finite number. δ counts them as "
     "wrong, the errors leave them out and are marked with a ?.",
 }

@@ -9,11 +9,13 @@ ROOT itself: one recording, or a folder of recordings.
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Float32, Float64
 from PIL import Image
 
 from cut3r.data.layout import read_png16
 from cut3r.files.listing import visible
+from cut3r.geometry.cameras import resize_intrinsics
 from cut3r.io.numbers import read_matrix
 from eval.sequences.inventory import Found, Request, depth_reader, gather, list_files
 from eval.sequences.sequence import MissingDataError, Sequence
@@ -21,16 +23,17 @@ from eval.sequences.sevenscenes import UNKNOWN_MM, read_pose
 
 ADVICE = "eval/sequences/rgbd.py says which files a recording has"
 SEVEN_SCENES_FOCAL, SEVEN_SCENES_SIZE = 585.0, (480, 640)
+CAMERA = "camera-intrinsics.txt"
 COLOR_SUFFIXES = (".color.png", ".color.jpg")
 
 
 def open_depth(root: Path, request: Request) -> list[Sequence]:
-    """Open recordings with depth (float32, 0 where it is unknown)."""
+    """Open recordings with depth (float32, 0 where it is unknown), and with cameras if every picture has one."""
     return _open(root, request, depth=True, poses=False)
 
 
 def open_poses(root: Path, request: Request) -> list[Sequence]:
-    """Open recordings with cameras."""
+    """Open recordings with cameras, and with intrinsics where the recording has them."""
     return _open(root, request, depth=False, poses=True)
 
 
@@ -52,7 +55,7 @@ def read_intrinsics(folder: Path, depth: Path) -> Float64[np.ndarray, "3 3"]:
         ValueError: The file is not a 3x3 matrix with focal lengths; or there is none and the depth map has not the size
             of 7-Scenes.
     """
-    path = folder / "camera-intrinsics.txt"
+    path = folder / CAMERA
     if path.is_file():
         matrix = read_matrix(path, 3, 3)
         if not (np.isfinite(matrix).all() and matrix[0, 0] > 0 and matrix[1, 1] > 0):
@@ -80,17 +83,32 @@ def _open(root: Path, request: Request, *, depth: bool, poses: bool) -> list[Seq
         if not usable:
             return Found(None, tuple(missing))
         depths = [_partner(color, ".depth.png") for color in usable]
-        both = depth and poses
+        known = [path for color in usable if (path := _partner(color, ".pose.txt")).is_file()]
+        moving = len(known) == len(usable)
+        matrix = None
+        if (depth and poses) or (recordings[name] / CAMERA).is_file():
+            matrix = read_intrinsics(recordings[name], depths[0])
+        if matrix is not None and not depth:
+            matrix = _of_pictures(matrix, usable[0], depths[0])
         sequence = Sequence(
             name,
             tuple(usable),
             depth_reader(depths, read_depth) if depth else None,
-            np.stack([read_pose(_partner(color, ".pose.txt")) for color in usable]) if poses else None,
-            np.tile(read_intrinsics(recordings[name], depths[0]), (len(usable), 1, 1)) if both else None,
+            np.stack([read_pose(path) for path in known]) if moving else None,
+            np.tile(matrix, (len(usable), 1, 1)) if moving and matrix is not None else None,
         )
         return Found(sequence, tuple(missing))
 
     return gather(recordings, find, folder=folder, root=root, advice=ADVICE, request=request)
+
+
+def _of_pictures(intrinsics: Float64[np.ndarray, "3 3"], color: Path, depth: Path) -> Float64[np.ndarray, "3 3"] | None:
+    """Bring intrinsics from pixels of the depth to those of the pictures; None where there is no depth to tell."""
+    if not depth.is_file():
+        return None
+    with Image.open(color) as picture, Image.open(depth) as map_:
+        scale = picture.width / map_.width, picture.height / map_.height
+    return resize_intrinsics(torch.from_numpy(intrinsics), scale).numpy()
 
 
 def _recordings(folder: Path) -> list[Path]:

@@ -53,7 +53,8 @@ class Sequence:
             unknown. float32 or float64, as the published protocols compute with it. None for sets without depth.
         world_from_cam: True cameras, OpenCV axes, metres. A camera that is not known is no rigid motion: its numbers
             are not finite, or zeros, or a reflection.
-        intrinsics: In pixels of the true depth; (0, 0) is the centre of the top-left pixel.
+        intrinsics: In pixels of the true depth, or of the pictures where no depth is read; (0, 0) is the centre of the
+            top-left pixel.
         times_s: Of the true cameras; None where the set has no clock.
         prepared_in_parity: Whether `eval.prepare` made it by the choices of the reference; None if it did not.
     """

@@ -27,13 +27,15 @@ class FramePrediction:
         world_from_cam: OpenCV axes; the world is the same for all frames of a stream.
         points_world: In the frame of the stream's first camera.
         conf_world: Of `points_world`; more is surer.
-        intrinsics: In pixels of `depth`.
+        conf_depth: Of `depth`, and of its size.
+        intrinsics: In pixels of the picture that was given.
     """
 
     depth: Float[np.ndarray, "h w"] | None = None
     world_from_cam: Float[np.ndarray, "4 4"] | None = None
     points_world: Float[np.ndarray, "h w 3"] | None = None
     conf_world: Float[np.ndarray, "h w"] | None = None
+    conf_depth: Float[np.ndarray, "h w"] | None = None
     intrinsics: Float[np.ndarray, "3 3"] | None = None
 
 

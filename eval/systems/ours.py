@@ -73,7 +73,8 @@ class Ours:
                 world_from_cam=self._camera(result).numpy() if wanted.cameras else None,
                 points_world=_first(prediction.points_world) if wanted.points else None,
                 conf_world=_first(prediction.conf_world) if wanted.points else None,
-                intrinsics=result.intrinsics.numpy() if wanted.cameras or wanted.depth else None,
+                conf_depth=_first(prediction.conf_cam) if wanted.depth else None,
+                intrinsics=result.intrinsics_original.numpy() if wanted.cameras else None,
             )
 
     @cached_property

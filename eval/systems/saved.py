@@ -4,8 +4,9 @@ A folder per sequence; in it a file per frame, named like the frame's picture:
 
     alley_2/depth/frame_0001.npy        h w      float32 or float16, metres along the optical axis
     alley_2/points/frame_0001.npy       h w 3    in the frame of the first camera
-    alley_2/confidence/frame_0001.npy   h w      of the points
-    alley_2/cameras.npz                 world_from_cam (v 4 4) and, if known, intrinsics (v 3 3), a row per picture
+    alley_2/confidence/frame_0001.npy   h w      of the points, or of the depth where there are no points; more is surer
+    alley_2/cameras.npz                 world_from_cam (v 4 4) and, if known, picture_intrinsics (v 3 3, in pixels of
+                                        the pictures), a row per picture
     alley_2/cameras.tum                 or this: a line per picture, time stamp tx ty tz qx qy qz qw, of any clock whose
                                         steps are those of the pictures; or lines of some pictures (keyframes), stamped
                                         with the pictures' clock (eval.systems.stamps)
@@ -62,7 +63,8 @@ class Predictions(Protocol):
     def has_camera(self) -> Bool[np.ndarray, "v"]:
         """Say which pictures have a camera: all, or the keyframes."""
 
-    def intrinsics(self) -> Float[np.ndarray, "v 3 3"] | None: ...
+    def intrinsics(self) -> Float[np.ndarray, "v 3 3"] | None:
+        """Give them in pixels of the pictures, if they are known."""
 
     def files(self) -> list[Path]:
         """List what would be read, there or not; when one of them changes, scores are computed again."""
@@ -123,7 +125,11 @@ class SavedPredictions:
         if not path.is_file():
             return None
         with naming_the_file(path), np.load(path, allow_pickle=False) as file:
-            return file.get("intrinsics")
+            rows = file.get("picture_intrinsics")
+        if rows is not None:
+            require_shape(rows, "v 3 3", path)
+            self._require_one_each(len(rows))
+        return rows
 
     def files(self) -> list[Path]:
         per_frame = [self.folder / kind / f"{stem}.npy" for kind in KINDS for stem in self.stems]
@@ -187,14 +193,14 @@ def save_predictions(
         per_frame = {
             "depth": prediction.depth,
             "points": prediction.points_world,
-            "confidence": prediction.conf_world,
+            "confidence": prediction.conf_depth if prediction.conf_world is None else prediction.conf_world,
         }
         for kind, array in per_frame.items():
             if array is not None:
                 (temporary / kind).mkdir(parents=True, exist_ok=True)
                 np.save(temporary / kind / f"{stems[count - 1]}.npy", array.astype(dtype, copy=False))
-        for name in ("world_from_cam", "intrinsics"):
-            row = getattr(prediction, name)
+        cameras = {"world_from_cam": prediction.world_from_cam, "picture_intrinsics": prediction.intrinsics}
+        for name, row in cameras.items():
             if row is not None:
                 rows.setdefault(name, []).append(row)
     if count != len(stems):

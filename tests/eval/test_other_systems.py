@@ -7,7 +7,8 @@ from eval.build import make_protocol
 from eval.config import EvalConfig, Stage
 from eval.launch import frames_left
 from eval.protocols.depth import MonoDepth, VideoDepth
-from eval.protocols.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions, nearest_pixels
+from eval.protocols.depth_frames import nearest
+from eval.protocols.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions, require_shape
 from eval.run import EvaluationRun
 from eval.sequences import open_set
 from eval.systems.saved import SavedPredictions, save_predictions
@@ -53,8 +54,8 @@ def test_points_of_another_size_are_resampled_and_it_is_said(room, tmp_path, siz
     protocol = MultiViewReconstruction(ReconOptions([ReconAlignment.sim3]), size=64)
 
     def resized(prediction):
-        pixels = nearest_pixels((48, 64), size, "room")
-        return type(prediction)(points_world=prediction.points_world[pixels], conf_world=np.ones(size, np.float32))
+        points = nearest(prediction.points_world, size)
+        return type(prediction)(points_world=points, conf_world=np.ones(size, np.float32))
 
     score, _ = protocol.score(sequence, predicted(protocol, sequence, tmp_path, resized))
     assert score.notes["resampled_from"] == list(size)
@@ -65,12 +66,13 @@ def test_points_of_another_size_are_resampled_and_it_is_said(room, tmp_path, siz
 
 
 def test_points_of_another_shape_are_refused():
-    rows, columns = nearest_pixels((392, 518), (384, 512), "room")  # multiples of 14
-    assert (rows.max(), columns.max()) == (391, 517)
+    require_shape((392, 518), (384, 512), "room")  # multiples of 14
+    corners = nearest(np.arange(392 * 518).reshape(392, 518).astype(float), (384, 512))
+    assert corners[0, 0] == 0 and corners[-1, -1] == 392 * 518 - 1
     with pytest.raises(
         ValueError, match=r"are \(512, 512\) and the truth \(384, 512\) \(h, w\), which is another shape"
     ):
-        nearest_pixels((512, 512), (384, 512), "room")
+        require_shape((512, 512), (384, 512), "room")
 
 
 @pytest.mark.parametrize("protocol", ["monodepth", "video_depth", "relpose", "mv_recon"])

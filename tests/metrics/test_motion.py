@@ -9,36 +9,13 @@ from cut3r.geometry.poses import pose_from_encoding, transform
 from cut3r.metrics.motion import (
     ate,
     ate_sim3,
-    auc,
     explained,
     path_length,
     relative_poses,
     rotation_error,
 )
 from cut3r.metrics.pooling import pooled
-
-
-def paths(seed: int, *, count: int = 2, views: int = 5) -> torch.Tensor:
-    """Random walks that begin at the origin."""
-    draw = torch.Generator().manual_seed(seed)
-    encoding = 0.3 * torch.randn(count, views, 7, generator=draw).cumsum(dim=1)
-    encoding[..., 3] += 3
-    encoding[:, 0] = torch.tensor([0.0, 0, 0, 1, 0, 0, 0])
-    return pose_from_encoding(encoding)
-
-
-def still(path: torch.Tensor) -> torch.Tensor:
-    return torch.eye(4).expand_as(path)
-
-
-def similar(path: torch.Tensor, scale: float) -> torch.Tensor:
-    scaled = path.clone()
-    scaled[..., :3, 3] *= scale
-    return scaled
-
-
-def ratio(parts: tuple[float, float]) -> float:
-    return parts[0] / parts[1]
+from tests.metrics.walks import paths, similar, still
 
 
 def test_relative_poses_lead_from_the_later_camera_to_the_earlier_one():
@@ -97,21 +74,3 @@ def test_rotations_and_lengths_are_measured():
     path = pose_from_encoding(quarter)
     assert float(path_length(path)) == 2
     assert float(rotation_error(still(path), path)) == pytest.approx(math.pi / 4)
-
-
-def test_the_area_under_the_curve_is_one_for_the_truth_at_any_scale_and_zero_without_motion():
-    true = paths(0)
-    assert ratio(auc(similar(true, 3.0), true)) == pytest.approx(1, abs=1e-4)
-    assert ratio(auc(still(true), true)) == 0
-
-
-def test_an_error_of_a_third_of_the_threshold_leaves_two_thirds_of_the_area():
-    true = pose_from_encoding(torch.tensor([[0.0, 0, 0, 1, 0, 0, 0], [0, 0, 1, 1, 0, 0, 0]]))
-    half = math.radians(10) / 2
-    said = pose_from_encoding(torch.tensor([[0.0, 0, 0, 1, 0, 0, 0], [0, 0, 1, math.cos(half), 0, math.sin(half), 0]]))
-    assert ratio(auc(said, true)) == pytest.approx(2 / 3, abs=1e-5)
-
-
-def test_pairs_that_do_not_move_are_no_part_of_the_area():
-    path = pose_from_encoding(torch.tensor([[0.0, 0, k, 1, 0, 0, 0] for k in (0, 0, 1)]))
-    assert auc(path, path)[1] == 2

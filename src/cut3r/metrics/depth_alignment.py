@@ -131,8 +131,10 @@ def published_scale_and_shift(pairs: PairSource, *, rate: float = ADAM_RATE, max
     """Take at most a thousand steps of Adam from the median ratio towards the least sum of absolute errors.
 
     Parity: neither number moves by much more than 0.1, so the result depends on the start and on the unit of the
-    prediction (quirk 3). Parity: the loss is compared in float32, where it hardly ever changes by less than 1e-6.
+    prediction (quirk 3). Parity: losses are compared in the precision of the truth. In float32 a sum over many pixels
+    near its least value hardly changes its last digit, and the search stops; in float64 (Bonn, KITTI) it goes on.
     """
+    precision = next(iter(pairs.blocks())).target.dtype.type
     point = np.array([median_ratio(pairs).scale, 0], np.float32)
     mean, mean_square = np.zeros_like(point), np.zeros_like(point)  # of the slopes
     previous_loss = math.inf
@@ -144,7 +146,7 @@ def published_scale_and_shift(pairs: PairSource, *, rate: float = ADAM_RATE, max
             mean_square += (1 - ADAM_BETAS[1]) * (slope * slope - mean_square)
             usual_slope = np.sqrt(mean_square / (1 - ADAM_BETAS[1] ** step)) + ADAM_EPSILON
             point -= rate / (1 - ADAM_BETAS[0] ** step) * mean / usual_slope
-            loss = float(np.float32(value.loss))
+            loss = float(precision(value.loss))
             if abs(previous_loss - loss) < ADAM_STOP or not math.isfinite(loss):
                 break
             previous_loss = loss

@@ -14,7 +14,6 @@ from cut3r.metrics.pooling import Parts
 
 AXES = {"yaw": 5, "sideways": 0, "forward": 2}  # in a pose encoding; yaw as the quaternion's y, half the small angle
 SAME_PLACE = 1e-9  # of the true extent: predicted positions closer than this are one place
-SHORTEST = 1e-3  # of the path: a shorter translation has no direction worth measuring
 
 
 def relative_poses(world_from_cam: Float[Tensor, "*batch v 4 4"], gap: int) -> Float[Tensor, "*batch p 4 4"]:
@@ -70,32 +69,6 @@ def rotation_error(
 ) -> Float[Tensor, "*batch"]:
     """Give the mean angle between the orientations, radians."""
     return rotation_angle(predicted[..., :3, :3].double(), true[..., :3, :3].double()).mean(dim=-1)
-
-
-def auc(
-    predicted: Float[Tensor, "*batch v 4 4"], true: Float[Tensor, "*batch v 4 4"], threshold_deg: float = 30.0
-) -> tuple[float, float]:
-    """Give the area under the share of pairs of views with an error below t, t from 0 to the threshold; 1 is the best.
-
-    The error of a pair is the larger of the angles between the relative rotations and between the directions of the
-    relative translations, so a common scale does not matter. A pair that is predicted not to move counts as failed; one
-    that truly does not move is left out.
-
-    Returns:
-        The two parts of the ratio.
-    """
-    early, late = torch.triu_indices(true.shape[-3], true.shape[-3], offset=1, device=true.device)
-    said, truth = (
-        invert(poses.double()[..., early, :, :]) @ poses.double()[..., late, :, :] for poses in (predicted, true)
-    )
-    turn = rotation_angle(said[..., :3, :3], truth[..., :3, :3])
-    a, b = said[..., :3, 3], truth[..., :3, 3]
-    course = torch.atan2(torch.linalg.cross(a, b).norm(dim=-1), (a * b).sum(dim=-1))
-    course = course.where(a.norm(dim=-1) > 0, torch.pi)
-    worst = torch.maximum(turn, course).rad2deg()
-    moves = b.norm(dim=-1) > SHORTEST * path_length(true).unsqueeze(-1)
-    reached = (1 - worst / threshold_deg).clamp_min(0).where(moves, 0.0)
-    return float(reached.sum()), float(moves.sum())
 
 
 def _rms(vectors: Float[Tensor, "*batch v 3"]) -> Float[Tensor, "*batch"]:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from cut3r.data.view import View
 from cut3r.geometry.poses import invert
-from cut3r.metrics.motion import ate, ate_sim3, auc, explained, path_length, relative_poses, rotation_error
+from cut3r.metrics.motion import ate, ate_sim3, explained, path_length, relative_poses, rotation_error
+from cut3r.metrics.pair_poses import auc
 from cut3r.metrics.pooling import Parts
 from cut3r.model.prediction import Prediction
 from cut3r.training.rollout import Batch
