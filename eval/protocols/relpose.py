@@ -46,7 +46,7 @@ class RelativePose(EvaluationProtocol):
         known = sequence.known_cameras()
         if self.parity and not known.all():
             raise NotScoredError(f"{(~known).sum()} of {len(known)} true cameras are not known")
-        _require_cameras(predicted, known, sequence)
+        require_cameras(predicted, known, sequence)
         frames = np.flatnonzero(known)
         steps = np.diff(frames) == 1  # a step over a gap is longer than the others
         if not steps.any():
@@ -67,7 +67,7 @@ class RelativePose(EvaluationProtocol):
         return Score(groups, notes), _look(sim3, true[frames], frames)
 
 
-def _require_cameras(predicted: Float[np.ndarray, "v 4 4"], known: Bool[np.ndarray, "v"], sequence: Sequence) -> None:
+def require_cameras(predicted: Float[np.ndarray, "v 4 4"], known: Bool[np.ndarray, "v"], sequence: Sequence) -> None:
     """Refuse a path of which a camera that counts is no rigid motion, so that there is no error."""
     wrong = np.flatnonzero(known & ~is_rigid(torch.from_numpy(predicted), tolerance=PREDICTED_TOLERANCE).numpy())
     if len(wrong):

@@ -11,7 +11,7 @@ from eval.report.compare import RunSet
 from eval.report.drawing import DEPTH_MAP, ERROR_MAP, Line, line_chart
 from eval.report.elements import charts, color_bar, fold, legend, notes, picture, slug, swatch
 from eval.report.paths import CameraPath, path_pictures
-from eval.report.pictures import DepthRow, depth_rows
+from eval.report.pictures import DepthRow, depth_rows, encoded
 from eval.report.ranking import main_group, main_text
 from eval.report.runs import PicturesMissingError, Run
 from eval.report.words import alignment_title
@@ -47,6 +47,7 @@ def sequence_fold(runs: RunSet, name: str, drawing: Drawing) -> str:
                 drawing.problems.append(str(error))
     by_label = {run.label: run for run in runs.runs if name in run.sequences}
     draw = {"monodepth": _single_depth, "video_depth": _video_depth, "relpose": _pose, "mv_recon": _reconstruction}
+    draw |= {"pose_pairs": _pairs, "query": _views}
     body = draw[runs.protocol](name, by_label, looks, drawing)
     body += notes(
         f"There are no pictures of {label}: its file cannot be read." for label in by_label if label not in looks
@@ -79,6 +80,31 @@ def _pose(name: str, runs: dict[str, Run], looks: dict[str, Look], drawing: Draw
     alone = len(looks) == 1
     drawn = charts([*paths, *errors]) if alone else f'<div class="pose">{charts(paths)}{charts(errors)}</div>'
     return f"{key}{bar}{drawn}{notes(_pose_facts(runs[label], name) for label in looks)}"
+
+
+def _pairs(name: str, runs: dict[str, Run], looks: dict[str, Look], drawing: Drawing) -> str:
+    lines = [Line(label, look["degrees"], 100 * look["share"], drawing.colors[label]) for label, look in looks.items()]
+    chart = line_chart("Pairs whose rotation and direction are wrong by less", "degrees", "%", lines) if lines else ""
+    notes_of = {label: run.sequences[name].score.notes for label, run in runs.items()}
+    said = notes(
+        f"{label}: {facts['pairs']} pairs, {facts['pairs_that_do_not_move']} of them do not move"
+        for label, facts in notes_of.items()
+    )
+    return legend({label: drawing.colors[label] for label in looks}) + charts([chart], said)
+
+
+def _views(name: str, runs: dict[str, Run], looks: dict[str, Look], drawing: Drawing) -> str:
+    """The pictures that were predicted, above the depth maps."""
+    rows = []
+    for label, look in looks.items():
+        for key in sorted((key for key in look if key.startswith("view_")), key=lambda key: int(key.split("_")[1])):
+            number = key.split("_")[1]
+            both = picture(encoded(look[key]), f"{label}: unseen view", f"predicted picture of frame {number}")
+            truth = look.get(f"image_{number}")
+            if truth is not None:
+                both = picture(encoded(truth), "what it shows", f"picture of frame {number}") + both
+            rows.append(f'<div class="maps">{both}</div>')
+    return "".join(rows) + _maps(name, runs, looks)
 
 
 def _steps(label: str, look: Look, key: str, run: Run, drawing: Drawing) -> Line:
