@@ -51,12 +51,12 @@ def run(args: argparse.Namespace) -> int:
     """Do what the flags say. What a user can do wrong comes as an exception with one clear sentence."""
     from cut3r.alignment.flags import align_config, align_footage, check_align_flags, check_footage, clean_up
     from cut3r.alignment.outcome import write_report, write_results
-    from cut3r.alignment.stages import Stages
     from cut3r.alignment.taken import take
     from cut3r.inference.sink import Sinks
     from cut3r.run import from_flags
     from cut3r.run.known_flags import count_all, make_known
     from cut3r.run.output_folder import RunState
+    from cut3r.run.stages import Stages
     from cut3r.speed.device import check_device
     from cut3r.viewer.address import check_host
 

@@ -12,6 +12,7 @@ from datasets_preprocess import CONVERTERS
 from datasets_preprocess.converter import Converter
 from datasets_preprocess.finish import finish
 from datasets_preprocess.options import add_flags, from_flags
+from datasets_preprocess.pack import SHARD_GB, pack
 from datasets_preprocess.runner import Shard, make_plan, run
 from datasets_preprocess.status import status
 from datasets_preprocess.trial import SCENES, try_out
@@ -42,6 +43,9 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     _add_trial(commands.add_parser("try", help="convert a few scenes into a temporary folder, and look at them"))
     _about_a_folder(commands, "status", _status, "how far a conversion is, from its records")
     _about_a_folder(commands, "finish", _finish, "write again what spans scenes, dataset.json and the index")
+    _add_packing(
+        _about_a_folder(commands, "pack", _pack, "pack a processed dataset into tar shards, which load faster")
+    )
     for name, converter in sorted(CONVERTERS.items()):
         _add_converter(commands.add_parser(name, help=converter.about), converter)
     return parser.parse_args(arguments)
@@ -81,6 +85,19 @@ def _add_trial(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, default=0, help="of the choice of scenes")
     command.add_argument("--parity", action="store_true", help="with the quirks of the original")
     command.set_defaults(act=_try)
+
+
+def _add_packing(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--to", type=Path, required=True, help="the packed folder, made if needed")
+    command.add_argument("--shard-gb", type=float, default=SHARD_GB, help="GiB of a shard (default: %(default)s)")
+    command.add_argument("--workers", type=int, default=1, help="processes")
+
+
+def _pack(args: argparse.Namespace) -> int:
+    how = {"shard_gb": args.shard_gb, "workers": args.workers}
+    packing = pack(CONVERTERS[args.dataset], args.out, args.to, **how)
+    logger.info("%s", packing)
+    return 0 if packing.complete else 1
 
 
 def _try(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from cut3r.data.dataset import NoScenesError
 from cut3r.data.made import CENTRE, CORNER, Made, write_made
 from cut3r.data.processed import ALL, INDEX
 from cut3r.files.locks import exclusive
+from cut3r.files.packed_path import require_plain
 from cut3r.jobs.log import read_records
 from cut3r.jobs.record import Record, Rule
 from datasets_preprocess.converter import Converter
@@ -36,8 +37,10 @@ def finish(converter: Converter, out: Path, rule: Rule | None = None, *, changed
         changed: Whether scenes may have other frames than before; without, an index that is up to date stays.
 
     Raises:
+        ValueError: The folder is packed.
         RuntimeError: It could not be written; the message names the file.
     """
+    require_plain(out)
     with exclusive(out / STATUS / "finish.lock"):
         records = [record for record in read_records(out / STATUS, with_frames=converter.spans_scenes) if record.done]
         rule = rule or _newest_rule(converter, records)
@@ -46,7 +49,7 @@ def finish(converter: Converter, out: Path, rule: Rule | None = None, *, changed
             converter.finish(out, current)
             if current:
                 write_made(out, made_by(converter, rule))
-                _make_index(converter, out, anew=changed)
+                make_index(converter, out, anew=changed)
         except Exception as error:  # whatever it is, scenes are converted and recorded; they are not lost by this
             raise RuntimeError(
                 f"what spans the scenes of {converter.name} was not written ({type(error).__name__}: {error}); repair "
@@ -69,7 +72,8 @@ def _newest_rule(converter: Converter, records: list[Record]) -> Rule:
     return Rule(newest.version, newest.parity, newest.options or {})
 
 
-def _make_index(converter: Converter, out: Path, *, anew: bool) -> None:
+def make_index(converter: Converter, out: Path, *, anew: bool) -> None:
+    """Let the reader list its scenes and keep the list, as it does when a training opens the folder."""
     if anew:  # a scene that was converted again may have other frames, which the index alone does not notice
         (out / INDEX).unlink(missing_ok=True)
     try:

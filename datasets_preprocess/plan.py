@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cut3r.files.packed_path import require_plain
 from cut3r.jobs.job import EXPECTED, Job, measure
 from cut3r.jobs.log import positions, read_records
 from cut3r.jobs.progress import bytes_text, size_of
@@ -82,8 +83,9 @@ def make_plan(
 
     Raises:
         FileNotFoundError: There is no raw folder, or no scene in it.
-        ValueError: There is no such scene to convert again.
+        ValueError: There is no such scene to convert again, or `out` is packed.
     """
+    require_plain(out)
     if not raw.is_dir():
         raise FileNotFoundError(f"there is no folder {raw}; download {converter.name} first and pass it as --raw")
     listed = list(converter.scenes(raw))

@@ -16,9 +16,11 @@ from cut3r.data.processed import ALL, INDEX
 from cut3r.data.scene import Scene
 from cut3r.data.transforms import principal_window
 from cut3r.files.damaged import read_errors
+from cut3r.files.packed_path import is_packed
 from datasets_preprocess.converter import Converter
 from datasets_preprocess.finish import finish
 from datasets_preprocess.geometry import SCENES, Proof, prove
+from datasets_preprocess.pack import what_is_stale
 from datasets_preprocess.runner import Record, read_records, require_rigid
 
 logger = logging.getLogger(__name__)
@@ -68,7 +70,8 @@ def verify(
     scenes with each other.
 
     Data of the original's converters has no records and is read all the same. With records, what spans scenes is
-    written first, if the folder can be written to.
+    written first, if the folder can be written to. A packed folder is also compared with the one that was packed, if
+    that is still there.
 
     Args:
         converter: Of the dataset; None: what spans scenes is not written.
@@ -77,7 +80,9 @@ def verify(
     """
     records = read_records(out)
     problems = [f"{record.scene}: not converted: {record.reason}" for record in records if record.failed]
-    if records and converter is not None:
+    if is_packed(out):
+        problems += _is_stale(converter, out)
+    elif records and converter is not None:
         problems += _finish(converter, out)
     opened, reasons = _scenes_of(name, out, parity=parity)
     problems += reasons
@@ -87,7 +92,8 @@ def verify(
             problems += found[0]
             without_depth += found[1]
     own_scenes = [] if PROCESSED[name].single_view else [scene for _, scene in opened]  # there, one scene holds all
-    problems += compare_files(PROCESSED[name].layout, out, records, own_scenes)
+    files = opened[0][0].root if opened else out
+    problems += compare_files(PROCESSED[name].layout, files, records, own_scenes)
     if not opened:
         problems.append(f"no scene of {name} in {out}")
     proof = prove(opened[0][0], [scene for _, scene in opened], count=compared) if opened else Proof([])
@@ -157,6 +163,14 @@ def _finish(converter: Converter, out: Path) -> list[str]:
     except RuntimeError as error:
         return [str(error)]
     return []
+
+
+def _is_stale(converter: Converter | None, out: Path) -> list[str]:
+    try:
+        reason = "" if converter is None else what_is_stale(converter, out)
+    except (OSError, ValueError) as error:
+        reason = str(error)
+    return [reason] if reason else []
 
 
 def _scenes_of(name: str, out: Path, *, parity: bool) -> tuple[list[Opened], list[str]]:

@@ -2,12 +2,14 @@
 
 python -m eval video_depth dataset=sintel weights=512-dpt
 accelerate launch --num_processes 8 -m eval video_depth dataset=sintel weights=512-dpt
+python -m eval reproduce --data DIR     all published numbers (eval.reproduce)
 """
 
 import logging
 import sys
 from difflib import get_close_matches
 
+from eval import reproduce
 from eval.help import overview, protocol_help
 from eval.launch import WRONG_SETTINGS, evaluate
 from eval.sequences import PROTOCOLS
@@ -26,6 +28,8 @@ def main(words: list[str]) -> int:
     if name in ("", *HELP):
         print(overview())
         return 0 if name else WRONG_SETTINGS
+    if name == "reproduce":
+        return reproduce.main(rest)
     if name not in PROTOCOLS:
         return _refuse(name, _no_protocol(name))
     if any(word in HELP for word in rest):

@@ -16,7 +16,7 @@ from cut3r.weights.zoo import sha256
 from eval.config import EvalConfig, Layout
 from eval.protocols.base import EvaluationProtocol
 from eval.protocols.depth import MonoDepth, VideoDepth
-from eval.protocols.mv_recon import PUBLISHED_SIZE, MultiViewReconstruction, ReconAlignment, ReconOptions
+from eval.protocols.mv_recon import PUBLISHED_SIZE, MultiViewReconstruction, ReconAlignment, ReconOptions, usual_grid
 from eval.protocols.pose_pairs import PosePairs
 from eval.protocols.query import Query
 from eval.protocols.relpose import RelativePose
@@ -73,7 +73,7 @@ def make_run(
         label = config.predictions.resolve().name
     return EvaluationRun(
         folder=config.out or RESULTS / protocol / f"{set_label(config)}_{label}",
-        protocol=make_protocol(protocol, config, size),
+        protocol=make_protocol(protocol, config, size, max(map(len, sequences), default=0)),
         sequences=sequences,
         system=system,
         find=find,
@@ -91,7 +91,8 @@ def set_label(config: EvalConfig) -> str:
     return f"{config.dataset}_{config.root.resolve().name}" if config.dataset == "rgbd" else config.dataset
 
 
-def make_protocol(name: str, config: EvalConfig, size: int) -> EvaluationProtocol:
+def make_protocol(name: str, config: EvalConfig, size: int, views: int) -> EvaluationProtocol:
+    """Make a protocol of the settings; pictures have `size` pixels on their longer side, sequences at most `views`."""
     match name:
         case "monodepth":
             return MonoDepth(config.dataset, config.depth_alignments, parity=config.parity)
@@ -101,7 +102,8 @@ def make_protocol(name: str, config: EvalConfig, size: int) -> EvaluationProtoco
             return RelativePose(parity=config.parity)
         case "mv_recon":
             usual = [ReconAlignment.published] if config.parity else list(EVERY_RECON)
-            options = ReconOptions(config.recon_alignments or usual, config.conf_thresh, config.voxel_m)
+            voxel_m = usual_grid(views, size, parity=config.parity) if config.voxel_m is None else config.voxel_m
+            options = ReconOptions(config.recon_alignments or usual, config.conf_thresh, voxel_m)
             return MultiViewReconstruction(options, size=size)
         case "pose_pairs":
             return PosePairs(parity=config.parity)

@@ -13,7 +13,7 @@ from eval.build import make_run
 from eval.clock import cost_text
 from eval.config import EvalConfig, Stage
 from eval.reference_files import write_reference_files
-from eval.run import EvaluationRun, is_predicted
+from eval.run import EvaluationRun, is_predicted, is_scored
 from eval.settings import WrongSettingsError
 from eval.tables import summary_table
 
@@ -42,15 +42,19 @@ def evaluate(protocol: str, config: EvalConfig) -> int:
         state.wait_for_everyone()
     except (ValueError, FileNotFoundError) as error:
         raise WrongSettingsError(str(error)) from error
-    with Progress(console, frames_left(run)) as progress:
+    with Progress(console, frames_left(run, config.stage)) as progress:
         replace(run, tick=progress.advance).work(config.stage)
     state.wait_for_everyone()
     return finish(config, run) if state.is_main_process else 0
 
 
-def frames_left(run: EvaluationRun) -> int:
-    """Count the frames of this process that the system has not seen."""
-    return sum(len(each) for each in run.mine if run.system and not is_predicted(run.folder, each))
+def frames_left(run: EvaluationRun, stage: Stage) -> int:
+    """Count the frames of this process that the system has not seen, and those that are not scored."""
+    predict = [] if stage is Stage.score or not run.system else run.mine
+    score = [] if stage is Stage.predict else run.mine
+    left = [each for each in predict if not is_predicted(run.folder, each)]
+    left += [each for each in score if not is_scored(run.folder, each)]
+    return sum(map(len, left))
 
 
 def finish(config: EvalConfig, run: EvaluationRun) -> int:

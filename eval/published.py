@@ -84,6 +84,11 @@ def published(protocol: str, dataset: str, group: str) -> PublishedTable:
     return PublishedTable()
 
 
+def published_sets() -> list[tuple[str, str, tuple[str, ...]]]:
+    """List all tables: protocol, set, and the names of its alignment, that of the published procedure first."""
+    return [(table["protocol"], table["set"], tuple(table["groups"])) for table in _content()["tables"]]
+
+
 def published_curve(protocol: str, family: str, group: str) -> dict[int, PublishedTable]:
     """Look up the rows of a family of long sets, such as tum_s1, by number of frames."""
     for curve in _content()["curves"]:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -57,7 +57,7 @@ class EvaluationRun:
         parity: Whether the protocol and the set are in parity mode.
         facts: What else the report says about the run: weights, settings.
         keep: Type of predictions on disk.
-        tick: Called after each frame that was predicted.
+        tick: Called after each frame that was predicted, and after each one that was scored.
     """
 
     folder: Path
@@ -202,7 +202,11 @@ class EvaluationRun:
         inputs = inputs_of(sequence, predictions)
         if read_score(self.folder, sequence.name, settings, inputs) is not None:
             return
-        score, look = self.protocol.score(sequence, predictions)
+        watched = Watched(predictions, self.tick)
+        try:
+            score, look = self.protocol.score(sequence, cast(Predictions, watched))
+        finally:
+            watched.finish(len(sequence))
         with atomic_path(self.folder / "look" / f"{sequence.name}.npz") as temporary:
             np.savez_compressed(temporary, **look)  # type: ignore[arg-type]
         write_json(
@@ -224,8 +228,40 @@ def not_counted(scores: dict[str, Score]) -> dict[str, int]:
     notes = [score.notes for score in scores.values()]
     return {
         "unknown_cameras": sum(each.get("unknown_cameras", 0) for each in notes),
+        "pictures_without_camera": sum(each.get("pictures_without_camera", 0) for each in notes),
         "pictures_without_truth": sum(len(each.get("pictures_without_truth", ())) for each in notes),
     }
+
+
+class Watched:
+    """Predictions that are being scored: each frame counts when it is first asked for, the rest at the end."""
+
+    def __init__(self, predictions: Predictions, tick: Callable[[], None]) -> None:
+        self._predictions, self._tick = predictions, tick
+        self._seen: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._predictions)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._predictions, name)
+
+    def depth(self, number: int) -> np.ndarray:
+        return self._counted(number, self._predictions.depth)
+
+    def points(self, number: int) -> np.ndarray:
+        return self._counted(number, self._predictions.points)
+
+    def finish(self, frames: int) -> None:
+        for _ in range(frames - len(self._seen)):
+            self._tick()
+
+    def _counted(self, number: int, read: Callable[[int], np.ndarray]) -> np.ndarray:
+        array = read(number)
+        if number not in self._seen:
+            self._seen.add(number)
+            self._tick()
+        return array
 
 
 @contextmanager
@@ -253,6 +289,12 @@ def is_predicted(folder: Path, sequence: Sequence) -> bool:
     """Whether a run's folder has complete predictions of these very pictures."""
     record = read_record(folder / "predictions" / sequence.name)
     return record is not None and are_of(record, sequence)
+
+
+def is_scored(folder: Path, sequence: Sequence) -> bool:
+    """Whether there is a score, perhaps of other settings or files."""
+    path = score_path(folder, sequence.name)
+    return path.is_file() and "score" in json.loads(path.read_text())
 
 
 def read_score(

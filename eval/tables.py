@@ -16,12 +16,13 @@ class Better(Enum):
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is printed: `scale` brings our unit to that of the title."""
+    """How a metric is printed: `scale` brings our unit to that of the title. CSV files have all, tables the `shown`."""
 
     title: str
     digits: int
     scale: float = 1.0
     better: Better = Better.lower
+    shown: bool = True
 
     def text(self, value: float) -> str:
         return f"{self.scale * value:.{self.digits}f}"
@@ -33,12 +34,11 @@ METRICS = {
     "delta_1": Metric("δ < 1.25, %", 1, 100.0, Better.higher),
     "rmse": Metric("RMSE, m", 3),
     "log_rmse": Metric("log RMSE", 3),
-    "failed": Metric("failed, %", 2, 100.0),
     "ause": Metric("AUSE", 3),
     "flicker": Metric("flicker, %", 2, 100.0),
     "ate": Metric("ATE, m", 3),
-    "rpe_trans": Metric("RPE, m", 3),
-    "rpe_rot": Metric("RPE, °", 3),
+    "rpe_trans": Metric("RPEt, m", 3),
+    "rpe_rot": Metric("RPEr, °", 3),
     "scale_error": Metric("scale error, ln", 3),
     "t_rel": Metric("t_rel, %", 2, 100.0),
     "r_rel": Metric("r_rel, °/100 m", 3),
@@ -61,13 +61,26 @@ METRICS = {
     "f_2cm": Metric("F 2 cm, %", 1, 100.0, Better.higher),
     "f_5cm": Metric("F 5 cm, %", 1, 100.0, Better.higher),
     "f_10cm": Metric("F 10 cm, %", 1, 100.0, Better.higher),
+    "failed": Metric("failed, %", 2, 100.0),
     "fps": Metric("FPS, A100", 2, better=Better.higher),
+    "sq_rel": Metric("Sq Rel, m", 3, shown=False),
+    "delta_2": Metric("δ < 1.25², %", 1, 100.0, Better.higher, shown=False),
+    "delta_3": Metric("δ < 1.25³, %", 1, 100.0, Better.higher, shown=False),
+    "nonpositive": Metric("not positive, %", 2, 100.0, shown=False),
+    "nc1": Metric("NC of predicted", 3, better=Better.higher, shown=False),
+    "nc1_med": Metric("NC of predicted med.", 3, better=Better.higher, shown=False),
+    "nc2": Metric("NC of true", 3, better=Better.higher, shown=False),
+    "nc2_med": Metric("NC of true med.", 3, better=Better.higher, shown=False),
 }
 COUNT_FAILURES = ("delta_1", "delta_2", "delta_3", "failed")  # the others are over what did not fail
 Row = dict[str, str]
 
 
-NOT_COUNTED = {"unknown_cameras": "frames of unknown cameras", "pictures_without_truth": "pictures without true depth"}
+NOT_COUNTED = {
+    "unknown_cameras": "frames of unknown cameras",
+    "pictures_without_camera": "pictures without a predicted camera",
+    "pictures_without_truth": "pictures without true depth",
+}
 
 
 class Kind(Enum):
@@ -76,22 +89,28 @@ class Kind(Enum):
     rerun = "rerun"  # of released weights, by others
 
 
+PUBLISHED = "published"
 RERUN = {Kind.paper: "", Kind.rerun: ", re-run"}
 
 
 @dataclass(frozen=True)
 class Column:
-    """One metric on one set; its key is the metric, or what tells columns of the same metric apart."""
+    """One metric on one set; its key is the metric, or what tells columns of the same metric apart.
+
+    Attributes:
+        over: A title that it shares with its neighbours, such as the set's.
+    """
 
     key: str
     title: str
     metric: str
     dataset: str
+    over: str = ""
 
     @property
     def arrow(self) -> str:
         """Which way is better; the title of the table says it where all columns are of one metric."""
-        return METRICS[self.metric].better.value if self.key == self.metric else ""
+        return METRICS[self.metric].better.value if self.over or self.key == self.metric else ""
 
 
 @dataclass(frozen=True)
@@ -121,6 +140,8 @@ class Entry:
         values: By the key of the column, in our units.
         mode: How a run scored: "parity" or "default", and what else makes it another number than the published one.
         counts: Of a run, by the name of the set.
+        peers: Of a run, by the name of the set: runs of the same word are comparable, PUBLISHED with published numbers.
+        intervals: By the key of the column: where the number may lie, judged by how the sequences differ.
         remarks: By the key of the column; those in `uncertain` say why a number is not sure.
         note: On the whole row.
     """
@@ -131,6 +152,8 @@ class Entry:
     source: str = ""
     mode: str = ""
     counts: Mapping[str, Counts] = field(default_factory=dict)
+    peers: Mapping[str, str] = field(default_factory=dict)
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     uncertain: Sequence[str] = ()
     remarks: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
@@ -160,6 +183,7 @@ class Comparison:
 
     Attributes:
         title: For people.
+        columns: Of all metrics; tables show those of `shown`.
         notes: What a reader must know to compare the rows, whole sentences.
     """
 
@@ -170,15 +194,21 @@ class Comparison:
     entries: tuple[Entry, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def shown(self) -> tuple[Column, ...]:
+        """The columns that tables have; CSV files have all."""
+        return tuple(column for column in self.columns if METRICS[column.metric].shown)
+
     def remarks(self) -> list[str]:
         """The remarks on rows and single numbers, each with the name of the system."""
         said = []
         for entry in self.entries:
             said += [f"{entry.name}: {entry.note}"] if entry.note else []
-            for column in self.columns:
+            for column in self.shown:
                 if column.key in entry.remarks:
                     mark = "? " if column.key in entry.uncertain else ""
-                    said.append(f"{mark}{entry.name}, {column.title}: {entry.remarks[column.key]}")
+                    title = f"{column.over}, {column.title}" if column.over else column.title
+                    said.append(f"{mark}{entry.name}, {title}: {entry.remarks[column.key]}")
         return said
 
 
@@ -201,7 +231,9 @@ def numbers(metrics: dict[str, Any], which: str) -> Row:
     leave out failed predictions."""
     marks = {key: "?" if leaves_out_failures(key, metrics) else "" for key in metrics}
     return {
-        metric.title: metric.text(metrics[key][which]) + marks[key] for key, metric in METRICS.items() if key in metrics
+        metric.title: metric.text(metrics[key][which]) + marks[key]
+        for key, metric in METRICS.items()
+        if metric.shown and key in metrics
     }
 
 

@@ -15,7 +15,7 @@ FLOORS = [
     {"weights"},
     {"data", "inference"},
     {"run"},
-    {"training", "alignment", "viewer"},
+    {"training", "alignment", "export", "viewer"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {

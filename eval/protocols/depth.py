@@ -6,8 +6,9 @@ list of pixels, aligned to the truth once. Source: spec/eval_metrics.md 1.
 
 import logging
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -36,8 +37,8 @@ from eval.systems.saved import Predictions
 logger = logging.getLogger(__name__)
 
 SINTEL_LIMIT_M = 70.0
-LOOK_WIDTH = 256  # pixels, of the maps in the report
-LOOK_FRAMES = 3
+LOOK_WIDTH, SMALL_WIDTH = 256, 96  # pixels, of the maps in the report, and of those that one leafs through
+LOOK_FRAMES, SMALL_FRAMES = 3, 24
 LARGEST_M = float(np.finfo(np.float16).max)  # that the report's maps can hold
 AS_TEXT = ("pre_clip", "post_clip", "alignment")  # JSON knows neither infinity nor members of an Enum
 
@@ -79,6 +80,14 @@ class DepthProtocol(EvaluationProtocol):
             raise ValueError(f"{len(predictions)} predictions for {len(sequence)} frames; expected one each")
         return self.score_pairs(sequence, predictions)
 
+    def given(self, predictions: Predictions, number: int) -> Float[np.ndarray, "h w"]:
+        """Read a predicted depth map; 0 is no depth, as in the files of most systems, and counts as failed.
+
+        Parity: the published scripts score 0 as a depth.
+        """
+        depth = predictions.depth(number)
+        return depth if self.parity else zero_is_none(depth)
+
     @abstractmethod
     def score_pairs(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
         """Do what `score` does, for as many predictions as frames."""
@@ -102,7 +111,7 @@ class MonoDepth(DepthProtocol):
         confident = not self.parity and has_confidence(predictions)
         for number, stem in enumerate(sequence.stems):
             with DepthScorer(self.scoring) as scorer:
-                scorer.add(predictions.depth(number), sequence.read_depth(number))
+                scorer.add(self.given(predictions, number), sequence.read_depth(number))
                 if not len(scorer.pairs) and not scorer.pairs.not_finite:
                     without_truth.append(stem)
                     continue
@@ -121,7 +130,7 @@ class MonoDepth(DepthProtocol):
                         groups[group][-1].metrics["ause"] = area
         require_pixels(sequence, without_truth, scored)
         notes = {"pictures_without_truth": without_truth, "pictured": self.pictured.value}
-        return Score(groups, notes), depth_look(sequence, predictions, fits, self.scoring)
+        return Score(groups, notes), depth_look(sequence, partial(self.given, predictions), fits, self.scoring)
 
 
 class VideoDepth(DepthProtocol):
@@ -140,7 +149,7 @@ class VideoDepth(DepthProtocol):
             known = 0
             without_truth: list[str] = []
             for number, stem in enumerate(sequence.stems):
-                scorer.add(predictions.depth(number), sequence.read_depth(number))
+                scorer.add(self.given(predictions, number), sequence.read_depth(number))
                 ends.append(len(scorer.pairs))
                 before, known = known, len(scorer.pairs) + scorer.pairs.not_finite
                 without_truth += [stem] if known == before else []
@@ -155,7 +164,7 @@ class VideoDepth(DepthProtocol):
                 fits[alignment.value] = fit
                 if alignment is self.pictured:
                     shown = dict.fromkeys(pictured_frames(sequence), fit)
-                    look |= depth_look(sequence, predictions, shown, self.scoring)
+                    look |= depth_look(sequence, partial(self.given, predictions), shown, self.scoring)
         if not self.parity:
             for group, metrics in frame_metrics(sequence, predictions, fits, self.scoring).items():
                 groups[group][0].metrics.update(metrics)
@@ -166,6 +175,12 @@ def scoring(dataset: str, *, parity: bool) -> DepthScoring:
     """How depth of this set is scored."""
     family = dataset.split("_")[0]
     return DepthScoring(max_depth=MAX_DEPTH.get(family), post_clip=POST_CLIP.get(family, NO_CLIP), parity=parity)
+
+
+def zero_is_none(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Give what is 0 no number."""
+    known: np.ndarray = np.where(depth == 0, np.float32(np.nan), depth)
+    return known
 
 
 def require_pixels(sequence: Sequence, without_truth: list[str], scored: int) -> None:
@@ -225,30 +240,39 @@ def errors_by_frame(
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-def pictured_frames(sequence: Sequence) -> list[int]:
-    """The first, the middle and the last frame."""
-    return sorted({round(k * (len(sequence) - 1) / (LOOK_FRAMES - 1)) for k in range(LOOK_FRAMES)})
+def pictured_frames(sequence: Sequence, count: int = SMALL_FRAMES) -> list[int]:
+    """So many frames from the first to the last, and the middle one."""
+    last = len(sequence) - 1
+    return sorted({round(k * last / (n - 1)) for n in (LOOK_FRAMES, max(count, LOOK_FRAMES)) for k in range(n)})
 
 
 def depth_look(
-    sequence: Sequence, predictions: Predictions, fits: Mapping[int, ScaleShift], scoring: DepthScoring
+    sequence: Sequence,
+    given: Callable[[int], Float[np.ndarray, "h w"]],
+    fits: Mapping[int, ScaleShift],
+    scoring: DepthScoring,
 ) -> Look:
     """Small pictures of what was compared: input, prediction as it was aligned and clipped, truth where it counts.
 
     Args:
+        given: The predicted depth map of a frame.
         fits: The alignment of each frame to be pictured.
     """
     assert sequence.read_depth is not None
+    large = pictured_frames(sequence, LOOK_FRAMES)
     look: Look = {}
     for number, fit in fits.items():
         true = sequence.read_depth(number)
-        step = max(1, round(true.shape[1] / LOOK_WIDTH))
-        given = clip(resize_cubic(predictions.depth(number), true.shape), scoring.pre_clip)
-        predicted = clip(fit.apply(given), scoring.post_clip)[::step, ::step]
-        look[f"predicted_{number}"] = np.clip(predicted, -LARGEST_M, LARGEST_M).astype(np.float16)
-        counted = np.where(known_depth(true, scoring.max_depth), true, 0)[::step, ::step]
-        look[f"true_{number}"] = np.minimum(counted, LARGEST_M).astype(np.float16)
-        if sequence.images[number].is_file():
-            h, w = look[f"true_{number}"].shape
-            look[f"image_{number}"] = resize(read_image(sequence.images[number]), (h, w))
+        whole = clip(fit.apply(clip(resize_cubic(given(number), true.shape), scoring.pre_clip)), scoring.post_clip)
+        counted = np.where(known_depth(true, scoring.max_depth), true, 0)
+        image = read_image(sequence.images[number]) if sequence.images[number].is_file() else None
+        widths = {"small_": SMALL_WIDTH} | ({"": LOOK_WIDTH} if number in large else {})
+        for size, width in widths.items():
+            step = max(1, round(true.shape[1] / width))
+            predicted = np.clip(whole[::step, ::step], -LARGEST_M, LARGEST_M).astype(np.float16)
+            look[f"{size}predicted_{number}"] = predicted
+            look[f"{size}true_{number}"] = np.minimum(counted[::step, ::step], LARGEST_M).astype(np.float16)
+            if image is not None:
+                h, w = predicted.shape
+                look[f"{size}image_{number}"] = resize(image, (h, w))
     return look

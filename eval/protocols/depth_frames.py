@@ -39,7 +39,9 @@ class PictureDepth:
     def read(cls, sequence: Sequence, predictions: Predictions, number: int, scoring: DepthScoring) -> "PictureDepth":
         assert sequence.read_depth is not None
         true = sequence.read_depth(number)
-        predicted = clip(resize_cubic(predictions.depth(number), true.shape), scoring.pre_clip)
+        given = predictions.depth(number)
+        given = np.where(given == 0, np.float32(np.nan), given)  # 0: the system knows none
+        predicted = clip(resize_cubic(given, true.shape), scoring.pre_clip)
         return cls(predicted, true, known_depth(true, scoring.max_depth))
 
 
@@ -105,10 +107,10 @@ def calibration(
     }
 
 
-def nearest(values: Float[np.ndarray, "h w"], size: tuple[int, ...]) -> Float[np.ndarray, "new_h new_w"]:
+def nearest(values: Float[np.ndarray, "h w *rest"], size: tuple[int, ...]) -> Float[np.ndarray, "new_h new_w *rest"]:
     """Resize to (h, w) by the value of the pixel whose area each new centre lies in."""
     rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(np.int64) for old, new in zip(values.shape, size, strict=True)
+        ((np.arange(new) + 0.5) * old / new).astype(np.int64) for old, new in zip(values.shape[:2], size, strict=True)
     )
     return values[rows[:, None], columns]
 

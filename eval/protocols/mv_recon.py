@@ -5,6 +5,7 @@ scale and a shift along the optical axis (as published), and after a closed-form
 Source: spec/eval_metrics.md 3, eval_datasets.md 3.7.
 """
 
+import logging
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any, ClassVar
@@ -24,14 +25,21 @@ from cut3r.io.images import read_image, resize
 from cut3r.metrics.points import f_score, middle, one_way
 from eval.protocols.base import EvaluationProtocol, Item, Look, Metrics, NotScoredError, Score
 from eval.protocols.clouds import icp, normals, voxel_means
+from eval.protocols.depth_frames import nearest
 from eval.sequences.sequence import Sequence
 from eval.systems.base import Wanted
 from eval.systems.saved import Predictions
+
+logger = logging.getLogger(__name__)
 
 F_SCORES_M = {"f_2cm": 0.02, "f_5cm": 0.05, "f_10cm": 0.1}
 PUBLISHED_SIZE = 512
 CROP_HALF = 112  # of a picture of the published size: the inner 224 x 224 are scored
 SMALL_SIZE = 224  # the network of this size gets the inner square of the published picture
+SHAPE_TOLERANCE = 0.03  # multiples of 14 and of 16 pixels are not quite 4:3
+MANY_VIEWS = 100  # from which on both clouds are thinned, unless asked otherwise
+GRID_M = 0.01
+POINT_BYTES, POINT_US = 200, 50  # that a point costs in one alignment (measured with 800,000)
 SCALE_RANGE = (1e-3, 1e3)
 LOOK_POINTS = 20_000  # per cloud, in the report
 
@@ -123,18 +131,17 @@ class MultiViewReconstruction(EvaluationProtocol):
         for number in np.flatnonzero(known_cameras).tolist():
             view = self.view(sequence, number)
             depth = torch.from_numpy(view.depth)
-            points = torch.from_numpy(predictions.points(number))
-            if points.shape[:2] != depth.shape:
-                raise ValueError(
-                    f"the points of {sequence.name} are {tuple(points.shape[:2])} and the truth {tuple(depth.shape)} "
-                    f"(h, w) at size={self.size}; predict at that size"
-                )
+            given = predictions.points(number)
+            require_shape(given.shape[:2], view.size, sequence.name)
+            if given.shape[:2] != view.size:
+                notes["resampled_from"] = list(given.shape[:2])
+            points = torch.from_numpy(nearest(given, view.size))  # points are never mixed
             known = depth > 0
             usable = points.isfinite().all(dim=-1)
             notes["known_pixels"] += int(known.sum())
             notes["failed_pixels"] += int((known & ~usable).sum())
             if self.options.conf_thresh > 0:
-                sure = torch.from_numpy(predictions.confidence(number)) >= self.options.conf_thresh
+                sure = torch.from_numpy(predictions.confidence(number)[pixels]) >= self.options.conf_thresh
                 notes["low_confidence_pixels"] += int((known & ~sure).sum())
                 usable &= sure
             first_from_cam = first_from_world @ torch.from_numpy(view.world_from_cam).float()
@@ -177,6 +184,38 @@ def picture_size(size: Size, longest: int) -> Size:
     h, w = size
     short = longest * 3 // 4
     return (longest, short) if h > 1.1 * w else (short, longest)
+
+
+def usual_grid(views: int, size: int, *, parity: bool) -> float:
+    """The grid to which clouds of so many views are thinned unless one is asked for: 0 for none.
+
+    Many views are thinned, because their single points would take hours. Parity: the published scripts compare all.
+    """
+    if views <= MANY_VIEWS:
+        return 0.0
+    points = views * size * size * 3 // 4
+    cost = f"{points * POINT_BYTES / 1e9:.0f} GB and {points * POINT_US / 3.6e9:.1f} CPU hours for each alignment"
+    if parity:
+        logger.warning("%d views are %.0f million points: up to %s", views, points / 1e6, cost)
+        return 0.0
+    logger.warning(
+        "%d views are %.0f million points, up to %s: both clouds are thinned to a grid of %g m (voxel_m=0: all points)",
+        *(views, points / 1e6, cost, GRID_M),
+    )
+    return GRID_M
+
+
+def require_shape(given: Size, wanted: Size, name: str) -> None:
+    """Demand points of the whole picture, at any size.
+
+    Raises:
+        ValueError: The shapes differ, so that the map is of another part of the picture.
+    """
+    if abs(given[0] * wanted[1] / (given[1] * wanted[0]) - 1) > SHAPE_TOLERANCE:
+        raise ValueError(
+            f"the points of {name} are {tuple(given)} and the truth {tuple(wanted)} (h, w), which is another shape; "
+            "predict the whole picture that the protocol gives, at any size"
+        )
 
 
 def match_medians(

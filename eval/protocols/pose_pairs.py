@@ -38,7 +38,7 @@ class PosePairs(EvaluationProtocol):
         if len(predicted) != len(true):
             raise ValueError(f"{len(predicted)} predicted and {len(true)} true cameras do not pair; expected as many")
         known = sequence.known_cameras()
-        require_cameras(predicted, known, sequence)
+        require_cameras(predicted, known & predictions.has_camera(), sequence)  # pairs without a camera have failed
         frames = np.flatnonzero(known)
         if len(frames) < 2:
             raise NotScoredError(f"{len(frames)} cameras of {sequence.name} are known; a pair needs two")

@@ -19,7 +19,7 @@ from cut3r.metrics.depth_alignment import DepthAlignment, ScaleShift
 from cut3r.metrics.depth_scoring import DepthScorer, DepthScoring
 from cut3r.metrics.pictures import psnr, ssim
 from eval.protocols.base import EvaluationProtocol, Item, Look, Metrics, NotScoredError, Score
-from eval.protocols.depth import depth_look, item
+from eval.protocols.depth import depth_look, item, zero_is_none
 from eval.sequences.sequence import Sequence
 from eval.systems.base import AskedView, FramePrediction, System, Wanted
 from eval.systems.saved import Predictions
@@ -95,15 +95,19 @@ class Query(EvaluationProtocol):
             name: float(np.mean([each[name] for each in rows])) for rows in (pictures, places) for name in rows[0]
         }
         groups: dict[str, list[Item]] = {}
+
+        def given(number: int) -> Float[np.ndarray, "h w"]:
+            return zero_is_none(predictions.depth(number))
+
         with DepthScorer(DepthScoring()) as scorer:
             for number in held:
-                scorer.add(predictions.depth(number), sequence.read_depth(number))
+                scorer.add(given(number), sequence.read_depth(number))
             for alignment in (DepthAlignment.scale, DepthAlignment.metric):
                 fit = scorer.fit(alignment) if len(scorer.pairs) else ScaleShift()
                 depth = item(sequence.name, scorer.score(fit), parity=False)
                 groups[alignment.value] = [Item(sequence.name, {**common, **depth.metrics})]
                 if alignment is DepthAlignment.scale:
-                    look = depth_look(sequence, predictions, dict.fromkeys(_pictured(held), fit), scorer.scoring)
+                    look = depth_look(sequence, given, dict.fromkeys(_pictured(held), fit), scorer.scoring)
         for number in _pictured(held):
             look[f"view_{number}"] = _small(predictions.picture(number))
         notes = {

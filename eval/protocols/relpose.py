@@ -46,13 +46,17 @@ class RelativePose(EvaluationProtocol):
         known = sequence.known_cameras()
         if self.parity and not known.all():
             raise NotScoredError(f"{(~known).sum()} of {len(known)} true cameras are not known")
-        require_cameras(predicted, known, sequence)
-        frames = np.flatnonzero(known)
+        given = predictions.has_camera()
+        if self.parity and not given.all():
+            raise ValueError(f"{(~given).sum()} of {len(given)} pictures have no predicted camera; parity needs all")
+        require_cameras(predicted, known & given, sequence)
+        frames = np.flatnonzero(known & given)
         steps = np.diff(frames) == 1  # a step over a gap is longer than the others
-        if not steps.any():
+        if not (np.diff(np.flatnonzero(known)) == 1).any():
             raise NotScoredError("no two successive cameras are known")
         groups: dict[str, list[Item]] = {}
         notes: dict[str, Any] = {"frames": len(known), "unknown_cameras": int((~known).sum())}
+        notes["pictures_without_camera"] = int((known & ~given).sum())
         errors: dict[Alignment, PathErrors] = {}
         for alignment in (Alignment.sim3,) if self.parity else (Alignment.sim3, Alignment.se3):
             errors[alignment] = path_errors(predicted[frames], true[frames], alignment, parity=self.parity)
@@ -79,7 +83,11 @@ def require_cameras(predicted: Float[np.ndarray, "v 4 4"], known: Bool[np.ndarra
 
 
 def _metrics(errors: PathErrors, steps: np.ndarray) -> Metrics:
-    return {"ate": rms(errors.ate_m), "rpe_trans": rms(errors.rpe_m[steps]), "rpe_rot": rms(errors.rpe_deg[steps])}
+    """Steps between neighbouring pictures only; keyframes may have none."""
+    ate = {"ate": rms(errors.ate_m)}
+    if not steps.any():
+        return ate
+    return ate | {"rpe_trans": rms(errors.rpe_m[steps]), "rpe_rot": rms(errors.rpe_deg[steps])}
 
 
 def _drift(errors: PathErrors, true: Float[np.ndarray, "v 4 4"]) -> Metrics:

@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from evo.core.metrics import APE, RPE, PoseRelation, Unit
 from evo.core.trajectory import PosePath3D
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64
 
 from cut3r.geometry.registration import register
 from eval.protocols.base import NotScoredError
 
 PARITY_RANK = float(np.finfo(np.float64).eps)  # Parity: absolute, so that it depends on the unit of length
 RELATIVE_RANK = 1e-6  # of the largest singular value: a path this thin is a line
-ASSOCIATION_S = 0.01
 
 
 class Alignment(Enum):
@@ -101,24 +100,6 @@ def proper(cameras: Float[np.ndarray, "v 4 4"]) -> Float64[np.ndarray, "v 4 4"]:
     vh[:, 2] *= np.sign(np.linalg.det(u @ vh))[:, None]
     cameras[:, :3, :3] = u @ vh
     return cameras
-
-
-def associate(
-    stamps: Float[np.ndarray, "n"], true_stamps: Float[np.ndarray, "m"]
-) -> tuple[Int64[np.ndarray, "k"], Int64[np.ndarray, "k"]]:
-    """Pair two clocks: each stamp of the shorter list with the nearest of the longer one, if within 0.01 s.
-
-    Raises:
-        NotScoredError: Nothing matches.
-    """
-    if len(stamps) > len(true_stamps):
-        theirs, ours = associate(true_stamps, stamps)
-        return ours, theirs
-    nearest = np.abs(true_stamps[None] - stamps[:, None]).argmin(axis=1)
-    close = np.abs(true_stamps[nearest] - stamps) <= ASSOCIATION_S
-    if not close.any():
-        raise NotScoredError("no time stamp of the prediction is within 0.01 s of a true one; check both clocks")
-    return np.flatnonzero(close), nearest[close]
 
 
 def stands_still(positions: Float[np.ndarray, "v 3"], true: Float[np.ndarray, "v 3"]) -> bool:

@@ -1,7 +1,7 @@
-"""Report of evaluation runs: python -m eval.report RUN [RUN ...] --out DIR.
+"""Report of evaluation runs: python -m eval.report RUN [RUN ...] [--out DIR] [--against OLD ...].
 
 Writes report.html (tables beside published numbers, pictures of the worst sequences, how to repeat the runs) and the
-tables as tables.md, tables.csv and tables.tex.
+tables as tables.md, tables.csv and tables.tex. With --against it writes nothing and says what got better or worse.
 """
 
 import argparse
@@ -10,19 +10,24 @@ import sys
 from pathlib import Path
 
 from cut3r.files.atomic import atomic_path
-from eval.report.formats import as_csv, as_latex, as_markdown
+from eval.report.against import regression_text, regressions
+from eval.report.formats import as_csv, latex_file, markdown_file
 from eval.report.page import Report, make_report
 from eval.report.runs import RunError, read_runs
 
 PICTURED = 40
-WRONG_RUN = 2
+WORSE, WRONG_RUN = 1, 2
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0 the report is written, 2 a folder is no finished run."""
+    """Exit status: 0 the report is written, or nothing got worse; 1 something did; 2 a folder is no finished run."""
     args = parse_args(arguments)
     try:
         runs = read_runs(args.runs)
+        if args.against:
+            found = regressions(runs, read_runs(args.against))
+            print(regression_text(found))
+            return WORSE if any(each.worse for each in found) else 0
     except RunError as error:
         print(f"eval.report: {error}", file=sys.stderr)
         return WRONG_RUN
@@ -49,6 +54,13 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
         metavar="N",
         help="draw the N worst sequences of each set; the tables have all (default: %(default)s)",
     )
+    parser.add_argument(
+        "--against",
+        nargs="+",
+        type=Path,
+        metavar="OLD",
+        help="compare with older runs of the same sets; exit status 1 if something got worse beyond noise",
+    )
     args = parser.parse_args(arguments)
     if args.pictures < 0:
         parser.error(f"--pictures is {args.pictures}; give 0 or more")
@@ -64,9 +76,9 @@ def write(report: Report, out: Path) -> None:
     """Write the page and the tables; each file appears complete."""
     files = {
         "report.html": report.html,
-        "tables.md": "\n".join(as_markdown(each) for each in report.comparisons),
+        "tables.md": markdown_file(report.comparisons, report.notes, report.pairs),
         "tables.csv": as_csv(report.comparisons),
-        "tables.tex": "\n".join(as_latex(each) for each in report.comparisons),
+        "tables.tex": latex_file(report.comparisons, report.notes),
     }
     for name, text in files.items():
         with atomic_path(out / name) as temporary:

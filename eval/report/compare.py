@@ -1,21 +1,40 @@
 """Runs beside published numbers: which runs belong together, and the tables that come of it."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from eval.protocols.base import MAIN_GROUPS
 from eval.published import PublishedRow, PublishedTable, long_set, published, published_curve
+from eval.report.best import ranks
 from eval.report.runs import Run
+from eval.report.significance import interval, parts
 from eval.report.words import (
     CURVE_METRICS,
     DEFAULT_NOTE,
+    INTERVAL_NOTE,
+    PAPER_GROUPS,
     PARITY_NOTE,
     PROTOCOLS,
+    RANK_NOTE,
     alignment_title,
     family_title,
     set_title,
 )
-from eval.tables import METRICS, Column, Comparison, Entry, Kind, failures_text, leaves_out_failures, prepared_text
+from eval.tables import (
+    METRICS,
+    PUBLISHED,
+    Column,
+    Comparison,
+    Entry,
+    Kind,
+    failures_text,
+    leaves_out_failures,
+    prepared_text,
+)
+
+DIFFERENT_NOTE = "The runs did not score the same sequences, so their averages are over different ones."
+OPTIONS = ("conf_thresh", "voxel_m")  # of scoring; numbers with and without are not comparable
 
 
 @dataclass(frozen=True)
@@ -84,10 +103,21 @@ def compare(runs: RunSet, group: str) -> Comparison:
     table = published(runs.protocol, runs.dataset, group)
     known = {*table.metrics, *(metric for run in ours for metric in run.summary[group])}
     columns = tuple(Column(name, METRICS[name].title, name, runs.dataset) for name in METRICS if name in known)
-    entries = [_our_entry(run, group) for run in ours]
-    entries += [_published_entry(row, row.values, row.uncertain, row.remarks) for row in table.rows]
+    entries = [our_entry(run, group) for run in ours]
+    entries += [published_entry(row, row.values, row.uncertain, row.remarks) for row in table.rows]
     title = f"{runs.title}: {alignment_title(runs.protocol, group)}"
-    return Comparison(title, runs.protocol, group, columns, tuple(entries), (*_mode_notes(ours), *table.notes))
+    nothing = () if table.rows else (_nothing_published(runs),)
+    notes = (*mode_notes(ours), *table.notes, *nothing)
+    return Comparison(title, runs.protocol, group, columns, tuple(entries), notes)
+
+
+def _nothing_published(runs: RunSet) -> str:
+    if any(
+        published(runs.protocol, runs.dataset, group).rows
+        for group in (name for groups in PAPER_GROUPS[runs.protocol] for name in groups)
+    ):
+        return "No paper prints numbers with this alignment."
+    return f"Nothing is published for {set_title(runs.dataset)} to compare with."
 
 
 def compare_lengths(family: Family, group: str, metric: str) -> Comparison:
@@ -104,7 +134,7 @@ def compare_lengths(family: Family, group: str, metric: str) -> Comparison:
     entries += _published_curves(curve, metric)
     named = f"{METRICS[metric].title} {METRICS[metric].better.value}"
     title = f"{family.title}: {named}, {alignment_title(family.protocol, group)}"
-    notes = [*_mode_notes(run for runs in by_label.values() for run in runs), *_notes(curve.values())]
+    notes = [*mode_notes(run for runs in by_label.values() for run in runs), *_notes(curve.values())]
     return Comparison(title, family.protocol, group, columns, tuple(entries), tuple(notes))
 
 
@@ -116,20 +146,53 @@ def family_comparisons(family: Family) -> list[Comparison]:
     return [comparison for comparison in made if any(entry.kind is Kind.run for entry in comparison.entries)]
 
 
+def general_notes(comparisons: Sequence[Comparison]) -> list[str]:
+    """What is said once for all tables: how to read them, and notes that several share."""
+    entries = [entry for comparison in comparisons for entry in comparison.entries]
+    said = [INTERVAL_NOTE] if any(entry.intervals for entry in entries) else []
+    said += [RANK_NOTE] if any(ranks(comparison) for comparison in comparisons) else []
+    count = Counter(note for comparison in comparisons for note in dict.fromkeys(comparison.notes))
+    return said + [note for note in count if count[note] > 1 or note in (PARITY_NOTE, DEFAULT_NOTE)]
+
+
 def mode(run: Run) -> str:
     """How a run scored, and what makes it another number than the published one."""
     said = ["parity" if run.parity else "default"]
     said += [prepared_text(run.parity)] if run.prepared_otherwise else []
     said += [f"1 of {run.every} frames"] if run.every > 1 else []
+    grid = (run.settings or {}).get("voxel_m")
+    said += [f"points on a grid of {grid:g} m"] if grid else []
     said += ["part of the set"] if run.facts["only"] or not run.facts["complete"] else []
     return ", ".join(said)
 
 
-def _our_entry(run: Run, group: str) -> Entry:
+def peers(run: Run) -> str:
+    """What a run's numbers can be compared with: PUBLISHED, or runs of the same mode over the same sequences."""
+    options = {name: value for name in OPTIONS if (value := (run.settings or {}).get(name))}
+    options |= {"of keyframes": True} if without_camera(run) else {}
+    if run.parity and run.whole and not (run.failed or run.prepared_otherwise or options):
+        return PUBLISHED
+    return f"{mode(run)} {options} {sorted(run.sequences)}"
+
+
+def without_camera(run: Run) -> int:
+    """How many pictures have a true camera and no predicted one."""
+    return sum(each.score.notes.get("pictures_without_camera", 0) for each in run.sequences.values())
+
+
+def our_entry(run: Run, group: str) -> Entry:
     remarks = {metric: said for metric in run.summary[group] if (said := _remark(run, group, metric))}
-    counts = {run.dataset: run.counts(group)}
+    sure = {metric: ends for metric in run.summary[group] if (ends := interval(parts(run, group, metric)))}
     return Entry(
-        run.label, Kind.run, run.headline(group), mode=mode(run), counts=counts, uncertain=(*remarks,), remarks=remarks
+        run.label,
+        Kind.run,
+        run.headline(group),
+        mode=mode(run),
+        counts={run.dataset: run.counts(group)},
+        peers={run.dataset: peers(run)},
+        intervals=sure,
+        uncertain=(*remarks,),
+        remarks=remarks,
     )
 
 
@@ -140,15 +203,22 @@ def _remark(run: Run, group: str, metric: str) -> str:
 
 
 def _our_curve(runs: list[Run], group: str, metric: str) -> Entry:
-    values = {str(_length(run)): run.headline(group)[metric] for run in runs}
-    remarks = {str(_length(run)): said for run in runs if (said := _remark(run, group, metric))}
-    counts = {run.dataset: run.counts(group) for run in runs}
+    at = {str(_length(run)): run for run in runs}
+    remarks = {length: said for length, run in at.items() if (said := _remark(run, group, metric))}
     return Entry(
-        runs[0].label, Kind.run, values, mode=mode(runs[0]), counts=counts, uncertain=(*remarks,), remarks=remarks
+        runs[0].label,
+        Kind.run,
+        {length: run.headline(group)[metric] for length, run in at.items()},
+        mode=mode(runs[0]),
+        counts={run.dataset: run.counts(group) for run in runs},
+        peers={run.dataset: peers(run) for run in runs},
+        intervals={length: ends for length, run in at.items() if (ends := interval(parts(run, group, metric)))},
+        uncertain=(*remarks,),
+        remarks=remarks,
     )
 
 
-def _published_entry(
+def published_entry(
     row: PublishedRow, values: Mapping[str, float], uncertain: Iterable[str], remarks: Mapping[str, str]
 ) -> Entry:
     kind = Kind.rerun if row.rerun else Kind.paper
@@ -163,10 +233,10 @@ def _published_curves(curve: dict[int, PublishedTable], metric: str) -> list[Ent
             if metric in row.values:
                 values.setdefault((row.system, row.source), {})[str(frames)] = row.values[metric]
                 rows[row.system, row.source] = row
-    return [_published_entry(rows[key], values[key], (), {}) for key in values]
+    return [published_entry(rows[key], values[key], (), {}) for key in values]
 
 
-def _mode_notes(runs: Iterable[Run]) -> list[str]:
+def mode_notes(runs: Iterable[Run]) -> list[str]:
     """What has to be said about the modes of these runs."""
     runs = list(runs)
     notes = [PARITY_NOTE] if any(run.parity for run in runs) else []
@@ -181,9 +251,14 @@ def _mode_notes(runs: Iterable[Run]) -> list[str]:
         "so the numbers are of neither mode and are not to be compared with published ones."
         for run in hybrids
     ]
+    notes += [
+        f"{run.label}: {missing} pictures have no predicted camera, so its paths are over the others (keyframes)."
+        for run in runs
+        if (missing := without_camera(run))
+    ]
     scored = {tuple(run.sequences) for run in runs}
     if len({run.dataset for run in runs}) == 1 and len(scored) > 1:
-        notes.append("The runs did not score the same sequences, so their averages are over different ones.")
+        notes.append(DIFFERENT_NOTE)
     return notes
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from cut3r.weights.zoo import OFFICIAL, name_of_file
-from eval.published import SYSTEM, published, reproduction
+from eval.published import SYSTEM, long_set, published, reproduction
 from eval.report.compare import Family, RunSet, mode
 from eval.report.elements import badge, fold, notes, slug, swatch, table
 from eval.report.ranking import main_group, with_unit
@@ -90,7 +90,7 @@ def reproduction_fold(run: Run) -> str:
             name = f"{escape(metric.title)}, {escape(alignment_title(run.protocol, group))}"
             rows.append([name, *numbers, verdicts[check.passed]])
             passed.append(check.passed)
-    if not rows or not _is_official(run):
+    if not rows or not is_official(run):
         return ""
     good = all(verdict is not False for verdict in passed) and run.whole and not run.failed
     good = good and not run.prepared_otherwise
@@ -100,7 +100,7 @@ def reproduction_fold(run: Run) -> str:
     return fold(f"Reproduction of the published numbers: {run.label}", inside, extra=text, kind="tables")
 
 
-def _is_official(run: Run) -> bool:
+def is_official(run: Run) -> bool:
     """Whether the weights are a published file of CUT3R; no other network reproduces its numbers or fails to."""
     weights = run.facts.get("weights") or {}
     official = OFFICIAL.get(name_of_file(weights.get("file", "")) or "")
@@ -119,13 +119,17 @@ def _numbers(runs: Sequence[Run]) -> tuple[str, str]:
         return "no result", ""
     ours = [run.headline(group).get(metric) for run in runs]
     paper = [_paper_number(run, group, metric) for run in runs]
-    return _range(metric, ours), _range(metric, paper)
+    return _range(metric, ours, runs), _range(metric, paper, runs)
 
 
-def _range(metric: str, values: Sequence[float | None]) -> str:
-    if all(value is None for value in values):
-        return ""
-    texts = dict.fromkeys("·" if value is None else with_unit(metric, value) for value in values)
+def _range(metric: str, values: Sequence[float | None], runs: Sequence[Run]) -> str:
+    """One number or two; one alone says of which length it is."""
+    known = [(value, run) for value, run in zip(values, runs, strict=True) if value is not None]
+    if len(known) == 1 and len(runs) > 1:
+        ((value, run),) = known
+        length = long_set(run.dataset)
+        return escape(f"{with_unit(metric, value)} ({length[1]} frames)" if length else with_unit(metric, value))
+    texts = dict.fromkeys(with_unit(metric, value) for value, _ in known)
     return escape(" to ".join(texts).replace(f" to {METRICS[metric].title.split(',')[0]}", " to"))
 
 

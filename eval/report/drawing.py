@@ -66,6 +66,8 @@ TIDY = [
 ]
 COORDINATES, DIGITS = re.compile(r' (d|x|y)="[^"]*"'), re.compile(r"(\.\d\d)\d+")
 PANEL = (3.9, 2.6)  # inches (w, h); the page shows it about this large
+WIDE, ROW = (5.2, 0.75), 0.19  # inches: a plot without rows, and a row of it
+NAME_LETTERS = 28
 CROWDED, WINDOWS = 200, 50  # points from which on a line is averaged, over a 50th of them
 DASHES = ((5, 2.5), (1.2, 2.2), (6, 2, 1.5, 2), (9, 3))
 
@@ -101,10 +103,13 @@ def panel(title: str, x_label: str, y_label: str, size: tuple[float, float] = PA
         yield figure, axes
 
 
-def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> str:
+def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line], *, first: int | None = None) -> str:
     """Draw lines over a common axis that begins at 0, as SVG; the page has the legend.
 
     Lines of many points are drawn thin, and their moving average bold.
+
+    Args:
+        first: The axis of x begins here, and a tick stands there.
     """
     many = max((len(line.y) for line in lines), default=0)
     window = many // WINDOWS if many > CROWDED else 1
@@ -127,7 +132,32 @@ def line_chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) ->
             )
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if first is not None:
+            last = max((int(line.x[-1]) for line in lines if len(line.x)), default=first)
+            axes.set_xlim(first - 0.03 * max(last - first, 1), last + 0.03 * max(last - first, 1))
+            inner = [tick for tick in axes.get_xticks() if first < tick <= last]
+            axes.set_xticks([first, *(tick for tick in inner if tick - first > (last - first) / 10)])
         return to_svg(figure, f"{title}: " + ", ".join(line.label for line in lines))
+
+
+def dot_plot(title: str, x_label: str, names: Sequence[str], dots: Sequence[Line]) -> str:
+    """Draw a row for each name, the first on top, with a dot for each line's value (`y`, in the order of the names)."""
+    shown = [name if len(name) <= NAME_LETTERS else f"…{name[1 - NAME_LETTERS :]}" for name in names]
+    with panel(title, x_label, "", (WIDE[0], WIDE[1] + ROW * len(names))) as (figure, axes):
+        rows = np.arange(len(names))
+        values = np.array([line.y for line in dots], dtype=float)
+        known = np.isfinite(values).sum(axis=0) > 1
+        if len(dots) > 1:  # how far apart the systems are
+            axes.hlines(
+                rows[known], np.nanmin(values[:, known], axis=0), np.nanmax(values[:, known], axis=0), color=GRID
+            )
+        for line in dots:
+            axes.plot(line.y, rows, color=series_color(line.color), marker="o", markersize=4.5, linestyle="")
+        axes.set_yticks(rows, shown)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_xlim(left=0)
+        axes.grid(axis="y", visible=False)
+        return to_svg(figure, f"{title}: " + ", ".join(line.label for line in dots))
 
 
 def moving_average(values: Float[np.ndarray, "n"], window: int) -> Float[np.ndarray, "n"]:

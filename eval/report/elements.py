@@ -6,44 +6,66 @@ from html import escape
 
 from matplotlib.colors import Colormap
 
+from eval.report.best import Rank, ranks
 from eval.report.drawing import DASHES, SERIES, css_gradient
+from eval.report.formats import spans
+from eval.report.pairs import ends_text
 from eval.tables import Column, Comparison, Entry, Kind
 
 
 def comparison_table(comparison: Comparison, colors: dict[str, int], *, said: Container[str] = ()) -> str:
-    """A comparison with its notes; runs are highlighted and marked with the colours of their series.
+    """A comparison with its notes; runs are highlighted and marked with the colours of their series, the best and the
+    second best number of each column with their rank.
 
     Args:
         said: Notes that the reader has seen above.
     """
-    head = "".join(f'<th scope="col" class="number">{_column_title(column)}</th>' for column in comparison.columns)
-    rows = "".join(_entry_row(entry, comparison.columns, colors) for entry in comparison.entries)
-    small_print = [note for note in comparison.notes if note not in said]
-    if all(entry.kind is Kind.run for entry in comparison.entries):
-        small_print.append("Nothing is published to compare with.")
+    columns, ranked = comparison.shown, ranks(comparison)
+    rows = "".join(
+        _entry_row(entry, columns, colors, [ranked.get((number, column.key)) for column in columns])
+        for number, entry in enumerate(comparison.entries)
+    )
     remarks = comparison.remarks()
-    more = fold("Remarks on published numbers", notes(remarks), kind="tables") if remarks else ""
-    heads = f'<th scope="col">System</th>{head}<th scope="col">Mode</th><th scope="col">Scored</th>'
-    shown = f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
-    return f'<p class="caption">{escape(comparison.title)}</p>{shown}{notes(small_print)}{more}'
+    more = fold("Remarks on single numbers", notes(remarks), kind="tables") if remarks else ""
+    shown = f'<div class="wide"><table><thead>{_heads(columns)}</thead><tbody>{rows}</tbody></table></div>'
+    small_print = notes(note for note in comparison.notes if note not in said)
+    return f'<p class="caption">{escape(comparison.title)}</p>{shown}{small_print}{more}'
+
+
+def _heads(columns: Sequence[Column]) -> str:
+    over = spans(columns)
+    titles = "".join(f'<th scope="col" class="number">{_column_title(column)}</th>' for column in columns)
+    if not over:
+        return f'<tr><th scope="col">System</th>{titles}<th scope="col">Mode</th><th scope="col">Scored</th></tr>'
+    groups = "".join(f'<th scope="colgroup" class="over" colspan="{count}">{escape(text)}</th>' for text, count in over)
+    first, *last = (f'<th scope="col" rowspan="2">{text}</th>' for text in ("System", "Mode", "Scored"))
+    return f'<tr>{first}{groups}{"".join(last)}</tr><tr class="under">{titles}</tr>'
 
 
 def _column_title(column: Column) -> str:
     return f'{escape(column.title)} <span class="arrow">{column.arrow}</span>'
 
 
-def _entry_row(entry: Entry, columns: Sequence[Column], colors: dict[str, int]) -> str:
+def _entry_row(entry: Entry, columns: Sequence[Column], colors: dict[str, int], ranked: Sequence[Rank | None]) -> str:
     if entry.kind is Kind.run:
         name, kind = f"{swatch(colors[entry.system])}{escape(entry.system)}", "run"
     else:
         rerun = " re-run" if entry.kind is Kind.rerun else ""
         name = f'{escape(entry.system)}{rerun} <span class="source">{escape(entry.source)}</span>'
         kind = "target" if entry.system == "CUT3R" and entry.kind is Kind.paper else entry.kind.value
-    cells = "".join(f'<td class="number">{escape(entry.text(column)) or "·"}</td>' for column in columns)
+    cells = "".join(_number(entry, column, rank) for column, rank in zip(columns, ranked, strict=True))
     return (
         f'<tr class="{kind}"><th scope="row">{name}</th>{cells}'
         f'<td class="mode">{escape(entry.mode)}</td><td>{escape(entry.coverage())}</td></tr>'
     )
+
+
+def _number(entry: Entry, column: Column, rank: Rank | None) -> str:
+    text = escape(entry.text(column)) or "·"
+    shown = text if rank is None else f'<span class="{rank.value}">{text}</span>'
+    if column.key in entry.intervals:
+        shown += f'<span class="interval">{ends_text(column.metric, *entry.intervals[column.key])}</span>'
+    return f'<td class="number">{shown}</td>'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Container[int] = (), kind: str = "") -> str:

@@ -1,4 +1,4 @@
-// Folding sections and rotating clouds. The page is complete without it.
+// Folding sections, leafing through frames and rotating clouds. The page is complete without it.
 "use strict";
 
 for (const button of document.querySelectorAll("button.all")) {
@@ -17,6 +17,15 @@ function openTarget() {
 }
 addEventListener("hashchange", openTarget);
 openTarget();
+
+for (const leaves of document.querySelectorAll(".leaves")) {
+  const [slider, number, image] = ["input", "output", "img"].map((name) => leaves.querySelector(name));
+  const strips = JSON.parse(leaves.querySelector("script").textContent);
+  slider.addEventListener("input", () => {
+    [number.textContent, image.src] = strips[slider.value];
+    image.alt = `small pictures of frame ${number.textContent}`;
+  });
+}
 
 function bytes(text) {
   return Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));

@@ -10,13 +10,17 @@ from plotly.offline import get_plotlyjs
 
 from cut3r.speed.machine import now
 from eval.published import sources
-from eval.report.compare import Family, RunSet, arrange
+from eval.report.compare import Family, RunSet, arrange, family_comparisons, general_notes
 from eval.report.coverage import overview
-from eval.report.elements import notes, slug
+from eval.report.elements import comparison_table, notes, slug
+from eval.report.glance import glance
+from eval.report.pairs import Pair, pairs
+from eval.report.paper import paper_tables
+from eval.report.ranking import main_group
 from eval.report.runinfo import cost_section, repeat_section
 from eval.report.runs import Run
 from eval.report.sequences import Drawing
-from eval.report.sets import family_section, set_section
+from eval.report.sets import family_section, set_comparisons, set_section
 from eval.report.words import MEANINGS, PROTOCOLS, family_title, set_title
 from eval.tables import Comparison
 
@@ -26,10 +30,17 @@ CLOUD_POINTS, ALL_CLOUD_POINTS = 20_000, 1_200_000  # of one cloud, of the page 
 
 @dataclass(frozen=True)
 class Report:
-    """The page, the comparisons that its tables hold, and what could not be drawn."""
+    """The page, what its tables hold, and what could not be drawn.
+
+    Attributes:
+        notes: On all comparisons.
+        pairs: Two systems at a time, by title.
+    """
 
     html: str
     comparisons: list[Comparison]
+    notes: list[str]
+    pairs: dict[str, list[Pair]]
     problems: list[str]
 
 
@@ -40,14 +51,17 @@ def make_report(runs: Sequence[Run], *, pictured: int) -> Report:
         pictured: Sequences of each set that get pictures; the worst ones.
     """
     sets, families = arrange(runs)
-    drawing = Drawing(_colors(runs), pictured, _cloud_points(sets, families, pictured))
-    comparisons: list[Comparison] = []
-    sections = [set_section(each, drawing, comparisons) for each in sets]
-    sections += [family_section(each, drawing, comparisons) for each in families]
+    paper = paper_tables(sets)
+    of_sets, of_families = [set_comparisons(each) for each in sets], [family_comparisons(each) for each in families]
+    comparisons = [*paper, *(table for tables in (*of_sets, *of_families) for table in tables)]
+    said = general_notes(comparisons)
+    drawing = Drawing(_colors(runs), pictured, _cloud_points(sets, families, pictured), said=frozenset(said))
+    sections = [set_section(each, made, drawing) for each, made in zip(sets, of_sets, strict=True)]
+    sections += [family_section(each, made, drawing) for each, made in zip(families, of_families, strict=True)]
     ordered = [*(run for each in sets for run in each.runs), *(run for each in families for run in each.runs)]
     body = "".join(
         [
-            _overview(sets, families, drawing),
+            _overview(sets, families, paper, said, drawing),
             *sections,
             cost_section(ordered, drawing),
             repeat_section(ordered, drawing),
@@ -64,7 +78,14 @@ def make_report(runs: Sequence[Run], *, pictured: int) -> Report:
         plotly=f"<script>{get_plotlyjs()}</script>" if drawing.scenes else "",
         script=(HERE / "page.js").read_text(encoding="utf-8"),
     )
-    return Report(html, comparisons, drawing.problems)
+    compared = {f"{each.title}, pair by pair": _pairs(each) for each in sets}
+    return Report(
+        html, comparisons, said, {title: found for title, found in compared.items() if found}, drawing.problems
+    )
+
+
+def _pairs(runs: RunSet) -> list[Pair]:
+    return [pair for group in dict.fromkeys(map(main_group, runs.runs)) if group for pair in pairs(runs, group)]
 
 
 def _colors(runs: Sequence[Run]) -> dict[str, int]:
@@ -91,8 +112,19 @@ def _summary(runs: Sequence[Run]) -> str:
     return text + (f", {failed} failed" if failed else "")
 
 
-def _overview(sets: Sequence[RunSet], families: Sequence[Family], drawing: Drawing) -> str:
-    return f'<section id="overview"><h2>Overview</h2>{overview(sets, families, drawing)}</section>'
+def _overview(
+    sets: Sequence[RunSet],
+    families: Sequence[Family],
+    paper: Sequence[Comparison],
+    said: Sequence[str],
+    drawing: Drawing,
+) -> str:
+    """All runs, how to read their tables, pictures of the worst and the median sequences, tables over several sets."""
+    pictured = [*sets, *(family.sets[-1] for family in families)]
+    tables = "".join(comparison_table(each, drawing.colors, said=drawing.said) for each in paper)
+    tables = f"<h3>All sets</h3>{tables}" if tables else ""
+    shown = f"{overview(sets, families, drawing)}{notes(said)}{glance(pictured, drawing)}{tables}"
+    return f'<section id="overview"><h2>Overview</h2>{shown}</section>'
 
 
 def _navigation(sets: Sequence[RunSet], families: Sequence[Family]) -> str:

@@ -20,6 +20,14 @@ def worst_first(runs: RunSet) -> list[str]:
     return sorted(names, key=error, reverse=True)
 
 
+def worst_and_median(names: list[str]) -> dict[str, str]:
+    """The worst sequence of a list that has the worst first, and the middle one, with what they are called."""
+    chosen = {names[0]: "worst sequence"} if names else {}
+    if len(names) > 1:
+        chosen.setdefault(names[len(names) // 2], "median sequence")
+    return chosen if len(names) > 1 else dict.fromkeys(chosen, "its only sequence")
+
+
 def main_group(run: Run) -> str | None:
     """The alignment that stands for a run; None if it has no score."""
     preferred = [group for group in MAIN_GROUPS[run.protocol] if group in run.summary]

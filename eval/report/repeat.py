@@ -24,7 +24,7 @@ FACTS = {
 }
 IDENTITY = {"size": None, "solve_pose": False, "keep": "float32"}
 ALIGNMENTS = {"monodepth": "depth_alignments", "video_depth": "depth_alignments", "mv_recon": "recon_alignments"}
-SCORING = {"conf_thresh": 0.0, "voxel_m": 0.0}
+SCORING = {"conf_thresh": 0.0, "voxel_m": None}  # the grid is said in any case: its default depends on the views
 
 
 def command(

@@ -8,12 +8,13 @@ import numpy as np
 from eval.protocols.base import Look
 from eval.report.clouds import CloudScene, cloud_scene, packed, still_uri
 from eval.report.compare import RunSet
-from eval.report.drawing import DEPTH_MAP, ERROR_MAP, Line, line_chart
+from eval.report.drawing import ERROR_MAP, Line, line_chart
 from eval.report.elements import charts, color_bar, fold, legend, notes, picture, slug, swatch
+from eval.report.maps import depth_maps
 from eval.report.paths import CameraPath, path_pictures
-from eval.report.pictures import DepthRow, depth_rows, encoded
 from eval.report.ranking import main_group, main_text
 from eval.report.runs import PicturesMissingError, Run
+from eval.report.views import pair_chart, view_pictures
 from eval.report.words import alignment_title
 
 
@@ -27,6 +28,8 @@ class Drawing:
         cloud_points: Of each cloud.
         problems: Sequences whose pictures cannot be read, with the reason.
         scenes: How many rotating views the page has.
+        said: Notes that stand above all tables.
+        leafed: Sequences of the set being drawn with many small frames to leaf through.
     """
 
     colors: dict[str, int]
@@ -34,17 +37,13 @@ class Drawing:
     cloud_points: int
     problems: list[str] = field(default_factory=list)
     scenes: int = 0
+    said: frozenset[str] = frozenset()
+    leafed: frozenset[str] = frozenset()
 
 
 def sequence_fold(runs: RunSet, name: str, drawing: Drawing) -> str:
     """A section that opens: numbers of each run in its title, pictures inside."""
-    looks: dict[str, Look] = {}
-    for run in runs.runs:
-        if name in run.sequences:
-            try:
-                looks[run.label] = run.look(name)
-            except PicturesMissingError as error:
-                drawing.problems.append(str(error))
+    looks = read_looks(runs, name, drawing)
     by_label = {run.label: run for run in runs.runs if name in run.sequences}
     draw = {"monodepth": _single_depth, "video_depth": _video_depth, "relpose": _pose, "mv_recon": _reconstruction}
     draw |= {"pose_pairs": _pairs, "query": _views}
@@ -60,6 +59,18 @@ def sequence_fold(runs: RunSet, name: str, drawing: Drawing) -> str:
     return fold(name, body, name=identity, extra=f'<span class="values">{numbers}</span>', kind="sequence")
 
 
+def read_looks(runs: RunSet, name: str, drawing: Drawing) -> dict[str, Look]:
+    """The arrays for one sequence's pictures, by system; what cannot be read is noted once."""
+    looks: dict[str, Look] = {}
+    for run in runs.runs:
+        if name in run.sequences:
+            try:
+                looks[run.label] = run.look(name)
+            except PicturesMissingError as error:
+                drawing.problems += [str(error)] if str(error) not in drawing.problems else []
+    return looks
+
+
 def _pose(name: str, runs: dict[str, Run], looks: dict[str, Look], drawing: Drawing) -> str:
     if not looks:
         return ""
@@ -70,7 +81,7 @@ def _pose(name: str, runs: dict[str, Run], looks: dict[str, Look], drawing: Draw
             title, "frame", unit, [_steps(label, look, key, runs[label], drawing) for label, look in looks.items()]
         )
         for title, unit, key in (
-            ("Position error (ATE) by frame", "m", "ate_m"),
+            ("Position error by frame", "m", "ate_m"),
             ("Error of the step to the next frame", "m", "rpe_m"),
             ("Error of the turn to the next frame", "degrees", "rpe_deg"),
         )
@@ -83,28 +94,17 @@ def _pose(name: str, runs: dict[str, Run], looks: dict[str, Look], drawing: Draw
 
 
 def _pairs(name: str, runs: dict[str, Run], looks: dict[str, Look], drawing: Drawing) -> str:
-    lines = [Line(label, look["degrees"], 100 * look["share"], drawing.colors[label]) for label, look in looks.items()]
-    chart = line_chart("Pairs whose rotation and direction are wrong by less", "degrees", "%", lines) if lines else ""
     notes_of = {label: run.sequences[name].score.notes for label, run in runs.items()}
     said = notes(
         f"{label}: {facts['pairs']} pairs, {facts['pairs_that_do_not_move']} of them do not move"
         for label, facts in notes_of.items()
     )
-    return legend({label: drawing.colors[label] for label in looks}) + charts([chart], said)
+    return legend({label: drawing.colors[label] for label in looks}) + charts([pair_chart(looks, drawing.colors)], said)
 
 
 def _views(name: str, runs: dict[str, Run], looks: dict[str, Look], drawing: Drawing) -> str:
     """The pictures that were predicted, above the depth maps."""
-    rows = []
-    for label, look in looks.items():
-        for key in sorted((key for key in look if key.startswith("view_")), key=lambda key: int(key.split("_")[1])):
-            number = key.split("_")[1]
-            both = picture(encoded(look[key]), f"{label}: unseen view", f"predicted picture of frame {number}")
-            truth = look.get(f"image_{number}")
-            if truth is not None:
-                both = picture(encoded(truth), "what it shows", f"picture of frame {number}") + both
-            rows.append(f'<div class="maps">{both}</div>')
-    return "".join(rows) + _maps(name, runs, looks)
+    return view_pictures(looks) + depth_maps(name, runs, looks, leaf=False)
 
 
 def _steps(label: str, look: Look, key: str, run: Run, drawing: Drawing) -> Line:
@@ -117,6 +117,8 @@ def _pose_facts(run: Run, name: str) -> str:
     text = f"{run.label}: {facts['frames']} frames, scale of the alignment {facts['scale']:.4g}"
     if facts["unknown_cameras"]:
         text += f", {facts['unknown_cameras']} true cameras unknown and left out"
+    if missing := facts.get("pictures_without_camera"):
+        text += f", {missing} pictures without a predicted camera left out"
     if facts["degenerate"]:
         text += ", path without extent in a second direction: the turn about it is arbitrary"
     return text
@@ -132,7 +134,7 @@ def _video_depth(name: str, runs: dict[str, Run], looks: dict[str, Look], drawin
     chart = line_chart("AbsRel by frame", "frame", "%", lines) if lines else ""
     facts = notes(_fit_facts(run, name) for run in runs.values())
     key = legend({label: drawing.colors[label] for label in looks})
-    return f"{key}{charts([chart], facts)}{_maps(name, runs, looks)}"
+    return f"{key}{charts([chart], facts)}{depth_maps(name, runs, looks, leaf=name in drawing.leafed)}"
 
 
 def _fit_facts(run: Run, name: str) -> str:
@@ -155,40 +157,7 @@ def _single_depth(name: str, runs: dict[str, Run], looks: dict[str, Look], drawi
         worst += [f"{label}: {len(unknown)} pictures have no true depth and no number"] if unknown else []
     key = legend({label: drawing.colors[label] for label in runs})
     chart = line_chart("AbsRel by picture", "picture", "%", lines)
-    return f"{key}{charts([chart], notes(worst))}{_maps(name, runs, looks)}"
-
-
-def _maps(name: str, runs: dict[str, Run], looks: dict[str, Look]) -> str:
-    """Some frames as maps, as they were scored in the alignment that stands for the protocol."""
-    if not looks:
-        return ""
-    rows = depth_rows(looks, {label: run.every for label, run in runs.items()})
-    shown = {alignment_title(run.protocol, run.sequences[name].score.notes["pictured"]) for run in runs.values()}
-    note = notes([f"Maps: {'; '.join(sorted(shown))}. Blank where the truth is unknown or does not count."])
-    return note + "".join(_frame(name, row) for row in rows)
-
-
-def _frame(name: str, row: DepthRow) -> str:
-    image = picture(row.image, "input", f"{name}, frame {row.number}")
-    truth = picture(row.truth, "ground truth", f"true depth of frame {row.number}")
-    both = [
-        (
-            picture(each.predicted, f"{each.label}: prediction", f"predicted depth of frame {row.number}"),
-            picture(
-                each.error, f"{each.label}: error, mean {100 * each.mean_error:.1f} %", f"error of frame {row.number}"
-            ),
-        )
-        for each in row.systems
-    ]
-    alone = len(both) == 1
-    cells = (
-        [image, both[0][0], truth, both[0][1]] if alone else [image, truth, *(cell for pair in both for cell in pair)]
-    )
-    low, high = row.depth_range_m
-    bars = color_bar("depth, m", DEPTH_MAP, f"{low:.2f}", f"{high:.2f}")
-    bars += color_bar("error, % of true depth", ERROR_MAP, "0", f"≥ {100 * row.error_limit:g}")
-    kind = "maps" if alone else "maps several"
-    return f'<h4>Frame {row.number}</h4><div class="{kind}">{"".join(cells)}<div class="bars">{bars}</div></div>'
+    return f"{key}{charts([chart], notes(worst))}{depth_maps(name, runs, looks, leaf=name in drawing.leafed)}"
 
 
 def _reconstruction(name: str, runs: dict[str, Run], looks: dict[str, Look], drawing: Drawing) -> str:
@@ -196,7 +165,7 @@ def _reconstruction(name: str, runs: dict[str, Run], looks: dict[str, Look], dra
         return ""
     scene = cloud_scene(looks, next(iter(runs.values())).dataset, drawing.cloud_points)
     drawing.scenes += 1
-    stills = "".join(_stills(scene))
+    stills = "".join(cloud_stills(scene))
     bar = color_bar("distance to the nearest true point, m", ERROR_MAP, "0", f"≥ {scene.limit_m:g}")
     cut = [f"{cloud.label} {100 * cloud.outside:.1f} %" for cloud in scene.clouds if cloud.outside > 0]
     said = [f"Points outside the box shown: {', '.join(cut)}."] if cut else []
@@ -208,6 +177,12 @@ def _reconstruction(name: str, runs: dict[str, Run], looks: dict[str, Look], dra
     said += [
         f"{label}: {count} pixels without a finite point were left out." for label, count in failed.items() if count
     ]
+    sizes = {label: run.sequences[name].score.notes.get("resampled_from") for label, run in runs.items()}
+    said += [
+        f"{label}: points of {size[0]} × {size[1]} pixels, brought to the size of the truth by the nearest one."
+        for label, size in sizes.items()
+        if size
+    ]
     data = json.dumps(packed(scene), separators=(",", ":")).replace("<", "\\u003c")
     return (
         f'<div class="clouds"><div class="stills">{stills}</div>{bar}'
@@ -218,7 +193,7 @@ def _reconstruction(name: str, runs: dict[str, Run], looks: dict[str, Look], dra
     )
 
 
-def _stills(scene: CloudScene) -> list[str]:
+def cloud_stills(scene: CloudScene) -> list[str]:
     drawn = []
     for cloud in scene.clouds:
         drawn.append(picture(still_uri(cloud.points, cloud.colors, scene), cloud.label, f"points: {cloud.label}"))

@@ -5,29 +5,38 @@ from html import escape
 
 import numpy as np
 
-from eval.report.compare import Family, RunSet, compare, family_comparisons
+from eval.report.compare import Family, RunSet, compare
 from eval.report.coverage import not_scored, reproduction_fold, run_badges
-from eval.report.drawing import Line, line_chart
-from eval.report.elements import charts, comparison_table, fold, legend, notes, slug, table
+from eval.report.drawing import Line, dot_plot, line_chart
+from eval.report.elements import badge, charts, comparison_table, fold, legend, notes, slug, table
+from eval.report.pairs import HEAD, Pair, pairs
+from eval.report.paper import compare_common
 from eval.report.ranking import main_group, main_number, main_text, worst_first
 from eval.report.sequences import Drawing, sequence_fold
-from eval.report.words import MAIN_METRIC, PROTOCOLS, alignment_title, family_title, set_title
+from eval.report.words import MAIN_METRIC, PAIRS_NOTE, PROTOCOLS, alignment_title, family_title, set_title
 from eval.tables import METRICS, Comparison, Kind
 
+LEAFED = 5  # the worst sequences, of which many small frames are on the page
 CURVES_SHOWN = ("CUT3R", "TTT3R")  # published curves in the charts; the tables have all
-MANY = 4  # sequences from which on a chart compares them
+MANY, NAMED = 3, 50  # sequences from which on a chart compares them, up to which it names them
 
 
-def set_section(runs: RunSet, drawing: Drawing, comparisons: list[Comparison]) -> str:
-    """Everything about one set; its comparisons are added to the list."""
-    made = [compare(runs, group) for group in runs.groups()]
-    comparisons += made
+def set_comparisons(runs: RunSet) -> list[Comparison]:
+    """The tables of a set: an alignment each, and after it that of the common sequences if the runs' differ."""
+    made = [(compare(runs, group), compare_common(runs, group)) for group in runs.groups()]
+    return [table for both in made for table in both if table is not None]
+
+
+def set_section(runs: RunSet, comparisons: Sequence[Comparison], drawing: Drawing) -> str:
+    """Everything about one set."""
     main = {main_group(run) for run in runs.runs}
-    first, others = [each for each in made if each.group in main], [each for each in made if each.group not in main]
-    tables = "".join(comparison_table(each, drawing.colors) for each in first)
+    first = [each for each in comparisons if each.group in main]
+    others = [each for each in comparisons if each.group not in main]
+    tables = "".join(comparison_table(each, drawing.colors, said=drawing.said) for each in first)
+    tables += pairs_fold([pair for group in runs.groups() if group in main for pair in pairs(runs, group)])
     tables += "".join(reproduction_fold(run) for run in runs.runs if run.parity)
     if others:
-        inside = "".join(comparison_table(each, drawing.colors) for each in others)
+        inside = "".join(comparison_table(each, drawing.colors, said=drawing.said) for each in others)
         tables += fold("Other alignments", inside, kind="tables")
     title = f"<h2>{escape(PROTOCOLS[runs.protocol])} <span>{escape(set_title(runs.dataset))}</span></h2>"
     facts = run_badges(runs.runs, drawing) + not_scored(runs.runs)
@@ -35,10 +44,19 @@ def set_section(runs: RunSet, drawing: Drawing, comparisons: list[Comparison]) -
     return f'<section id="{name}">{title}{facts}{tables}{_sequences(runs, drawing)}</section>'
 
 
-def family_section(family: Family, drawing: Drawing, comparisons: list[Comparison]) -> str:
+def pairs_fold(compared: Sequence[Pair]) -> str:
+    """Two systems at a time, with the verdicts in the title."""
+    if not compared:
+        return ""
+    certain = [pair for pair in compared if pair.gain is not None]
+    verdict = f"{len(certain)} of {len(compared)} differences certain" if certain else "no difference is certain"
+    rows = [[escape(cell) for cell in pair.cells()] for pair in compared]
+    inside = table(HEAD, rows, numbers=range(3, len(HEAD))) + notes([PAIRS_NOTE])
+    return fold("Pair by pair", inside, extra=badge(verdict), kind="tables")
+
+
+def family_section(family: Family, made: Sequence[Comparison], drawing: Drawing) -> str:
     """Long sets: metrics against the number of frames, and the sequences of the longest."""
-    made = family_comparisons(family)
-    comparisons += made
     groups = dict.fromkeys(each.group for each in made)
     parts = [_alignment(family, [each for each in made if each.group == group], drawing) for group in groups]
     tables = "".join(parts[:1])
@@ -59,8 +77,9 @@ def family_section(family: Family, drawing: Drawing, comparisons: list[Compariso
 def _alignment(family: Family, comparisons: Sequence[Comparison], drawing: Drawing) -> str:
     """Charts and tables of one alignment; notes that all tables share stand under the first."""
     first, *rest = comparisons
-    tables = comparison_table(first, drawing.colors)
-    tables += "".join(comparison_table(each, drawing.colors, said=first.notes) for each in rest)
+    tables = comparison_table(first, drawing.colors, said=drawing.said)
+    said = drawing.said | {*first.notes}
+    tables += "".join(comparison_table(each, drawing.colors, said=said) for each in rest)
     return _curves(family, comparisons, drawing) + tables
 
 
@@ -96,6 +115,7 @@ def _sequences(runs: RunSet, drawing: Drawing) -> str:
         text += _ranking(runs, names, drawing)
     if len(shown) > 1:
         text += '<p class="controls"><button type="button" class="all">Open all</button></p>'
+    drawing.leafed = frozenset([*shown[:LEAFED], names[len(names) // 2]])
     text += "".join(sequence_fold(runs, name, drawing) for name in shown)
     if rest:
         text += notes([f"{len(rest)} better sequences have no pictures here; --pictures {len(names)} draws them too."])
@@ -108,14 +128,19 @@ def _sequences(runs: RunSet, drawing: Drawing) -> str:
 
 
 def _ranking(runs: RunSet, names: list[str], drawing: Drawing) -> str:
+    """All sequences: by name, or by rank where they are too many to name."""
     metric = METRICS[MAIN_METRIC[runs.protocol]]
+    title, _, unit = metric.title.partition(", ")
     lines = []
     for run in runs.runs:
         values = [main_number(run, name) for name in names]
         y = np.array([np.nan if value is None else metric.scale * value for value in values])
         x = np.arange(1, len(names) + 1, dtype=float)
         lines.append(Line(run.label, x, y, drawing.colors[run.label], markers=True))
-    title = f"{metric.title.split(',')[0]} of all sequences, worst first"
-    svg = line_chart(title, "rank", metric.title.split(", ")[-1], lines)
     beside = notes(["Ranked by the larger error where several runs scored a sequence."]) if len(lines) > 1 else ""
-    return legend({run.label: drawing.colors[run.label] for run in runs.runs}) + charts([svg], beside)
+    key = legend({run.label: drawing.colors[run.label] for run in runs.runs})
+    if len(names) <= NAMED:
+        svg = dot_plot(f"{title} by sequence, worst first", unit or title, names, lines)
+        return f'{key}<div class="charts dots"><figure>{svg}</figure></div>{beside}'
+    svg = line_chart(f"{title} of all sequences, worst first", "rank", unit or title, lines, first=1)
+    return key + charts([svg], beside)

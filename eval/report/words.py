@@ -58,12 +58,30 @@ CURVE_METRICS = {
     "relpose": ("ate", "rpe_trans", "rpe_rot"),
     "mv_recon": ("chamfer", "nc"),
 }
+# the numbers that papers print
+PAPER_METRICS = {
+    "monodepth": ("abs_rel", "delta_1"),
+    "video_depth": ("abs_rel", "delta_1"),
+    "relpose": ("ate", "rpe_trans", "rpe_rot"),
+    "mv_recon": ("acc", "comp", "nc"),
+    "pose_pairs": ("auc_30", "rra_15", "rta_15"),
+    "query": ("psnr", "ssim", "abs_rel"),
+}
+# their tables: the alignments that share one, the first that a run has
+PAPER_GROUPS = {
+    "monodepth": (("median",),),
+    "video_depth": (("scale_published", "scale"), ("metric",), ("scale_shift_published", "scale_shift")),
+    "relpose": (("sim3",),),
+    "mv_recon": (("published",),),
+    "pose_pairs": (("published", "pairs"),),
+    "query": (("scale",),),
+}
 MEANINGS = {
     "abs_rel": "AbsRel: mean of |predicted − true| / true depth over the pixels with true depth and a finite "
     "prediction.",
     "delta_1": "δ < 1.25: share of the pixels with true depth whose prediction is off by a factor below 1.25.",
     "ate": "ATE: root mean square of the distances between predicted and true camera positions after the alignment.",
-    "rpe_trans": "RPE: root mean square error of the step from each frame to the next, in metres and in degrees.",
+    "rpe_trans": "RPEt, RPEr: root mean square error of the step from each frame to the next, in metres and degrees.",
     "scale_error": "Scale error: how far the scale of the predicted path is from the true one, |ln s|: 0.693 for half "
     "and for double. A camera that stands still has none.",
     "t_rel": "t_rel, r_rel: error of the end of segments of 100 to 800 m of the path, as a share of their length and "
@@ -89,6 +107,18 @@ PARITY_NOTE = "Parity: the published scripts' procedure, quirks included; digits
 DEFAULT_NOTE = (
     "Default mode: the procedure is put right where the published scripts err, so numbers are not to be compared "
     "digit by digit with published ones; run with parity=true for that."
+)
+RANK_NOTE = (
+    "Bold is best, underlined second best of a column, among rows that can be compared: runs in one mode over the same "
+    "sequences; published numbers, and runs in parity mode of the whole set. Numbers with a ? have no rank."
+)
+INTERVAL_NOTE = (
+    "Numbers below a result: 95 % interval of the average, from 10,000 draws of the sequences with replacement (of the "
+    "pictures, where a set is unrelated pictures); none for fewer than 5."
+)
+PAIRS_NOTE = (
+    "Differences are second minus first, both over the sequences that both scored. Interval: 95 %, from 10,000 draws "
+    "of these sequences with replacement, the same draws for both; p: two-sided sign test over the sequences."
 )
 
 

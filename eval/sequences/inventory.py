@@ -64,6 +64,8 @@ def gather(
         logger.warning("%s; the %d sequences that are there are used (complete: false)", what, len(sequences))
         return sequences
     remedy = advice.format(root=root, length="" if request.frames is None else f" --frames {request.frames}")
+    if request.parity and "eval.prepare" in remedy:
+        remedy += " --parity"
     escape = "; to score what is there, set complete: false" if sequences else ""
     raise MissingDataError(f"{what}; {remedy}{escape}")
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 
 from cut3r.data.layout import read_npy
 from cut3r.files.listing import visible
@@ -72,6 +72,9 @@ class ReferencePredictions:
         cameras[:, :3, :3] = matrix_from_quaternion(torch.from_numpy(rows[:, 4:8])).numpy()
         cameras[:, :3, 3] = rows[:, 1:4]
         return cameras
+
+    def has_camera(self) -> Bool[np.ndarray, "v"]:
+        return np.ones(self.frames, bool)
 
     def points(self, number: int) -> Float[np.ndarray, "h w 3"]:
         raise MissingPredictionsError("the original keeps points in pickles, which may run code and are not read")

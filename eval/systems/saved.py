@@ -8,8 +8,11 @@ A folder per sequence; in it a file per frame, named like the frame's picture:
     alley_2/pictures/frame_0001.png     h w 3    of views that were asked for (query)
     alley_2/cameras.npz                 world_from_cam (v 4 4) and, if known, picture_intrinsics (v 3 3, in pixels of
                                         the pictures), a row per picture
-    alley_2/cameras.tum                 or this: a line per picture, time stamp tx ty tz qx qy qz qw; any clock will do,
-                                        but steps must be those of the pictures (eval.systems.stamps)
+    alley_2/cameras.tum                 or this: a line per picture, time stamp tx ty tz qx qy qz qw, of any clock whose
+                                        steps are those of the pictures; or lines of some pictures (keyframes), stamped
+                                        with the pictures' clock (eval.systems.stamps)
+
+Depth that a system does not know is not a number (NaN), or 0; it counts as failed. (Parity mode scores 0 as a depth.)
 
 What a protocol does not ask for may be missing. `sequence.json` is written last by our runs, and need not be there.
 """
@@ -26,7 +29,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Bool, Float, Float64, Int64, UInt8
 
 from cut3r.data.layout import read_npy, read_npz
 from cut3r.files.atomic import atomic_path
@@ -35,7 +38,7 @@ from cut3r.files.listing import visible
 from cut3r.io.images import read_image, write_image
 from cut3r.io.trajectory import read_tum
 from eval.systems.base import FramePrediction
-from eval.systems.stamps import require_stamps_of_pictures
+from eval.systems.stamps import rows_of_pictures
 
 RECORD = "sequence.json"
 KINDS = ("depth", "points", "confidence")
@@ -59,7 +62,11 @@ class Predictions(Protocol):
 
     def picture(self, number: int) -> UInt8[np.ndarray, "h w 3"]: ...
 
-    def cameras(self) -> Float[np.ndarray, "v 4 4"]: ...
+    def cameras(self) -> Float[np.ndarray, "v 4 4"]:
+        """Give world_from_cam; not a number in the rows of pictures that have none."""
+
+    def has_camera(self) -> Bool[np.ndarray, "v"]:
+        """Say which pictures have a camera: all, or the keyframes."""
 
     def intrinsics(self) -> Float[np.ndarray, "v 3 3"] | None:
         """Give them in pixels of the pictures, if they are known."""
@@ -102,16 +109,27 @@ class SavedPredictions:
     def cameras(self) -> Float[np.ndarray, "v 4 4"]:
         tum, npz = self.folder / "cameras.tum", self.folder / "cameras.npz"
         if tum.is_file():
-            cameras, stamps = read_tum(tum)
-            self._require_one_each(len(cameras))
-            require_stamps_of_pictures(stamps, self.stems, self.times_s, tum)
-            return cameras
+            cameras, _ = read_tum(tum)
+            rows = self._rows()
+            return np.where((rows >= 0)[:, None, None], cameras[rows], np.nan)
         if not npz.is_file():
             raise MissingPredictionsError(f"there is neither {npz} nor cameras.tum, and this protocol scores cameras")
         (matrices,) = read_npz(npz, "world_from_cam")
         require_shape(matrices, "v 4 4", npz)
         self._require_one_each(len(matrices))
         return matrices.astype(np.result_type(matrices, np.float32), copy=False)
+
+    def has_camera(self) -> Bool[np.ndarray, "v"]:
+        has: np.ndarray = self._rows() >= 0
+        return has
+
+    def _rows(self) -> Int64[np.ndarray, "v"]:
+        """The row of each picture's camera, -1 for none."""
+        tum = self.folder / "cameras.tum"
+        if not tum.is_file():
+            return np.arange(len(self))
+        _, stamps = read_tum(tum)
+        return rows_of_pictures(stamps, self.stems, self.times_s, tum)
 
     def intrinsics(self) -> Float[np.ndarray, "v 3 3"] | None:
         path = self.folder / "cameras.npz"

@@ -15,11 +15,13 @@ _HOME = {
     "Frame": "cut3r.io.frame",
     "FrameOptions": "cut3r.io.selection",
     "FrameResult": "cut3r.inference.result",
+    "KeyframeConfig": "cut3r.inference.keyframes",
     "MeMix": "cut3r.rules.memix",
     "Outputs": "cut3r.model.prediction",
     "PointSource": "cut3r.inference.result",
     "ReCal3R": "cut3r.rules.recal3r",
     "Reconstruction": "cut3r.inference.reconstruction",
+    "ResetConfig": "cut3r.inference.chunks",
     "Session": "cut3r.inference.session",
     "Similarity": "cut3r.geometry.registration",
     "Sink": "cut3r.inference.sink",
@@ -40,11 +42,13 @@ __all__ = [
     "Frame",
     "FrameOptions",
     "FrameResult",
+    "KeyframeConfig",
     "MeMix",
     "Outputs",
     "PointSource",
     "ReCal3R",
     "Reconstruction",
+    "ResetConfig",
     "Session",
     "Similarity",
     "Sink",
@@ -63,6 +67,8 @@ __all__ = [
 if TYPE_CHECKING:
     from cut3r.alignment.library import align as align
     from cut3r.geometry.registration import Similarity as Similarity
+    from cut3r.inference.chunks import ResetConfig as ResetConfig
+    from cut3r.inference.keyframes import KeyframeConfig as KeyframeConfig
     from cut3r.inference.policy import Write as Write
     from cut3r.inference.preprocess import FitConfig as FitConfig
     from cut3r.inference.preprocess import FitMode as FitMode

@@ -140,8 +140,10 @@ def _depth(rng, level, groups, frames):
     predicted = true * (1 + 0.1 * level * bumps)
     true[:6, :9] = 0  # unknown
     abs_rel = 0.05 * level
+    small = {"true": true[::2, ::2].astype(np.float16), "predicted": predicted[::2, ::2].astype(np.float16)}
     look = {"true_0": true.astype(np.float16), "predicted_0": predicted.astype(np.float16)}
     look["image_0"] = np.stack([60 * y + 40, 80 * x + 30, 100 + 0 * x], axis=-1).astype(np.uint8)
+    look |= {f"small_{kind}_{n}": (1 + n / 9) * array for n in range(6) for kind, array in small.items()}
     for group in groups:
         look[f"abs_rel_{group}"] = abs_rel * (1 + 0.3 * rng.normal(size=frames))
     metrics = {"abs_rel": abs_rel, "delta_1": max(0.0, 1 - 0.2 * level), "rmse": 0.4 * level, "log_rmse": 0.1 * level}

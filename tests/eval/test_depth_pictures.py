@@ -1,10 +1,15 @@
 """The report's pictures of depth show what was scored: the same pixels, clipped and aligned as for the number."""
 
+import base64
+import io
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from eval.protocols.depth import MonoDepth, VideoDepth
-from eval.report.pictures import depth_rows
+from eval.report.pictures import depth_pictures, small_strips
 from eval.sequences.sequence import Sequence
 from eval.systems.saved import MissingPredictionsError
 
@@ -42,7 +47,7 @@ def sintel(tmp_path):
 
 
 def shown_errors(look):
-    return {row.number: row.systems[0].mean_error for row in depth_rows({"ours": look}, {"ours": 1})}
+    return {row.number: row.systems[0].mean_error for row in depth_pictures({"ours": look}, {"ours": 1}).rows}
 
 
 def test_pictures_of_single_depth_are_in_their_own_alignment_without_the_sky(sintel):
@@ -63,8 +68,7 @@ def test_pictures_of_video_depth_are_in_the_alignment_of_the_chart_above_them(si
 
 def test_the_scale_of_colours_ends_where_truth_counts(sintel):
     _, look = VideoDepth("sintel", []).score(sintel, Noisy(sintel, spread=0.0))
-    (row, *_) = depth_rows({"ours": look}, {"ours": 1})
-    assert row.depth_range_m[1] < 70
+    assert depth_pictures({"ours": look}, {"ours": 1}).scales.depth_m[1] < 70
     assert np.isfinite(look["predicted_0"]).all()
 
 
@@ -72,3 +76,19 @@ def test_errors_by_frame_average_to_the_score(sintel):
     score, look = VideoDepth("sintel", []).score(sintel, Noisy(sintel, spread=0.5))
     for group in ("metric", "scale"):
         assert np.mean(look[f"abs_rel_{group}"]) == pytest.approx(score.groups[group][0].metrics["abs_rel"], rel=1e-5)
+
+
+def test_many_small_frames_are_kept_to_leaf_through(sintel):
+    images = tuple(sintel.images[0].with_name(f"frame_{number:04d}.png") for number in range(50))
+    sequence = replace(sintel, images=images)
+    _, look = VideoDepth("sintel", []).score(sequence, Noisy(sequence, spread=0.0))
+    scales = depth_pictures({"ours": look}, {"ours": 1}).scales
+    strips = small_strips({"ours": look, "again": look}, {"ours": 2, "again": 2}, scales)
+    numbers = [number for number, _ in strips]
+    assert (numbers[0], numbers[-1]) == (0, 98)
+    assert 24 <= len(numbers) <= 25
+    assert np.ptp(np.diff(numbers)) <= 4
+    kind, text = strips[0][1].split(",")
+    assert kind == "data:image/jpeg;base64"
+    assert Image.open(io.BytesIO(base64.b64decode(text))).size == (6 * SIZE[1], SIZE[0])
+    assert len([key for key in look if key.startswith("true_")]) == 3

@@ -11,6 +11,7 @@ import torch
 from cut3r.geometry.poses import invert
 from eval.protocols.base import NotScoredError
 from eval.protocols.pose_pairs import PosePairs
+from eval.report.__main__ import main as report
 from eval.run import EvaluationRun
 from eval.sequences import open_set
 from eval.sequences.processed import draw
@@ -99,6 +100,9 @@ def test_a_room_with_the_truth_and_with_a_network_that_has_learnt_nothing(tiny_l
     assert found["truth"]["auc_30"]["headline"] > 0.99
     assert found["none"]["auc_30"]["headline"] < 0.9
     assert found["none"]["pair_med"]["headline"] > 3
+    assert report([str(tmp_path / "truth"), str(tmp_path / "none"), "--out", str(tmp_path / "report")]) == 0
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "Pairs of poses" in page and "AUC@30" in page
 
 
 def test_frames_are_drawn_alike_each_time_and_differently_for_each_scene():

@@ -13,6 +13,7 @@ from cut3r.io.images import read_image
 from eval.__main__ import main
 from eval.protocols.base import NotScoredError
 from eval.protocols.query import Query, in_first
+from eval.report.__main__ import main as report
 from eval.run import EvaluationRun, OtherRunError
 from eval.sequences import open_set
 from eval.systems.base import FramePrediction
@@ -172,8 +173,6 @@ def test_what_cannot_be_asked_is_left_out(room, tmp_path):
 
 
 def test_from_the_command_line_to_a_page(room, tmp_path, capsys):
-    from eval.report.__main__ import main as report
-
     root = room.images[0].parent.parent
     words = [
         "query",

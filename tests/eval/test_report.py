@@ -198,6 +198,45 @@ def test_sequences_stand_worst_first_and_only_some_have_pictures(tmp_path):
     assert all(f'<th scope="row">{name}</th>' in html for name in names)
 
 
+def test_the_worst_and_the_median_sequence_are_seen_before_any_click(tmp_path):
+    names = [f"s{n}" for n in range(5)]
+    folders = [
+        make_run(tmp_path / f"{protocol}_{label}", protocol, dataset, name=label, level=level, sequences=names)
+        for protocol, dataset in (("video_depth", "bonn"), ("relpose", "tum"), ("mv_recon", "nrgbd"))
+        for label, level in (("one", 0.5), ("two", 1.0))
+    ]
+    runs = read_runs(folders)
+    html = make_report(runs, pictured=1).html
+    overview = html[html.index('id="overview"') : html.index('id="video-depth-bonn"')]
+    assert "<details" not in overview.split("At a glance")[1].split("<h3>")[0]
+    errors = {name: runs[3].sequences[name].mean("sim3", "ate") for name in names}
+    ordered = sorted(names, key=errors.get, reverse=True)
+    assert f'Camera pose on TUM-dynamics, worst sequence: <a href="#relpose-tum-{ordered[0]}">' in overview
+    assert f'median sequence: <a href="#relpose-tum-{ordered[2]}">' in overview
+    strip = overview[overview.index("Video depth on Bonn, worst") : overview.index("Video depth on Bonn, median")]
+    captions = re.findall("<figcaption>([^<,]*)", strip)
+    assert captions == ["input", "ground truth", "one: prediction", "one: error", "two: prediction", "two: error"]
+    assert "At a glance" not in make_report(runs, pictured=0).html
+
+
+def test_sequences_are_named_in_a_plot_of_dots_and_many_are_ranked_from_1(tmp_path):
+    few = make_report(read_runs([make_run(tmp_path / "a", sequences=["left", "right", "up"])]), pictured=0).html
+    assert all(f">{name}</text>" in few for name in ("left", "right", "up"))
+    many = [f"s{n:02}" for n in range(60)]
+    html = make_report(read_runs([make_run(tmp_path / "b", sequences=many)]), pictured=0).html
+    assert ">s01</text>" not in html
+    chart = html[html.index("ATE of all sequences, worst first") :].split("</svg>")[0]
+    assert ">1</text>" in chart
+    assert ">0</text>" not in chart
+
+
+def test_no_two_charts_of_one_alignment_have_the_same_title(tmp_path):
+    runs = read_runs([make_run(tmp_path / str(n), dataset=f"scannet_s3_{n}") for n in (50, 100)])
+    titles = re.findall(r'aria-label="([^":]*)', make_report(runs, pictured=0).html)
+    assert len(titles) > 4
+    assert len(set(titles)) == len(titles)
+
+
 def test_many_clouds_share_the_page_s_points(tmp_path):
     runs = read_runs([make_run(tmp_path / "run", "mv_recon", "nrgbd", sequences=[f"s{n}" for n in range(8)])])
     assert len(make_report(runs, pictured=8).html) - len(make_report(runs, pictured=4).html) < 8 * 60_000
@@ -315,6 +354,12 @@ def test_the_page_works_offline_in_a_browser(page):
         "return [...document.querySelectorAll('.charts svg')].every((s) => s.getBoundingClientRect().height > 50)"
     )
     assert script("return document.documentElement.scrollWidth <= innerWidth")
+
+    slider = "document.querySelector('.leaves input')"
+    before = script("return document.querySelector('.leaves img').src")
+    script(f"{slider}.value = 5; {slider}.dispatchEvent(new Event('input'))")
+    assert script("return document.querySelector('.leaves output').textContent") == "5"
+    assert script("return document.querySelector('.leaves img').src") != before
 
     rotate = page.find_element("css selector", "button.rotate")
     script("arguments[0].click()", rotate)

@@ -13,7 +13,7 @@ from PIL import Image
 from eval.report.clouds import TRUTH, box, cloud_scene, packed, still, viewer_axes
 from eval.report.drawing import VARIABLES, Line, line_chart, moving_average, round_up
 from eval.report.paths import PIECES, CameraPath, path_pictures, pieces, principal_axes
-from eval.report.pictures import LARGEST, depth_range, depth_rows, encoded, relative_error
+from eval.report.pictures import LARGEST, depth_pictures, depth_range, encoded, relative_error
 
 seeds = st.integers(0, 2**31)
 
@@ -124,9 +124,21 @@ def test_the_scale_of_depth_leaves_out_single_pixels(low, size):
     assert low <= ends[0] < ends[1] <= low + size
 
 
+def test_frames_and_systems_of_a_sequence_share_one_scale():
+    true = np.full((4, 6), 2.0, np.float16)
+    look = {"true_0": true, "predicted_0": 1.05 * true, "true_9": 2 * true, "predicted_9": 3 * true}
+    pictures = depth_pictures({"one": look, "two": {**look, "predicted_0": 1.2 * true}}, {"one": 1, "two": 1})
+    assert pictures.scales.error == 0.5
+    low, high = pictures.scales.depth_m
+    assert (low, high) == (2.0, 4.0)
+    assert pictures.worst.number == 9
+    half, full = (opened(pictures.rows[n].systems[0].error)[0, 0] for n in (0, 1))
+    assert (half != full).any()  # 5 % and 50 % have not the same colour
+
+
 def test_depth_without_any_truth_is_drawn():
     look = {"true_0": np.zeros((4, 6), np.float16), "predicted_0": np.ones((4, 6), np.float16)}
-    (row,) = depth_rows({"one": look}, {"one": 1})
+    (row,) = depth_pictures({"one": look}, {"one": 1}).rows
     assert row.image is None
     assert (opened(row.truth)[..., 3] == 0).all()
     assert np.isnan(row.systems[0].mean_error)
@@ -136,7 +148,7 @@ def test_frames_of_thinned_runs_stand_beside_the_same_frames():
     def look(numbers):
         return {f"{kind}_{n}": np.ones((4, 6), np.float16) for n in numbers for kind in ("true", "predicted")}
 
-    rows = depth_rows({"all": look((0, 40)), "half": look((0, 20))}, {"all": 1, "half": 2})
+    rows = depth_pictures({"all": look((0, 40)), "half": look((0, 20))}, {"all": 1, "half": 2}).rows
     assert [(row.number, [each.label for each in row.systems]) for row in rows] == [
         (0, ["all", "half"]),
         (40, ["all", "half"]),

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
+from cut3r.io.trajectory import write_tum
+from eval.protocols.relpose import RelativePose
+from eval.sequences import open_set
 from eval.systems.base import FramePrediction
 from eval.systems.reference import ReferencePredictions
 from eval.systems.saved import SavedPredictions, save_predictions
+from tests.eval.recordings import write_recordings
 
 IDENTITY_ROW = "0 0 0 0 0 0 1"
 
@@ -110,3 +114,25 @@ def test_what_a_killed_run_left_is_removed_whatever_its_name_holds(tmp_path):
     (tmp_path / ".room[1]@0000").mkdir()
     save_predictions(tmp_path / "room[1]", (), [], dtype=np.dtype("float32"))
     assert [path.name for path in tmp_path.iterdir()] == ["room[1]"]
+
+
+def test_a_path_of_keyframes_is_scored_at_its_pictures(tmp_path):
+    root = write_recordings(tmp_path / "set", names=("room",), frames=12)
+    (sequence,) = open_set("relpose", "rgbd", root)
+    true = sequence.world_from_cam
+    folder = tmp_path / "room"
+    keyframes = [0, 1, 4, 7, 11]
+    write_tum(folder / "cameras.tum", true[keyframes], np.array(keyframes, float))
+    saved = SavedPredictions(folder, sequence.stems)
+    assert np.flatnonzero(saved.has_camera()).tolist() == keyframes
+    score, _ = RelativePose().score(sequence, saved)
+    assert score.notes["pictures_without_camera"] == 7
+    metrics = score.groups["se3"][0].metrics
+    assert metrics["ate"] == pytest.approx(0, abs=1e-6)
+    assert metrics["rpe_trans"] == pytest.approx(0, abs=1e-6)  # of the one step between neighbours
+    with pytest.raises(ValueError, match="parity needs all"):
+        RelativePose(parity=True).score(sequence, saved)
+    write_tum(folder / "cameras.tum", true[::2], np.arange(0.0, 12, 2))
+    metrics = RelativePose().score(sequence, saved)[0].groups["sim3"][0].metrics
+    assert metrics["ate"] == pytest.approx(0, abs=1e-6)
+    assert "rpe_trans" not in metrics

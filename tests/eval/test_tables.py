@@ -72,6 +72,8 @@ def test_every_table_says_its_mode(tmp_path):
     assert any("not to be compared digit by digit" in note for note in default.notes)
     assert not any("not to be compared digit by digit" in note for note in parity.notes)
     assert any(note.startswith("Parity") for note in parity.notes)
+    assert "ours (default)" in as_latex(default)
+    assert "ours (" not in as_latex(parity)
     for text in (as_markdown(default), as_latex(default)):
         assert "not to be compared digit by digit" in text
 
@@ -140,7 +142,7 @@ def test_uncertain_numbers_are_marked_and_explained():
         assert "0.125?" in text
         assert "? one, AbsRel: another source says 0.5" in text
         assert "one: own suite" in text
-    assert as_csv([comparison]).splitlines()[1].split(",")[9] == "1"
+    assert as_csv([comparison]).splitlines()[1].split(",")[11] == "1"
 
 
 def test_long_sets_share_a_table_with_a_column_for_each_length(tmp_path):

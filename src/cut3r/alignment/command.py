@@ -63,15 +63,15 @@ def run(args: argparse.Namespace) -> int:
     """Do what the flags say. What a user can do wrong comes as an exception with one clear sentence."""
     import cut3r.alignment.of_folder as of_folder
     from cut3r.alignment.align import remove_work
-    from cut3r.alignment.finished import FinishedRun
     from cut3r.alignment.flags import WORK, bundle_adjusted, check_any_align_flags, stream_config, tell
     from cut3r.alignment.of_stream import align_stream
     from cut3r.alignment.outcome import write_report, write_results
-    from cut3r.alignment.stages import Stages
     from cut3r.alignment.streamed import collect
+    from cut3r.run.finished import FinishedRun
     from cut3r.run.from_flags import USUAL_THRESHOLD
     from cut3r.run.known_flags import make_known
     from cut3r.run.output_folder import RunState
+    from cut3r.run.stages import Stages
 
     console = start_logging()
     check_any_align_flags(args)
@@ -86,9 +86,9 @@ def run(args: argparse.Namespace) -> int:
         aligned = align_stream(streamed, config, model, folder=folder / WORK, on_progress=stages)
         tell(aligned)
         if args.ba:
-            aligned = bundle_adjusted(
-                aligned, config, partial(of_folder.original_frames, args, finished, known, aligned), stages
-            )
+            origins = aligned.taken.origins
+            originals = partial(finished.original_frames, origins, known, source=args.seq_path, who="--ba")
+            aligned = bundle_adjusted(aligned, config, originals, stages)
         output.begin(version(), of_folder.settings_of(args))
         count = write_results(args, output, aligned.results())
         write_report(folder, aligned.report)

@@ -10,13 +10,11 @@ from typing import Any
 from cut3r.alignment.align import align as align_taken
 from cut3r.alignment.align_config import AlignConfig, Loops, Method
 from cut3r.alignment.datum import KnownDistance
-from cut3r.alignment.finished import FinishedRun
 from cut3r.alignment.flags import bundle_adjusted
-from cut3r.alignment.of_folder import frames_of
 from cut3r.alignment.of_scene import align_scene
 from cut3r.alignment.of_stream import align_stream, check_method
 from cut3r.alignment.result import Alignment
-from cut3r.alignment.streamed import collect, stand_in
+from cut3r.alignment.streamed import collect
 from cut3r.alignment.taken import take
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.result import FrameResult
@@ -27,6 +25,7 @@ from cut3r.io.frames import FrameStream
 from cut3r.io.known_cameras import KnownCameras
 from cut3r.io.known_files import read_known_cameras
 from cut3r.model.network import Cut3r
+from cut3r.run.finished import FinishedRun, stand_in, those_of
 from cut3r.run.known import Known
 
 Results = Iterable[FrameResult | View]
@@ -118,7 +117,7 @@ def _by_session(session: Session, config: AlignConfig, frames: OpenFrames | None
 
 
 def _originals(aligned: Alignment, frames: OpenFrames, known: Known) -> Iterator[Frame]:
-    return frames_of(aligned, _onto(known, frames()))
+    return those_of(aligned.taken.origins, _onto(known, frames()))
 
 
 def _with_frames(results: Results, known: Known) -> Iterator[tuple[View, Frame | None]]:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from cut3r.alignment.align_config import AlignConfig, Method
 from cut3r.alignment.of_stream import align_stream
-from cut3r.alignment.streamed import FEWEST, Streamed, stand_in
+from cut3r.alignment.streamed import FEWEST, Streamed
 from cut3r.geometry.cameras import camera_rays
 from cut3r.geometry.poses import invert, transform
 from cut3r.geometry.registration import Similarity
@@ -17,6 +17,7 @@ from cut3r.inference.preprocess import PixelMap
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.view import View
 from cut3r.io.frames import FrameStream
+from cut3r.run.finished import stand_in
 from cut3r.run.known import Known
 
 POINTS = 256  # of each frame say where it is

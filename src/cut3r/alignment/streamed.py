@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float, Float16
 from torch import Tensor
@@ -184,10 +183,3 @@ def collect(views: Iterable[tuple[View, Frame | None]]) -> Streamed:
     for view, known in views:
         streamed.add(view, known)
     return streamed
-
-
-def stand_in(view: View) -> Frame:
-    """The original frame without its picture: of its size, so that what is known of it can be put onto it."""
-    h, w = view.pixel_map.original_size
-    black = np.broadcast_to(np.zeros(3, np.uint8), (h, w, 3))
-    return Frame(black, view.index, view.time_s, view.name)

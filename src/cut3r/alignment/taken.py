@@ -30,6 +30,11 @@ class Taken:
     def __len__(self) -> int:
         return len(self.frames)
 
+    @property
+    def origins(self) -> list[tuple[int, str]]:
+        """The place of each frame in the source, and its name."""
+        return [(frame.index, frame.name) for frame in self.frames]
+
 
 def take(frames: Iterable[Frame], config: FitConfig) -> Taken:
     """Read all frames, 0.6 MB each at 512x384.

@@ -24,6 +24,7 @@ from cut3r.data.scene_index import ChosenScenes, SceneIndex
 from cut3r.data.transforms import ColorJitter, Size, fit
 from cut3r.data.view import CompactView, Facts, RawFrame, View, assemble
 from cut3r.files.damaged import read_errors
+from cut3r.files.packed_path import as_path, open_root
 from cut3r.geometry.poses import is_rigid
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class MultiViewDataset(ABC):
         """Index the scenes.
 
         Args:
-            root: The processed folder; None for datasets that need no files.
+            root: The processed folder, or one that it was packed into; None for datasets that need no files.
             num_views: The largest number of views of a sample.
             sizes: (h, w) of the samples; the first is that of a plain integer index.
             aug_crop: Each view is enlarged by a random number of pixels below this before its final crop; 0 and 1 do
@@ -111,7 +112,7 @@ class MultiViewDataset(ABC):
                 `default_rng(seed + index)`, the same in every epoch.
 
         Raises:
-            FileNotFoundError: There is no such folder.
+            FileNotFoundError: There is no such folder, or it is packed and lacks a shard.
             NoScenesError: No scene has enough frames.
             ValueError: There is no such split.
         """
@@ -122,7 +123,7 @@ class MultiViewDataset(ABC):
             )
         if split not in (None, *self._splits()):
             raise ValueError(f"{self.name} has no split {split!r}; it has {self._splits()}, and None takes the first")
-        self.root = Path(root) if root is not None else Path()
+        self.root = open_root(as_path(root)) if root is not None else Path()
         self.split = split or self.splits[0]
         self.num_views = num_views
         self.sizes: list[Size] = [(int(h), int(w)) for h, w in sizes]

@@ -6,7 +6,6 @@ read as it is.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from jaxtyping import UInt8, UInt16
 
 from cut3r.files.atomic import atomic_path
 from cut3r.files.damaged import naming_the_file
+from cut3r.files.packed_path import names_in
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Layout:
         found: set[str] = set()
         for pattern in self.paths(root, kind, scene, "\0", **fields):
             before, after = pattern.name.split("\0")
-            names = os.listdir(pattern.parent) if pattern.parent.is_dir() else []
+            names = names_in(pattern.parent) if pattern.parent.is_dir() else []
             fitting = (name for name in names if name.startswith(before) and name.endswith(after))
             found |= {name[len(before) : len(name) - len(after)] for name in fitting if not name.startswith(".")}
         return tuple(sorted(found - {""}))
@@ -66,7 +66,7 @@ def read_png16(path: Path) -> UInt16[np.ndarray, "h w"]:
     """
     from PIL import Image
 
-    with naming_the_file(path), Image.open(path) as image:
+    with naming_the_file(path), path.open("rb") as file, Image.open(file) as image:
         values = np.asarray(image)
     if values.dtype != np.uint16 or values.ndim != 2:
         raise ValueError(f"{path} holds {values.dtype} {values.shape}; expected a 16-bit grey PNG")
@@ -82,7 +82,7 @@ def read_png8(path: Path) -> UInt8[np.ndarray, "h w *c"]:
     """
     from PIL import Image
 
-    with naming_the_file(path), Image.open(path) as image:
+    with naming_the_file(path), path.open("rb") as file, Image.open(file) as image:
         values = np.asarray(image)
     if values.dtype != np.uint8:
         raise ValueError(f"{path} holds {values.dtype}; expected an 8-bit PNG")

@@ -20,6 +20,7 @@ from cut3r.data.made import CORNER, read_made
 from cut3r.data.scene import Scene
 from cut3r.data.scene_index import ChosenScenes, SceneIndex, write_index
 from cut3r.files.locks import exclusive
+from cut3r.files.packed_path import as_path, names_in, on_disk, open_root
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ class ProcessedDataset(MultiViewDataset):
             ValueError: dataset.json is damaged, or the folder was made for another dataset.
         """
         self._kept: OrderedDict[str, Any] = OrderedDict()
-        self.made = read_made(Path(root))
+        root = open_root(as_path(root))
+        self.made = read_made(root)
         if self.made is not None and self.made.converter != self.card.slug:
             raise ValueError(f"{root} was made by the converter of {self.made.converter}; expected {self.card.slug}")
         super().__init__(root, split=split, **options)
@@ -119,12 +121,13 @@ def open_index(dataset: ProcessedDataset) -> Sequence[Scene]:
 
     One process writes while others wait. A folder that cannot be written to is listed each time.
     """
-    path, fingerprint = dataset.root / INDEX, fingerprint_of(dataset.made_from())
+    folder = on_disk(dataset.root)
+    path, fingerprint = folder / INDEX, fingerprint_of(dataset.made_from())
     index = _current(path, fingerprint)
     if index is not None:
         return index
     try:
-        with exclusive(dataset.root / f".{INDEX}.lock"):
+        with exclusive(folder / f".{INDEX}.lock"):
             index = _current(path, fingerprint)
             if index is None:
                 logger.info(
@@ -148,7 +151,7 @@ def fingerprint_of(paths: Iterable[Path]) -> str:
         if INDEX in path.parts:  # a reader has taken it for a folder of scenes
             continue
         if path.is_dir():
-            names = (name for name in os.listdir(path) if not name.startswith(".") and name != INDEX)
+            names = (name for name in names_in(path) if not name.startswith(".") and name != INDEX)
             digest.update("\0".join(sorted(names)).encode())
         elif path.is_file():
             state = path.stat()

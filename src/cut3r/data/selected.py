@@ -47,5 +47,5 @@ def read_foreground(path: Path) -> Bool[np.ndarray, "h w"]:
     """Read the mask of an object, stored as grey levels of its probability."""
     from PIL import Image  # here, because rooms are rendered without Pillow
 
-    with Image.open(path) as mask:
+    with path.open("rb") as file, Image.open(file) as mask:
         return np.asarray(mask) / 255 > OBJECT_PROBABILITY

@@ -28,6 +28,11 @@ NAMES = tuple(field.name for field in fields(Prediction))
 Measure = Callable[[Prediction, Tensor | None], Tensor]
 
 
+def nothing(_prediction: Prediction, _mask: Tensor | None) -> Tensor:
+    """A measure for whoever wants none."""
+    return torch.zeros(())
+
+
 class PendingPrediction:
     """A prediction, and what was measured of it, on their way to the host. `wait` gives them, in float32."""
 

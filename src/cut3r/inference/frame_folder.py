@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float32, UInt8
 from cut3r.files.atomic import atomic_path
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.preprocess import PixelMap
+from cut3r.inference.quality import Quality
 from cut3r.inference.result import FrameResult
 from cut3r.inference.sink import Sink
 from cut3r.inference.view import View
@@ -143,7 +144,8 @@ class SavedFrame:
     u_color = (u_original + 0.5) * scale - 0.5 - offset. `index` and `name` say which frame of the input it was; `chunk`
     counts the resets before it, and `placed` says that the chunk was put in its place in the world of the first one; a
     chunk that was not has a world of its own. `finite` is False where the network gave no finite pose: then no depth is
-    valid, and `world_from_cam` is that of the saved frame before.
+    valid, and `world_from_cam` is that of the saved frame before. `trust` is good, weak or lost (see `Quality`), and
+    `doubtful` says that the joint of the chunk may be wrong; only runs in chunks or with keyframes know.
     """
 
     number: int
@@ -162,6 +164,8 @@ class SavedFrame:
     name: str | None = None
     finite: bool = True
     placed: bool = False
+    trust: str | None = None
+    doubtful: bool = False
 
     def view(self) -> View:
         """The same as a plain value, for an alignment or a `Reconstruction`."""
@@ -218,6 +222,7 @@ def _read_frame(folder: Path, camera_path: Path) -> SavedFrame:
         time_s = float(values["time_s"])
         extra = {**pairs, **single, "intrinsics_original": values["intrinsics_original"]}
         extra |= {key: bool(values.get(key, usual)) for key, usual in (("finite", True), ("placed", False))}
+        extra |= {"trust": values["trust"].item(), "doubtful": bool(values["doubtful"])} if "trust" in values else {}
         extra["time_s"] = None if np.isnan(time_s) else time_s
     stem = camera_path.stem
     return SavedFrame(
@@ -245,6 +250,16 @@ def _origin(result: FrameResult) -> dict[str, Any]:
         "placed": np.array(result.world_from_chunk is not None),
         "finite": np.array(result.camera_is_finite),
         "name": np.array(frame.name),
+    } | ({} if result.quality is None else _quality(result.quality))
+
+
+def _quality(quality: Quality) -> dict[str, Any]:
+    return {
+        "trust": np.array(quality.trust.value),
+        "confidence_share": np.array(quality.confidence),
+        "new_area": np.array(quality.new_area),
+        "doubtful": np.array(quality.is_doubtful),
+        "key": np.array(quality.is_key),
     }
 
 

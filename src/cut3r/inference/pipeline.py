@@ -42,6 +42,7 @@ class Launched:
     pending: PendingPrediction
     before: StreamState
     after: StreamState
+    writes: bool = True  # whether the frame may change what is remembered
 
 
 @dataclass(frozen=True)

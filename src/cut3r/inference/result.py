@@ -12,6 +12,7 @@ from torch import Tensor
 from cut3r.geometry.poses import invert, rotation_angle, transform
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.preprocess import PixelMap
+from cut3r.inference.quality import Quality
 from cut3r.inference.view import EDGES, View, without_edges
 from cut3r.io.frames import Frame
 from cut3r.model.prediction import Prediction
@@ -37,6 +38,8 @@ class FrameResult:
     The network speaks of the frame of the chunk's first camera. `world_from_chunk` says where that stands; None is: at
     the origin of the world, so that world coordinates are only comparable inside one chunk. Everything below is in the
     world and its metres, unless its name says otherwise.
+
+    `quality` is there where the session cuts its stream into chunks or chooses keyframes.
     """
 
     frame: Frame
@@ -49,6 +52,7 @@ class FrameResult:
     chunk: int = 0
     source: PointSource = PointSource.self
     world_from_chunk: Similarity | None = None
+    quality: Quality | None = None
 
     @cached_property
     def view(self) -> View:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -21,7 +21,11 @@ from cut3r.files.atomic import atomic_path
 from cut3r.geometry.cameras import image_center, pinhole, ray_map
 from cut3r.geometry.focal import estimate_focal
 from cut3r.geometry.registration import Similarity
-from cut3r.inference.engine import Encoded, Engine
+from cut3r.inference.chunks import Chunking, ResetConfig
+from cut3r.inference.course import Course
+from cut3r.inference.engine import Encoded, Engine, nothing
+from cut3r.inference.joints import Joint
+from cut3r.inference.keyframes import KeyframeConfig
 from cut3r.inference.pipeline import Launched, Pipeline, Prepared, Result
 from cut3r.inference.policy import Policy, Write
 from cut3r.inference.preprocess import SQUARE_SIZE, FitConfig, fit
@@ -56,6 +60,9 @@ class Session:
             (w // 2, h // 2).
         update: How frames are written into the state: a rule, or its name with constants ("ttt3r", "filt3r:r=0.8"; see
             `cut3r.rules`); by default they overwrite it.
+        resets: Cut long streams into chunks that are joined to one world; by default the state is never forgotten. Each
+            step then waits for the result of the one before.
+        keyframes: Write only some frames into the state; by default all. Every frame gets a result.
         engine: How frames go through the network; by default the fastest way that the device knows. Sessions of one
             network and one rule may share it.
 
@@ -74,6 +81,8 @@ class Session:
         shared_focal: bool = False,
         parity: bool = False,
         update: UpdateRule | str | None = None,
+        resets: ResetConfig | None = None,
+        keyframes: KeyframeConfig | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.model = model
@@ -90,6 +99,9 @@ class Session:
             raise ValueError(f"the engine writes by {self._engine.rule!r}, not {rule!r}; make it with this rule")
         self._warn_about_size()
         self._now = self._start()
+        self._chunking: Chunking | None = None
+        if resets is not None or keyframes is not None:
+            self._chunking = Chunking(resets, keyframes, self._engine, lambda: self._start().state)
 
     def push(self, frame: Frame | UInt8[np.ndarray, "h w 3"], *, update: bool = True) -> FrameResult:
         """Reconstruct the next frame of the stream.
@@ -129,7 +141,8 @@ class Session:
         """
         launch, finish = partial(self._launch, update=update), partial(self._finish, policy=policy)
         if lookahead:
-            yield from self._pipeline(launch, finish, waits=policy is not None).run(frames, lookahead)
+            waits = policy is not None or self._chunking is not None
+            yield from self._pipeline(launch, finish, waits=waits).run(frames, lookahead)
             return
         for frame in frames:
             prepared = self._prepare(frame)
@@ -137,12 +150,18 @@ class Session:
 
     def absorb(self, frame: Frame) -> None:
         """Let a frame change the state without computing its result: a third of the work less, for passes nobody
-        looks at."""
+        looks at.
+
+        Raises:
+            ValueError: The session cuts its stream into chunks, which needs results.
+        """
+        self._check_absorbs()
         prepared = self._prepare(frame)
         self._finish_absorbed(self._launch_absorbed(prepared, self._encode([prepared])[0], self._now.state))
 
     def absorb_stream(self, frames: Iterable[Frame], *, lookahead: int = 8) -> Iterator[Frame]:
         """Absorb frames one after the other, read and encoded ahead as in `stream`; gives each when it is absorbed."""
+        self._check_absorbs()
         if lookahead == 0:
             for frame in frames:
                 self.absorb(frame)
@@ -188,8 +207,28 @@ class Session:
             world_from_chunk: Where that stands, if it is known; by default the new chunk is a world of its own.
         """
         self._now = replace(
-            self._now, state=self._start().state, chunk=self._now.chunk + 1, world_from_chunk=world_from_chunk
+            self._now,
+            state=self._start().state,
+            chunk=self._now.chunk + 1,
+            world_from_chunk=world_from_chunk,
+            course=Course(joints=self._now.course.joints),
         )
+
+    def begin_chunk(self, reason: str = "asked for") -> Joint:
+        """Forget the stream, but join the new chunk to this one by the frames that both see; gives the joint.
+
+        Raises:
+            ValueError: The session was made without `resets`, so it keeps no frames to join chunks by.
+        """
+        if self._chunking is None:
+            raise ValueError("this session keeps no frames to join chunks by; make it with resets=ResetConfig(...)")
+        self._now = self._chunking.begin(self._now, reason, None)
+        return self._now.course.joints[-1]
+
+    @property
+    def joints(self) -> tuple[Joint, ...]:
+        """How each chunk was joined to the one before; the last chunk may have no result yet."""
+        return self._now.course.joints
 
     def place_chunk(self, world_from_chunk: Similarity) -> None:
         """Say where the present chunk stands, for the results from now on."""
@@ -259,11 +298,20 @@ class Session:
         Raises:
             ValueError: Not a saved session, or one of another network.
         """
-        self.restore(unpack(tensors, metadata, self.model, self.rule, name=name))
+        snapshot = unpack(tensors, metadata, self.model, self.rule, name=name)
+        if self._chunking is not None:
+            snapshot = replace(snapshot, course=self._chunking.rehearse_again(snapshot.course))
+        self.restore(snapshot)
 
     @torch.inference_mode()
     def _start(self) -> Snapshot:
         return Snapshot(self.model.initial_state(1, self.rule), rule=self.rule)
+
+    def _check_absorbs(self) -> None:
+        if self._chunking is not None:
+            raise ValueError(
+                "chunks are joined by results, and absorbing gives none; push the frames, or leave out resets"
+            )
 
     def _as_frame(self, frame: Frame | UInt8[np.ndarray, "h w 3"]) -> Frame:
         if isinstance(frame, np.ndarray):
@@ -297,11 +345,11 @@ class Session:
         mask = None if self.parity or bool(prepared.counts.all()) else prepared.counts
         with self._engine.lock:
             pending, after = self._engine.step(before, encoded, self.outputs, update=update, measure=measure, mask=mask)
-        return Launched(prepared, encoded, pending, before, after)
+        return Launched(prepared, encoded, pending, before, after, update)
 
     def _launch_absorbed(self, prepared: Prepared, encoded: Encoded, before: StreamState) -> Launched:
         with self._engine.lock:
-            pending, after = self._engine.step(before, encoded, Outputs.none(), update=True, measure=_nothing)
+            pending, after = self._engine.step(before, encoded, Outputs.none(), update=True, measure=nothing)
         return Launched(prepared, encoded, pending, before, after)
 
     def _finish_absorbed(self, launched: Launched) -> Frame:
@@ -310,15 +358,40 @@ class Session:
         return launched.prepared.frame
 
     def _finish(self, launched: Launched, *, policy: Policy | None = None) -> FrameResult:
+        result, focals = self._result(launched)
+        chunking, seen = self._chunking if launched.writes else None, None
+        if chunking is not None:
+            seen = chunking.look(self._now.course, result, launched.encoded)
+            if reason := chunking.broken(self._now.course, seen):
+                self._now = chunking.begin(self._now, reason, result.frame.time_s)
+                launched = self._launch(launched.prepared, launched.encoded, self._now.state, update=True)
+                result, focals = self._result(launched)
+                seen = chunking.look(self._now.course, result, launched.encoded)
+        self._warn_if_not_finite(result)
+        self._now = replace(self._now, state=launched.after, number=self._now.number + 1, focals=focals)
+        decision = policy(result) if policy else Write.keep
+        if chunking is not None and seen is not None:
+            course = self._now.course
+            if decision is Write.keep and not chunking.is_key(course, seen):
+                decision = Write.drop
+            result = replace(result, quality=chunking.quality(course, seen, written=decision is not Write.drop))
+        if decision is Write.drop:
+            self._now = replace(self._now, state=launched.before)
+        if chunking is not None and seen is not None:
+            self._now = chunking.follow(self._now, seen, written=decision is not Write.drop)
+        if decision is Write.reset:
+            self.reset()
+        return result
+
+    def _result(self, launched: Launched) -> tuple[FrameResult, tuple[float, ...]]:
+        """Of a frame whose step has been started, and the votes for a shared focal length after it."""
         prediction, focal = launched.pending.wait()
         prepared, now = launched.prepared, self._now
         assert prediction.points_cam is not None and prediction.world_from_cam is not None
         points = prediction.points_cam[0]
         finite, pose_is_finite = points.isfinite().all(dim=-1), bool(prediction.world_from_cam.isfinite().all())
-        self._count_not_finite(prepared.frame, finite, pose_is_finite=pose_is_finite)
         valid = (points[..., 2] > 0) & finite & prepared.counts & pose_is_finite
         intrinsics, focals = self._intrinsics(prepared, float(focal))
-        self._now = replace(now, state=launched.after, number=now.number + 1, focals=focals)
         result = FrameResult(
             prepared.frame,
             now.number,
@@ -331,14 +404,12 @@ class Session:
             source=self.source,
             world_from_chunk=now.world_from_chunk,
         )
-        match policy(result) if policy else Write.keep:
-            case Write.drop:
-                self._now = replace(self._now, state=launched.before)
-            case Write.reset:
-                self.reset()
-        return result
+        return result, focals
 
-    def _count_not_finite(self, frame: Frame, finite: Bool[Tensor, "h w"], *, pose_is_finite: bool) -> None:
+    def _warn_if_not_finite(self, result: FrameResult) -> None:
+        assert result.prediction.points_cam is not None and result.prediction.world_from_cam is not None
+        finite = result.prediction.points_cam[0].isfinite().all(dim=-1)
+        pose_is_finite = bool(result.prediction.world_from_cam.isfinite().all())
         if pose_is_finite and bool(finite.all()):
             return
         self.not_finite += 1
@@ -346,8 +417,8 @@ class Session:
             logger.warning(
                 "frame %d (%s): %s not finite (nan or infinite); such poses and points are marked as not valid, and "
                 "later frames that have some are only counted",
-                self._now.number,
-                frame.name,
+                result.number,
+                result.frame.name,
                 f"{int((~finite).sum())} of its points are" if pose_is_finite else "its pose is",
             )
 
@@ -394,10 +465,6 @@ def _placed(prediction: Prediction, place: Similarity | None) -> Prediction:
         points_world=None if world is None else place.apply(world.double()).float(),
         world_from_cam=place.place(prediction.world_from_cam),
     )
-
-
-def _nothing(_prediction: Prediction, _mask: Tensor | None) -> Tensor:
-    return torch.zeros(())
 
 
 def _focal_of_trusted(prediction: Prediction, mask: Tensor | None) -> Tensor:

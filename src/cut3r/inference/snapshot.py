@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from cut3r.files.limits import shown
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.chunk_points import is_similarity
+from cut3r.inference.course import Course, is_of_course, pack_course, unpack_course
 from cut3r.model.network import Cut3r
 from cut3r.model.state import StreamState
 from cut3r.model.update import OVERWRITE, UpdateRule
@@ -32,6 +33,7 @@ class Snapshot:
     focals: tuple[float, ...] = ()
     world_from_chunk: Similarity | None = None  # None: at the origin
     rule: UpdateRule = OVERWRITE  # that wrote the state
+    course: Course = field(default_factory=Course)  # where it stands in its chunk, where streams are cut into chunks
 
 
 def pack(snapshot: Snapshot, model: Cut3r) -> Packed:
@@ -39,8 +41,10 @@ def pack(snapshot: Snapshot, model: Cut3r) -> Packed:
     tensors = {PREFIX + name: tensor for name, tensor in snapshot.state.to("cpu").tensors().items()}
     tensors[FOCALS] = torch.tensor(snapshot.focals, dtype=torch.float64)
     tensors[PLACE] = (snapshot.world_from_chunk or Similarity.identity()).matrix().double()
+    of_course, course = pack_course(snapshot.course)
+    tensors |= of_course
     tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    record = {"number": snapshot.number, "chunk": snapshot.chunk, "network": fingerprint(model)}
+    record = {"number": snapshot.number, "chunk": snapshot.chunk, "network": fingerprint(model), "course": course}
     record["rule"] = repr(snapshot.rule)
     return tensors, {RECORD: json.dumps(record | {"checksum": checksum(tensors, record)})}
 
@@ -72,11 +76,19 @@ def unpack(
         value = record.get(count)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 62:
             raise _damaged(name, f"its {count} is {shown(value)} and not a count")
-    of_state = {key.removeprefix(PREFIX): tensor for key, tensor in tensors.items() if key.startswith(PREFIX)}
+    course = Course()
+    if "course" in record:  # files from before there were chunks have none
+        try:
+            course = unpack_course(tensors, record["course"], model.device)
+        except ValueError as error:
+            raise _damaged(name, str(error)) from error
+    own = {key: tensor for key, tensor in tensors.items() if key.startswith(PREFIX) and not is_of_course(key)}
+    of_state = {key.removeprefix(PREFIX): tensor for key, tensor in own.items()}
     focals = tuple(of_state.pop(FOCALS.removeprefix(PREFIX)).tolist())
     place = of_state.pop(PLACE.removeprefix(PREFIX))
     moved = None if torch.equal(place, torch.eye(4).double()) else Similarity.from_matrix(place)
-    return Snapshot(StreamState.from_tensors(of_state), record["number"], record["chunk"], focals, moved, rule)
+    state, number, chunk = StreamState.from_tensors(of_state), record["number"], record["chunk"]
+    return Snapshot(state, number, chunk, focals, moved, rule, course)
 
 
 def read_session_file(path: Path) -> Packed:
@@ -120,7 +132,8 @@ def _check_tensors(tensors: dict[str, Tensor], model: Cut3r, rule: UpdateRule, n
         for key, tensor in model.initial_state(1, rule).tensors().items()
     }
     expected |= {FOCALS: (torch.float64, None), PLACE: (torch.float64, [4, 4])}  # as many focals as there are
-    if unknown := sorted(key for key in tensors if key.startswith(PREFIX) and key not in expected):
+    ours = (key for key in tensors if key.startswith(PREFIX) and not is_of_course(key))
+    if unknown := sorted(key for key in ours if key not in expected):
         raise _damaged(name, f"it holds {shown(unknown[0])}, which no session has")
     for key, (dtype, shape) in expected.items():
         tensor = tensors.get(key)

@@ -19,6 +19,7 @@ from PIL import Image
 
 from cut3r.files.atomic import atomic_path
 from cut3r.files.damaged import naming_the_file
+from cut3r.files.packed_path import as_path
 from cut3r.io.exr import exr_channels, read_exr, write_exr
 from cut3r.io.pfm import read_pfm, write_pfm
 
@@ -74,7 +75,7 @@ def read_depth(path: str | os.PathLike[str]) -> Float32[np.ndarray, "h w"]:
         ValueError: Another suffix, a damaged file, or content that is no depth map: float32 h w (.npy, .pfm), also
             float16 (.npz, .exr), 16-bit grey (.png).
     """
-    suffix, path = _suffix(path), Path(path)
+    suffix, path = _suffix(path), as_path(path)
     if suffix == ".png":
         return _read_png(path)
     if suffix == ".exr":
@@ -99,7 +100,7 @@ def depth_channel(channels: Sequence[str], path: str | os.PathLike[str]) -> str:
 
 
 def _read_png(path: Path) -> Float32[np.ndarray, "h w"]:
-    with naming_the_file(path), Image.open(path) as image:
+    with naming_the_file(path), path.open("rb") as file, Image.open(file) as image:
         millimetres = np.asarray(image)
     if millimetres.dtype != np.uint16 or millimetres.ndim != 2:
         kind = f"{millimetres.dtype} {millimetres.shape}"

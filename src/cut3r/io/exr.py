@@ -17,6 +17,7 @@ from jaxtyping import Float32, Shaped, UInt8
 
 from cut3r.files.atomic import atomic_path
 from cut3r.files.damaged import naming_the_file
+from cut3r.files.packed_path import as_path
 from cut3r.io.exr_header import DTYPES, Channel, Compression, Header, NotPlainError, format_header, parse_header
 from cut3r.io.exr_library import read_names, read_planes
 
@@ -40,7 +41,7 @@ def read_exr(
         FileNotFoundError: No such file.
         ValueError: It is damaged, lacks a channel, or needs the package OpenEXR, which is not installed.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
         with naming_the_file(path):
             data = path.read_bytes()
@@ -61,7 +62,7 @@ def exr_channels(path: str | os.PathLike[str]) -> tuple[str, ...]:
         FileNotFoundError: No such file.
         ValueError: It is damaged, or needs the package OpenEXR, which is not installed.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
         with naming_the_file(path):
             return tuple(sorted(channel.name for channel in parse_header(path.read_bytes()).channels))

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from cut3r.files.packed_path import named_file
+
 INSTALL = 'pip install "cut3r[preprocess]"'
 
 
@@ -48,6 +50,7 @@ def _parts(path: Path, reason: str, *, header_only: bool) -> list[Any]:
     except ImportError as error:
         raise ValueError(f"{path}: {reason}, which needs the package OpenEXR ({error}): {INSTALL}") from error
     try:
-        return list(OpenEXR.File(str(path), separate_channels=True, header_only=header_only).parts)
+        with named_file(path) as named:
+            return list(OpenEXR.File(str(named), separate_channels=True, header_only=header_only).parts)
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"{path} cannot be read ({error}); copy or make it again") from error

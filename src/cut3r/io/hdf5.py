@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cut3r.files.damaged import naming_the_file
+from cut3r.files.packed_path import as_path, named_file
 
 INSTALL = 'pip install "cut3r[preprocess]"'
 
@@ -23,7 +24,7 @@ def read_hdf5(path: str | os.PathLike[str], name: str) -> np.ndarray:
         FileNotFoundError: No such file.
         ValueError: It is damaged, lacks the array, or h5py is not installed.
     """
-    with _opened(Path(path)) as file:
+    with _opened(as_path(path)) as file:
         dataset: Any = file.get(name) if name else None
         if not _is_array(dataset):
             names = ", ".join(map(repr, _names(file)[:10])) or "none"
@@ -40,7 +41,7 @@ def hdf5_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
         FileNotFoundError: No such file.
         ValueError: It is damaged, or h5py is not installed.
     """
-    with _opened(Path(path)) as file:
+    with _opened(as_path(path)) as file:
         return _names(file)
 
 
@@ -69,9 +70,9 @@ def _opened(path: Path) -> Iterator[Any]:
     except ImportError as error:
         raise ValueError(f"{path}: HDF5 files need the package h5py ({error}): {INSTALL}") from error
     # locking=False: we only read, and network disks often refuse locks. RuntimeError: what HDF5 raises in damaged trees
-    with naming_the_file(path):
+    with naming_the_file(path), named_file(path) as named:
         try:
-            with h5py.File(path, "r", locking=False) as file:
+            with h5py.File(named, "r", locking=False) as file:
                 yield file
         except RuntimeError as error:
             raise ValueError(str(error)) from error

@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image, TiffImagePlugin
 
 from cut3r.files.atomic import atomic_path
+from cut3r.files.packed_path import as_path
 from cut3r.io.content import recognise
 from cut3r.io.grey import GreyScale, deep_values, is_deep, to_8_bits
 from cut3r.io.metadata import orientation
@@ -97,7 +98,7 @@ def read_image(
         FileNotFoundError: No such file, or a link to nothing.
         UnreadableImageError: Empty, truncated, too large, or no picture.
     """
-    path = Path(path)
+    path = as_path(path)
     with open_picture(path) as image:
         if (pages := len(page_numbers(image))) > 1:
             _say_first_page(path, pages)
@@ -120,7 +121,7 @@ def page_count(path: str | Path) -> int:
 
     Reduced copies and masks inside a TIFF are no pages. Only headers are read.
     """
-    path = Path(path)
+    path = as_path(path)
     content = recognise(path) if path.is_file() else None
     if content is None or content.name not in _WITH_PAGES:
         return 1

@@ -6,13 +6,13 @@ Format: http://www.pauldebevec.com/Research/HDR/PFM/
 import math
 import os
 import re
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 
 from cut3r.files.atomic import atomic_path
 from cut3r.files.damaged import naming_the_file
+from cut3r.files.packed_path import as_path
 
 HEADER = re.compile(rb"(P[Ff])\s+(\d{1,9})\s+(\d{1,9})\s+(\S{1,32})[ \t]*\r?\n")  # kind, width, height, scale
 HEADER_BYTES = 256
@@ -28,7 +28,7 @@ def read_pfm(path: str | os.PathLike[str]) -> Float32[np.ndarray, "h w"] | Float
         FileNotFoundError: No such file.
         ValueError: It is damaged, or no PFM.
     """
-    path = Path(path)
+    path = as_path(path)
     with naming_the_file(path):
         data = path.read_bytes()
         header = HEADER.match(data[:HEADER_BYTES])

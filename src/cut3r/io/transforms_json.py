@@ -5,11 +5,17 @@ and intrinsics stand at the top, or with each frame, which goes first. Their wor
 cube: then metres are lost. Format: https://docs.nerf.studio/quickstart/data_conventions.html
 """
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float64
+
+from cut3r.files.atomic import atomic_path
 from cut3r.geometry.cameras import focal_from_fov
 from cut3r.io.json_fields import a_number, numbers, read_json
 from cut3r.io.known_cameras import (
@@ -23,6 +29,69 @@ from cut3r.io.known_cameras import (
 
 DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4")  # nerfstudio's k4 is the next power, which OpenCV does not have
 PERSPECTIVE = ("PERSPECTIVE", "SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
+
+
+@dataclass(frozen=True)
+class TransformsFrame:
+    """A frame of the file; paths are relative to its folder. `intrinsics` count from the centre of the first pixel."""
+
+    file_path: str
+    size: tuple[int, int]  # (h, w)
+    intrinsics: Float64[np.ndarray, "3 3"]
+    world_from_cam: Float64[np.ndarray, "4 4"]
+    mask_path: str | None = None
+    depth_file_path: str | None = None  # 16 bits, millimetres, 0: unknown
+
+
+def write_transforms(
+    path: Path,
+    frames: Sequence[TransformsFrame],
+    *,
+    ply_file_path: str | None = None,
+    applied_transform: Float64[np.ndarray, "3 4"] | None = None,
+) -> None:
+    """Write the file: one camera at the top if all frames share it (some readers know no other), else one per frame.
+
+    Args:
+        ply_file_path: Points in the world of the file.
+        applied_transform: That world from the one that was there before, for who wants to go back.
+
+    Raises:
+        ValueError: There is no frame, or only some have a mask: nerfstudio takes all or none.
+    """
+    if not frames:
+        raise ValueError(f"{path}: there are no frames; expected at least one")
+    if len({frame.mask_path is None for frame in frames}) > 1:
+        raise ValueError(f"{path}: some frames have a mask and some have none; give all of them one")
+    cameras = [_written_camera(frame) for frame in frames]
+    shared = all(camera == cameras[0] for camera in cameras)
+    content: dict[str, Any] = {"camera_model": "OPENCV", **(cameras[0] if shared else {})}
+    if ply_file_path is not None:
+        content["ply_file_path"] = ply_file_path
+    if applied_transform is not None:
+        content["applied_transform"] = applied_transform.tolist()
+    content["frames"] = [
+        _written_frame(frame, {} if shared else camera) for frame, camera in zip(frames, cameras, strict=True)
+    ]
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _written_camera(frame: TransformsFrame) -> dict[str, int | float]:
+    (fx, _, cx), (_, fy, cy), _ = frame.intrinsics.tolist()
+    h, w = frame.size
+    camera = {"w": w, "h": h, "fl_x": fx, "fl_y": fy, "cx": cx + CORNER, "cy": cy + CORNER}
+    return camera | dict.fromkeys(("k1", "k2", "p1", "p2"), 0.0)
+
+
+def _written_frame(frame: TransformsFrame, camera: Mapping[str, int | float]) -> dict[str, Any]:
+    paths = {"mask_path": frame.mask_path, "depth_file_path": frame.depth_file_path}
+    return {
+        "file_path": frame.file_path,
+        **camera,
+        "transform_matrix": (frame.world_from_cam @ OPENGL_FROM_OPENCV).tolist(),
+        **{name: value for name, value in paths.items() if value is not None},
+    }
 
 
 def is_transforms(content: Any) -> bool:

@@ -1,6 +1,7 @@
 """`cut3r`, the command: its first word says what to do, and the module of that name does it.
 
 cut3r align out/        align the frames of a finished run with each other
+cut3r export out/       make a folder for splat trainers of a finished run
 """
 
 import importlib
@@ -8,7 +9,10 @@ import sys
 
 from cut3r.run.console import WRONG_ARGUMENTS, sorry
 
-COMMANDS = {"align": "cut3r.alignment.command"}  # modules with a `main`, imported when they are asked for
+COMMANDS = {
+    "align": "cut3r.alignment.command",
+    "export": "cut3r.export.command",
+}  # modules with a `main`, imported when they are asked for
 HELP = ("-h", "--help")
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 
+from cut3r.inference.chunks import ResetConfig
 from cut3r.inference.frame_folder import FrameFolder
+from cut3r.inference.keyframes import KeyframeConfig
 from cut3r.inference.preprocess import FitConfig, FitMode
 from cut3r.inference.reconstruction import Reconstruction, check_suffix
 from cut3r.inference.result import PointSource
@@ -46,6 +48,11 @@ def check_flags(args: argparse.Namespace, example: Path) -> None:
     args.update = text_of(rule_of(args.update))  # with all constants: what they mean does not depend on the version
     if args.revisit < 1:
         raise ValueError(f"--revisit is {args.revisit}, expected 1 (one pass) or more")
+    chosen = {"--reset-every": resets_of(args), "--keyframes": KeyframeConfig.of_text(args.keyframes)}
+    for flag in (flag for flag, value in chosen.items() if value is not None and args.revisit > 1):
+        raise ValueError(
+            f"{flag} is decided by results, which the first pass of --revisit has not; leave out one of both"
+        )
     if not args.model_path and not BUNDLED["tiny"].is_file():
         raise FileNotFoundError(
             "no network given: --model_path 512-dpt downloads the official weights (3.2 GB, non-commercial licence) "
@@ -118,8 +125,19 @@ def make_session(args: argparse.Namespace, model: Cut3r) -> Session:
     )
     source = PointSource(args.points)
     return Session(
-        model, fit=fit, source=source, shared_focal=args.shared_focal, parity=args.original, update=args.update
+        model,
+        fit=fit,
+        source=source,
+        shared_focal=args.shared_focal,
+        parity=args.original,
+        update=args.update,
+        resets=resets_of(args),
+        keyframes=KeyframeConfig.of_text(args.keyframes),
     )
+
+
+def resets_of(args: argparse.Namespace) -> ResetConfig | None:
+    return ResetConfig.of_text(args.reset_every, joint=args.joint, overlap=args.overlap)
 
 
 def make_writer(

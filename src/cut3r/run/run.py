@@ -124,6 +124,13 @@ class Run:
             logger.warning("%d unreadable frames were skipped: %s", len(skipped), "; ".join(skipped[:5]))
         scene = self.writer.scene
         logger.info("%s", scene.summary())
+        joints = [joint for joint in self.session.joints if joint.first < self.writer.count]
+        if doubtful := [joint for joint in joints if joint.doubt]:
+            logger.warning("%d of %d joints of chunks are doubtful:", len(doubtful), len(joints))
+            for joint in doubtful:
+                logger.warning("  %s", joint.tell())
+        elif joints:
+            logger.info("%d chunks, each joined to the one before", len(joints) + 1)
         if lost := self.session.not_finite:
             logger.warning("%d frames have a pose or points that are not finite, and those are in no file", lost)
         elif not len(scene):

@@ -16,6 +16,7 @@ from cut3r.data.sampling import Choice, MaskProbabilities, SamplingPolicy, Wante
 from cut3r.data.scene import Graph, Scene
 from cut3r.data.view import RawFrame
 from cut3r.files.listing import visible
+from cut3r.files.packed_path import open_root
 from cut3r.io.depth import read_depth
 from cut3r.io.images import read_image
 
@@ -109,7 +110,7 @@ class ArkitScenes(ProcessedDataset):
                 the folder beside this one whose name ends in "_highres", if there is one.
         """
         beside = Path(root).with_name(f"{Path(root).resolve().name}_highres")
-        self.highres_root = beside if highres_root is None else Path(highres_root)
+        self.highres_root = open_root(beside if highres_root is None else Path(highres_root))
         super().__init__(root, **options)
 
     def list_scenes(self) -> Iterator[Scene]:

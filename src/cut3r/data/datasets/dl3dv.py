@@ -115,7 +115,7 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
         FileNotFoundError: No such file.
         ValueError: It is damaged.
     """
-    with naming_the_file(path), Image.open(path) as image:
+    with naming_the_file(path), path.open("rb") as file, Image.open(file) as image:
         return np.asarray(image.convert("L")) >= MARKED
 
 

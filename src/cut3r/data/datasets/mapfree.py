@@ -169,7 +169,7 @@ class MapFree(ProcessedDataset):
         known = np.nan_to_num(np.where(depth > FARTHEST, np.float32(0), depth), nan=0.0, posinf=0.0, neginf=0.0)
         if not (self.parity or mask.is_file()):
             return known
-        with naming_the_file(mask), Image.open(mask) as image:
+        with naming_the_file(mask), mask.open("rb") as file, Image.open(file) as image:
             grey = np.asarray(image.convert("L"))
             if grey.shape != depth.shape:
                 raise ValueError(f"it is of {grey.shape} pixels (h, w), the depth of {depth.shape}")

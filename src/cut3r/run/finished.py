@@ -1,0 +1,175 @@
+"""The folder of a finished run, read back: what the run was, what it said of each frame, and its original pictures."""
+
+from collections.abc import Iterable, Iterator
+from itertools import tee
+from pathlib import Path
+
+import numpy as np
+
+from cut3r.inference.frame_folder import SUFFIXES, is_frame_file, read_frame_folder
+from cut3r.inference.view import View
+from cut3r.io.frame import Frame
+from cut3r.io.frames import FrameOptions, FrameStream, SortOrder
+from cut3r.run.flags import SOME
+from cut3r.run.footage import Footage
+from cut3r.run.known import Known
+from cut3r.run.output_check import MARKER
+from cut3r.run.output_folder import THE_INPUT, Marker, RunState, read_marker
+
+EVERY = {"all": 1, "some": SOME}  # --save-frames: one of so many frames has files
+
+
+class FinishedRun:
+    """Frames that a run has written, with its marker `cut3r.json`; a folder of `FrameFolder` alone has none.
+
+    Raises:
+        FileNotFoundError: No such folder, nothing of a run in it, or no files of frames.
+        ValueError: The run is not finished, or files are missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {folder}; expected is the --output_dir of a finished run")
+        self.marker: Marker | None = read_marker(folder / MARKER)
+        self._check_state()
+        self.count = self._check_files()
+
+    def setting(self, name: str) -> str | None:
+        """What a flag of the run was, as text; None if that is unknown, or the flag was not given."""
+        value = None if self.marker is None else self.marker.settings.get(name)
+        return None if value in (None, "None") else value
+
+    def files(self) -> list[Path]:
+        """Everything of the run that nobody else must replace."""
+        return [path for path in self.folder.iterdir() if path.is_file()]
+
+    def views(self, known: Known) -> Iterator[tuple[View, Frame]]:
+        """Each frame as it was seen, and with what is known of its camera."""
+        views, same = tee(saved.view() for saved in read_frame_folder(self.folder))
+        frames = FrameStream(map(stand_in, same), str(self.folder), expected=self.count, skipped=[])
+        yield from zip(views, known.onto(frames), strict=True)
+
+    def original_frames(
+        self, wanted: Iterable[tuple[int, str]], known: Known, *, source: str | None = None, who: str
+    ) -> Iterator[Frame]:
+        """The original pictures of some frames, with what is known of them.
+
+        Args:
+            wanted: Their places in the source and their names, in the order in which the run read them.
+            source: Where they are, if elsewhere than the run read them.
+            who: What needs them, for messages.
+
+        Raises:
+            FileNotFoundError: They are not where the run read them.
+            ValueError: Others are there; or nobody knows where they are.
+        """
+        with self.open_footage(source, who=who) as footage:
+            yield from those_of(wanted, known.onto(footage.open(0)))
+
+    def open_footage(self, source: str | None = None, *, who: str) -> Footage:
+        """Open what the run read, or what the run read whose results were aligned; arguments and errors as above."""
+        run = self._first()
+        place = source or run.setting("seq_path")
+        if place is None:
+            raise ValueError(
+                f"{self.folder} does not say where its pictures are, and {who} needs them; give --seq_path"
+            )
+        footage = Footage(place, run._options())
+        was = run.setting(THE_INPUT)
+        if source is None and was is not None and footage.contents != was:
+            footage.stream.close()
+            raise ValueError(
+                f"the pictures at {place} are not those that the run read ({was} then, {footage.contents} now), and "
+                f"{who} needs them; bring them back, or name a copy with --seq_path"
+            )
+        return footage
+
+    def _first(self) -> "FinishedRun":
+        """The run that read pictures: the folder of an alignment names the run that it has aligned."""
+        before = self.setting("folder")
+        if self.setting("seq_path") is not None or before is None or not (Path(before) / MARKER).is_file():
+            return self
+        return FinishedRun(Path(before))._first()
+
+    def _options(self) -> FrameOptions:
+        """Which frames the run chose of its source."""
+
+        def number(name: str) -> float | None:
+            value = self.setting(name)
+            return None if value is None else float(value)
+
+        def whole(name: str) -> int | None:
+            value = number(name)
+            return None if value is None else int(value)
+
+        return FrameOptions(
+            sort=SortOrder(self.setting("sort") or SortOrder.natural.value),
+            start=whole("start") or 0,
+            end=whole("end"),
+            every=whole("every") or 1,
+            fps=number("fps"),
+            max_frames=whole("max_frames"),
+            skip_bad=self.setting("skip_bad") == "True",
+            parity=self.setting("original") == "True",
+        )
+
+    def _check_state(self) -> None:
+        if self.marker is None or self.marker.state is RunState.finished:
+            return
+        said = "was interrupted" if self.marker.state is RunState.stopped else "is still going on, or was killed"
+        raise ValueError(
+            f"the run in {self.folder} {said} after {self.marker.frames} frames; repeat its command with --resume, and "
+            "align the folder when it is finished"
+        )
+
+    def _check_files(self) -> int:
+        saved = self.setting("save_frames")
+        if saved == "none":
+            raise FileNotFoundError(
+                f"the run in {self.folder} saved no depth (--save-frames none); run it again with --save-frames all, "
+                f"or some for every {SOME}th frame"
+            )
+        numbers = {
+            kind: {int(path.stem) for path in (self.folder / kind).glob(f"*{suffix}") if is_frame_file(path)}
+            for kind, suffix in SUFFIXES.items()
+        }
+        every = EVERY.get(saved or "", 1)
+        expected = set(range(0, self.marker.frames, every)) if self.marker is not None else set.union(*numbers.values())
+        if not expected:
+            raise FileNotFoundError(
+                f"{self.folder} holds no frames of a run: no {MARKER} and no camera/000000.npz; expected is the "
+                "--output_dir of a finished run with --save-frames all"
+            )
+        for kind in SUFFIXES:
+            if missing := sorted(expected - numbers[kind]):
+                raise ValueError(
+                    f"{self.folder} lacks {kind}/{missing[0]:06d}{SUFFIXES[kind]} and {len(missing) - 1} more such "
+                    "files of frames; run again with --save-frames all"
+                )
+        return len(expected)
+
+
+def those_of(wanted: Iterable[tuple[int, str]], frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Give those of the frames whose place in the source and name are wanted, in their order.
+
+    Raises:
+        ValueError: One is missing, or they come in another order.
+    """
+    rest = iter(wanted)
+    awaited = next(rest, None)
+    for frame in frames:
+        if awaited is None:
+            return
+        if (frame.index, frame.name) == awaited:
+            yield frame
+            awaited = next(rest, None)
+    if awaited is not None:
+        raise ValueError(f"{awaited[1]} is not among the original frames, or they come in another order")
+
+
+def stand_in(view: View) -> Frame:
+    """The original frame without its picture: of its size, so that what is known of it can be put onto it."""
+    h, w = view.pixel_map.original_size
+    black = np.broadcast_to(np.zeros(3, np.uint8), (h, w, 3))
+    return Frame(black, view.index, view.time_s, view.name)
