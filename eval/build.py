@@ -17,9 +17,11 @@ from eval.config import EvalConfig, Layout
 from eval.protocols.base import EvaluationProtocol
 from eval.protocols.depth import MonoDepth, VideoDepth
 from eval.protocols.mv_recon import PUBLISHED_SIZE, MultiViewReconstruction, ReconAlignment, ReconOptions, usual_grid
+from eval.protocols.pose_pairs import PosePairs
+from eval.protocols.query import Query
 from eval.protocols.relpose import RelativePose
 from eval.run import EvaluationRun
-from eval.sequences import Sequence, open_set
+from eval.sequences import PROTOCOLS, Sequence, open_set
 from eval.systems.ours import Ours
 from eval.systems.reference import ReferencePredictions
 from eval.systems.saved import Predictions, SavedPredictions
@@ -111,7 +113,11 @@ def make_protocol(name: str, config: EvalConfig, size: int, views: int) -> Evalu
             voxel_m = usual_grid(views, size, parity=config.parity) if config.voxel_m is None else config.voxel_m
             options = ReconOptions(config.recon_alignments or usual, config.conf_thresh, voxel_m)
             return MultiViewReconstruction(options, size=size)
-    raise ValueError(f"there is no protocol '{name}'; choose monodepth, video_depth, relpose or mv_recon")
+        case "pose_pairs":
+            return PosePairs(parity=config.parity)
+        case "query":
+            return Query(config.hold_out)
+    raise ValueError(f"there is no protocol '{name}'; choose from {', '.join(PROTOCOLS)}")
 
 
 def finder(folder: Path, layout: Layout) -> Callable[[Sequence], Predictions]:

@@ -67,6 +67,7 @@ class EvalConfig:
         depth_alignments: Which groups of numbers the depth protocols give; empty for the protocol's own.
         recon_alignments: The same for mv_recon.
         conf_thresh: mv_recon leaves out points with less confidence; 0 is off.
+        hold_out: query does not show one of so many frames, and asks for it.
         voxel_m: mv_recon thins both clouds to a grid of this size before it compares them, metres; 0 is off. By default
             off up to 100 views and in parity mode, else 0.01.
     """
@@ -97,6 +98,7 @@ class EvalConfig:
     recon_alignments: list[ReconAlignment] = field(default_factory=list)
     conf_thresh: float = 0.0
     voxel_m: float | None = None
+    hold_out: int = 5
 
     def __post_init__(self) -> None:
         if not self.dataset:
@@ -112,6 +114,8 @@ class EvalConfig:
             raise ValueError(f"revisit is {self.revisit}; give at least 1, and at least 2 with freeze=true")
         if self.every < 1:
             raise ValueError(f"every is {self.every}; 1 keeps every frame, 2 every second one")
+        if self.hold_out < 2:
+            raise ValueError(f"hold_out is {self.hold_out}; 5 holds out one of five frames, and 2 is the least")
         if self.conf_thresh < 0 or (self.voxel_m or 0) < 0:
             raise ValueError(
                 f"conf_thresh {self.conf_thresh} and voxel_m {self.voxel_m} must not be negative; 0 is off"

@@ -17,6 +17,8 @@ ABOUT = {
     "video_depth": "depth of sequences",
     "relpose": "camera paths",
     "mv_recon": "points of several views",
+    "pose_pairs": "relative poses of pairs of frames",
+    "query": "pictures and depth of unseen views",
 }
 INDENT = 24
 WIDEST = 110

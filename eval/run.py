@@ -26,7 +26,6 @@ import numpy as np
 import torch
 
 from cut3r.files.atomic import atomic_path
-from cut3r.io.frames import Frame
 from cut3r.speed.machine import commit, cpu_name, now
 from eval.clock import Clock, total_cost
 from eval.config import Stage
@@ -34,7 +33,7 @@ from eval.fingerprints import are_of, inputs_of, pictures_of
 from eval.protocols.base import SCORING, EvaluationProtocol, NotScoredError, Score, summarize
 from eval.sequences.prepared import prepared_otherwise
 from eval.sequences.sequence import Sequence
-from eval.systems.base import FramePrediction, System
+from eval.systems.base import System
 from eval.systems.saved import Predictions, SavedPredictions, read_record, save_predictions, write_json
 
 logger = logging.getLogger(__name__)
@@ -178,7 +177,7 @@ class EvaluationRun:
         files = {"system": "files", "predictions": self.facts.get("predictions"), "layout": self.facts.get("layout")}
         described = files if self.system is None else {**self.system.describe(), "keep": self.keep}
         set_facts = {name: self.facts.get(name) for name in ("dataset", "every")}
-        return {"protocol": self.protocol.name, **set_facts, **described}
+        return {"protocol": self.protocol.name, **set_facts, **self.protocol.identity(), **described}
 
     def _score_identity(self, sequence: Sequence) -> dict[str, Any]:
         """What decides the scores, beside what they are computed from."""
@@ -191,22 +190,15 @@ class EvaluationRun:
         if read_record(folder) is not None:
             logger.warning("the pictures of %s are not those of its predictions; it is predicted anew", sequence.name)
         clock, pictures = Clock(self.tick), pictures_of(sequence)
-        predictions = clock.watch(self._predictions(system, sequence, clock))
+        predictions = clock.watch(self.protocol.predict(system, sequence, clock.read))
         save_predictions(
             folder,
             sequence.stems,
             predictions,
             dtype=np.dtype(self.keep),
+            order=self.protocol.order(sequence),
             finish=lambda: {"pictures": pictures, **clock.record(), "environment": environment()},
         )
-
-    def _predictions(self, system: System, sequence: Sequence, clock: Clock) -> Iterator[FramePrediction]:
-        for stream in self.protocol.streams(sequence):
-
-            def frames(numbers: range = stream) -> Iterator[Frame]:
-                return clock.read(self.protocol.frame(sequence, number) for number in numbers)
-
-            yield from system.predict(frames, self.protocol.wanted)
 
     def _score(self, sequence: Sequence) -> None:
         cost = read_record(self.folder / "predictions" / sequence.name)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.sequences import bonn, kitti, kitti_odometry, nrgbd, nyu, rgbd, scannet, sevenscenes, sintel, tum
+from eval.sequences import bonn, kitti, kitti_odometry, nrgbd, nyu, processed, rgbd, scannet, sevenscenes, sintel, tum
 from eval.sequences.inventory import Request
 from eval.sequences.prepared import warn_of_rule, with_rule
 from eval.sequences.sequence import MissingDataError, Sequence
@@ -42,6 +42,19 @@ SETS: dict[str, dict[str, Opener]] = {
     "mv_recon": {
         "sevenscenes": sevenscenes.open_reconstruction,
         "nrgbd": nrgbd.open_reconstruction,
+        "rgbd": rgbd.open_reconstruction,
+    },
+    "pose_pairs": {
+        "realestate10k": processed.open_realestate10k,
+        "co3d": processed.open_co3d,
+        "sintel": sintel.open_poses,
+        "tum": tum.open_poses,
+        "scannet": scannet.open_poses,
+        "rgbd": rgbd.open_poses,
+    },
+    "query": {
+        "sevenscenes": sevenscenes.open_views,
+        "scannetpp": processed.open_scannetpp,
         "rgbd": rgbd.open_reconstruction,
     },
 }
