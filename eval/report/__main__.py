@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 the report is written, 2 a folder is no finished run."""
     args = parse_args(arguments)
     try:
-        runs = read_runs(args.runs)
+        runs = read_runs(runs_below(args.runs))
     except RunError as error:
         print(f"eval.report: {error}", file=sys.stderr)
         return WRONG_RUN
@@ -38,7 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m eval.report", description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder that an evaluation wrote (out=...)")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="folder that an evaluation wrote (out=...), or that holds some",
+    )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where to write; by default report/ in the run, or beside several runs"
     )
@@ -53,6 +59,15 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     if args.pictures < 0:
         parser.error(f"--pictures is {args.pictures}; give 0 or more")
     return args
+
+
+def runs_below(folders: list[Path]) -> list[Path]:
+    """Take a folder that is no run, but holds some, for all of these."""
+    found: list[Path] = []
+    for folder in folders:
+        below = sorted(path.parent for path in folder.glob("*/run.json"))
+        found += below if below and not (folder / "run.json").is_file() else [folder]
+    return found
 
 
 def default_out(runs: list[Path]) -> Path:
