@@ -7,6 +7,7 @@ from pathlib import Path
 from cut3r.metrics.depth_alignment import DepthAlignment
 from cut3r.rules import rule_of, text_of
 from eval.protocols.mv_recon import ReconAlignment
+from eval.systems.baselines import BASELINES
 
 
 class Stage(Enum):
@@ -44,7 +45,8 @@ class EvalConfig:
         lengths: Score also the first so many frames of each sequence of a long set, such as [50,100,200]: one run,
             a table for each length.
         only: Names of the sequences to run; empty for all.
-        weights: A checkpoint or a name of the zoo.
+        weights: A checkpoint or a name of the zoo; or a baseline that looks at no picture: mean_depth, no_motion,
+            constant_velocity.
         name: Of the system in tables; by default that of the file or folder.
         predictions: Instead of weights, a folder of finished predictions.
         layout: Of the folder of predictions: saved is ours (docs/evaluation.md), reference is what the original's
@@ -58,6 +60,9 @@ class EvalConfig:
         solve_pose: Camera from the two point maps instead of the pose head.
         dtype: Of the network: fp32, or bf16, which is faster on GPUs.
         device: auto, cpu, cuda or cuda:1; one that is not there is refused.
+        workers: Processes of this machine that share the sequences.
+        dask: Instead, a Dask cluster: tcp://HOST:8786, or local:4 to start one of four processes here. Where some of
+            its workers have the resource GPU, these do the work.
         out: Folder of the run; by default eval_results/PROTOCOL/DATASET_WEIGHTS, of recordings (rgbd) with the name
             of `root`.
         keep: Of predictions on disk: float16 needs half the room, and depth is off by up to 0.05 %.
@@ -90,6 +95,8 @@ class EvalConfig:
     solve_pose: bool = False
     dtype: Precision = Precision.fp32
     device: str = "auto"
+    workers: int = 1
+    dask: str | None = None
     out: Path | None = None
     keep: Kept = Kept.float32
     overwrite: bool = False
@@ -107,11 +114,15 @@ class EvalConfig:
             raise ValueError("give weights=FILE|NAME to run our network, or predictions=FOLDER to score what is there")
         if self.predictions is not None and self.stage is Stage.predict:
             raise ValueError("stage=predict has nothing to do for predictions=FOLDER; leave one of the two out")
+        if self.weights in BASELINES and self.stage is Stage.predict:
+            raise ValueError(f"stage=predict has nothing to do for weights={self.weights}; leave it out")
         if self.layout is Layout.reference and self.predictions is None:
             raise ValueError("layout=reference describes the folder of predictions=..., which is not given")
         self.update = text_of(rule_of(self.update))
         if self.revisit < 1 or (self.freeze and self.revisit == 1):
             raise ValueError(f"revisit is {self.revisit}; give at least 1, and at least 2 with freeze=true")
+        if self.workers < 1 or (self.workers > 1 and self.dask is not None):
+            raise ValueError(f"workers is {self.workers}; give at least 1, and leave it out with dask=ADDRESS")
         if self.every < 1:
             raise ValueError(f"every is {self.every}; 1 keeps every frame, 2 every second one")
         if self.hold_out < 2:

@@ -53,6 +53,7 @@ class EvaluationRun:
     Args:
         share: The sequences that this process takes care of; all by default.
         find: Where finished predictions of another system lie, instead of a system.
+        described: Everything that decides what `find` gives; by default its folder, as `facts` name it.
         dataset, name: Of the set and of the system, in tables; by default the system's own name.
         parity: Whether the protocol and the set are in parity mode.
         facts: What else the report says about the run: weights, settings.
@@ -66,6 +67,7 @@ class EvaluationRun:
     system: System | None = None
     find: Callable[[Sequence], Predictions] | None = None
     share: list[Sequence] | None = None
+    described: dict[str, Any] | None = None
     dataset: str = "own"
     name: str = ""
     parity: bool = False
@@ -140,13 +142,11 @@ class EvaluationRun:
     def not_predicted(self) -> dict[str, str]:
         """Name the sequences without complete predictions, with the reason."""
         missing = [each.name for each in self.sequences if not is_predicted(self.folder, each)]
-        paths = {name: score_path(self.folder, name) for name in missing}
-        contents = {name: json.loads(path.read_text()) if path.is_file() else {} for name, path in paths.items()}
-        return {name: content.get("failed", "not predicted yet") for name, content in contents.items()}
+        return {name: read_outcome(self.folder, name).get("failed", "not predicted yet") for name in missing}
 
     def finish(self) -> dict[str, Any]:
         """Put the scores of all sequences together; one process calls this at the end."""
-        contents = {s.name: json.loads(score_path(self.folder, s.name).read_text()) for s in self.sequences}
+        contents = {s.name: read_outcome(self.folder, s.name) for s in self.sequences}
         scores = self.scores()
         left_out = {name: content["left_out"] for name, content in contents.items() if "left_out" in content}
         failed = {name: content["failed"] for name, content in contents.items() if "failed" in content}
@@ -169,13 +169,14 @@ class EvaluationRun:
 
     def scores(self) -> dict[str, Score]:
         """Read the scores of the sequences that have one."""
-        contents = {s.name: json.loads(score_path(self.folder, s.name).read_text()) for s in self.sequences}
+        contents = {s.name: read_outcome(self.folder, s.name) for s in self.sequences}
         return {name: Score.from_json(content["score"]) for name, content in contents.items() if "score" in content}
 
     def _identity(self) -> dict[str, Any]:
         """What decides the predictions."""
         files = {"system": "files", "predictions": self.facts.get("predictions"), "layout": self.facts.get("layout")}
-        described = files if self.system is None else {**self.system.describe(), "keep": self.keep}
+        found = self.described or files
+        described = found if self.system is None else {**self.system.describe(), "keep": self.keep}
         set_facts = {name: self.facts.get(name) for name in ("dataset", "every")}
         return {"protocol": self.protocol.name, **set_facts, **self.protocol.identity(), **described}
 
@@ -291,6 +292,13 @@ def score_path(folder: Path, sequence: str) -> Path:
     return folder / "scores" / f"{sequence}.json"
 
 
+def read_outcome(folder: Path, sequence: str) -> dict[str, Any]:
+    """Give what is written of a sequence: its score, or why it has none ("left_out", "failed"); {} if nothing is."""
+    path = score_path(folder, sequence)
+    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return content
+
+
 def is_predicted(folder: Path, sequence: Sequence) -> bool:
     """Whether a run's folder has complete predictions of these very pictures."""
     record = read_record(folder / "predictions" / sequence.name)
@@ -301,10 +309,7 @@ def read_score(
     folder: Path, sequence: str, settings: dict[str, Any], inputs: dict[str, str | None]
 ) -> dict[str, Any] | None:
     """Give a sequence's score if it was computed with these settings from these files; failures are tried again."""
-    path = score_path(folder, sequence)
-    if not path.is_file():
-        return None
-    content: dict[str, Any] = json.loads(path.read_text())
+    content = read_outcome(folder, sequence)
     same = "score" in content and content["settings"] == settings and content.get("inputs") == inputs
     return content if same else None
 
