@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context, parent_process
 from typing import Any
 
@@ -129,23 +129,23 @@ def open_dask(address: str, *, resource: str = "") -> Iterator[Executor]:
     kind, _, count = address.partition(":")
     if kind == "local" and not (count.isdigit() and int(count) > 0):
         raise ValueError(f"{address!r} says no number of processes; write local:4 for four")
-    cluster = None
-    try:
+    with ExitStack() as stack:
+        cluster = None
         if kind == "local":
-            cluster = LocalCluster(n_workers=int(count), processes=True, threads_per_worker=1, dashboard_address=None)
-        with Client(cluster if cluster is not None else address, timeout=CONNECT_S) as client:
-            workers = client.scheduler_info(n_workers=-1)["workers"].values()
-            needs = {resource: 1} if any(worker["resources"].get(resource) for worker in workers) else {}
-            yield client.get_executor(pure=False, **({"resources": needs} if needs else {}))
-    except (OSError, TimeoutError) as error:
-        if cluster is not None:
-            raise
-        raise ValueError(
-            f"there is no Dask scheduler at {address} ({error}); start one with 'dask scheduler', or use local:4"
-        ) from error
-    finally:
-        if cluster is not None:
-            cluster.close()
+            cluster = stack.enter_context(
+                LocalCluster(n_workers=int(count), processes=True, threads_per_worker=1, dashboard_address=None)
+            )
+        try:
+            client = stack.enter_context(Client(cluster if cluster is not None else address, timeout=CONNECT_S))
+        except (OSError, TimeoutError) as error:
+            if cluster is not None:
+                raise
+            raise ValueError(
+                f"there is no Dask scheduler at {address} ({error}); start one with 'dask scheduler', or use local:4"
+            ) from error
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        needed = {resource: 1} if any(worker["resources"].get(resource) for worker in workers) else None
+        yield client.get_executor(pure=False, resources=needed)
 
 
 def is_lost(error: BaseException) -> bool:
