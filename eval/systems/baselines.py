@@ -11,11 +11,11 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 from torch.nn.functional import interpolate
 
 from cut3r.data.synthetic import RENDERER, TRAINING_SEED, walk_depth
@@ -61,8 +61,14 @@ class Baseline:
     def confidence(self, number: int) -> Float32[np.ndarray, "h w"]:
         raise self._silent("confidence")
 
+    def picture(self, number: int) -> NoReturn:
+        raise self._silent("unseen views")
+
     def cameras(self) -> Float[np.ndarray, "v 4 4"]:
         raise self._silent("cameras")
+
+    def has_camera(self) -> Bool[np.ndarray, "v"]:
+        return np.full(len(self), "cameras" in self.says)
 
     def intrinsics(self) -> None:
         return None

@@ -33,7 +33,7 @@ def find_principal_point(pairs: Pairs) -> Hypothesis | None:
         ValueError: A pose is not rigid.
     """
     frames = [frame for pair in pairs for frame in pair]
-    tried = [(half_pixel(1), (1, -1))]
+    tried: list[tuple[Hypothesis, tuple[int, ...]]] = [(half_pixel(1), (1, -1))]
     tried += [(mirrored, (1,)) for mirrored in MIRRORED if all(map(mirrored.applies, frames))]
     found: list[tuple[float, Hypothesis]] = []
     for hypothesis, signs in tried:
