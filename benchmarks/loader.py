@@ -46,6 +46,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--workers", type=int, action="append", help="processes; repeat (default: as the recipe says)")
     add("--batches", type=int, default=16, help="timed, after one per worker for warming up (default: %(default)s)")
     add("--rounds", type=int, default=3, help="of mixed, of which the median counts (default: %(default)s)")
+    add("--sets", type=Path, help="where the sets of mixed are kept for another run (default: not at all)")
     add("--threads", type=int, help="of this process (default: as torch chooses)")
     add_out_flag(parser)
     args = parser.parse_args(arguments)
@@ -86,9 +87,10 @@ def mixed(args: argparse.Namespace, machine: dict[str, Any]) -> None:
     """Measure eight datasets of one's own making."""
     torch.set_num_threads(1)  # as in the workers
     with TemporaryDirectory(prefix="mixed-") as name:
-        folder = Path(name)
-        print("making the datasets", file=sys.stderr)
-        make_sets(folder, frames=2 * VIEWS)
+        folder = args.sets or Path(name)
+        if not folder.is_dir() or not any(folder.iterdir()):
+            print("making the datasets", file=sys.stderr)
+            make_sets(folder, frames=4 * VIEWS)
         parts = {
             "stages": stage_rows(folder, VIEWS, samples=4 * args.batches),
             "cold": cold_rows(folder, frames=64, rounds=args.rounds),
