@@ -72,6 +72,17 @@ def test_depth_is_scaled_to_agree_with_the_new_points(planted):
     assert float(after.scales[2]) == pytest.approx(1.0, rel=0.02)
 
 
+def test_before_is_where_frames_were_before_with_points_as_large_as_then(planted):
+    """What the page's switch shows: depth was scaled since, and must be scaled back."""
+    wrong = replace(planted.aligned, scales=torch.tensor([1.0, 1.0, 1.12, 1.0, 1.0, 1.0]))
+    after, report = adjust_tracks(wrong, planted.tracks)
+    assert report["verdict"] == "kept" and not torch.equal(after.world_from_cam, wrong.world_from_cam)
+    assert torch.equal(after.before.translation, wrong.before.translation)
+    for k in range(6):
+        then, now = wrong.points(k)[..., 2] * wrong.before.scale[k], after.points(k)[..., 2] * after.before.scale[k]
+        torch.testing.assert_close(now, then, atol=0, rtol=1e-4)
+
+
 def test_known_intrinsics_stay_exactly():
     planted = plant(known=True)
     after, report = adjust_tracks(planted.aligned, planted.tracks)

@@ -66,8 +66,18 @@ def test_no_alignment_is_what_the_demo_gives(weights, photos, tmp_path):
         assert (ours.depth == theirs.depth).all() and (ours.world_from_cam == theirs.world_from_cam).all()
 
 
-@pytest.mark.parametrize(("align", "choice"), [("graph", ("after alignment", "before")), ("none", None)])
+BOTH = ("after alignment", "before")
+
+
+@pytest.mark.parametrize(
+    ("align", "choice"),
+    [(["graph"], BOTH), (["graph", "--ba"], BOTH), (["none"], None)],
+    ids=["graph", "bundle adjustment", "none"],
+)
 def test_the_page_has_a_switch_between_before_and_after(weights, photos, align, choice, tmp_path, monkeypatch):
+    if "--ba" in align:
+        pytest.importorskip("pyceres", reason="SKIPPED LOUDLY: no pyceres (pip install cut3r[ba])")
+
     def look(viewer: Viewer) -> None:
         switch = viewer._panel._poses
         looked.append(None if switch is None else switch.options)
@@ -75,7 +85,7 @@ def test_the_page_has_a_switch_between_before_and_after(weights, photos, align, 
 
     looked: list[object] = []
     monkeypatch.setattr(Viewer, "wait", look)
-    flags = ["--align", align, "--max-frames", 3, "--port", 0, "--device", "cpu", "--model_path", weights]
+    flags = ["--align", *align, "--max-frames", 3, "--port", 0, "--device", "cpu", "--model_path", weights]
     assert demo_ga.main([*map(str, [photos, "--output_dir", tmp_path / "out", *flags])]) == 0
     assert looked == [choice]
 
