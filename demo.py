@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import cut3r
 from cut3r.run.console import FAILED, INTERRUPTED, NO_INPUT, guarded, sorry, start_logging
 from cut3r.run.console import WRONG_ARGUMENTS as WRONG_ARGUMENTS
-from cut3r.run.flags import parse_args
+from cut3r.run.flags import add_loops, parse_args
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.run.run import Outcome, Run
@@ -30,11 +30,12 @@ BUNDLED_CLIP = Path(__file__).parent / "assets" / "example.mp4"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    return guarded(run, parse_args(arguments, description=__doc__), PROGRAM)
+    return guarded(run, parse_args(arguments, description=__doc__, extend=add_loops), PROGRAM)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the flags say. What a user can do wrong comes as an exception with one clear sentence."""
+    from cut3r.alignment.stream_loops import StreamLoops
     from cut3r.inference.sink import Sinks
     from cut3r.run import from_flags
     from cut3r.run.run import Run
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         with console.status("loading the network"):
             model = from_flags.load_model(args, device)
         logger.info("%s on %s with %s", footage.stream.description, model.device, args.model_path or TINY)
-        session = from_flags.make_session(args, model)
+        session = from_flags.make_session(args, model, StreamLoops() if args.loops == "auto" else None)
         footage.fit = session.fit
         writer = from_flags.make_writer(args, session, footage, output, version=cut3r.__version__)
         viewer = None if args.no_viewer else open_viewer(args, session.query, stack)

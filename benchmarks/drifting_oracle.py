@@ -23,7 +23,7 @@ from planted_walk import CONFIDENCE, PlantedWalk
 from torch import Tensor
 
 from cut3r.geometry.lie import rotation_from_vector
-from cut3r.geometry.poses import invert, pose_from_parts
+from cut3r.geometry.poses import invert, pose_from_parts, quaternion_from_matrix
 from cut3r.io.frames import Frame
 from cut3r.model.config import DecoderConfig, EncoderConfig, HeadKind, ModelConfig, StateConfig
 from cut3r.model.encoder import Combine, Tokens, ViewInput
@@ -122,6 +122,9 @@ class DriftingOracle(Cut3r):
             points_cam=(unit * points).float()[None],
             conf_cam=(confidence if sure else torch.full(SIZE, UNSURE)).float()[None],
             world_from_cam=first_from_cam.float()[None],
+            pose_encoding=torch.cat((first_from_cam[:3, 3], quaternion_from_matrix(first_from_cam[:3, :3]))).float()[
+                None
+            ],
         )
         after = replace(state, is_new=torch.zeros_like(state.is_new))
         if bool(view.write_mask().all()):

@@ -7,6 +7,7 @@ list of cameras may grow: 168 bytes and a name per frame. Time is judged by what
 other programs on the machine hardly change; `ms` is what a clock on the wall shows.
 
     python benchmarks/long_stream.py --frames 2000 --out
+    python benchmarks/long_stream.py --frames 10000 --chunks     resets, joints, keyframes and loops on
 """
 
 import argparse
@@ -25,8 +26,12 @@ import torch
 from networks import random_network, tiny
 from report import add_out_flag, environment, finish, table
 
+from cut3r.alignment.stream_loops import StreamLoops
 from cut3r.files.atomic import atomic_path
+from cut3r.inference.chunks import ResetConfig
 from cut3r.inference.frame_folder import FrameFolder
+from cut3r.inference.keyframes import KeyframeConfig
+from cut3r.inference.places import MOST, SPACING
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.session import Session
 from cut3r.io.frames import Frame
@@ -36,6 +41,8 @@ WINDOW = 100  # frames that are compared, and as many before them for warming up
 MAX_POINTS = 20_000  # reached within a few dozen frames
 CPU = torch.device("cpu")
 FRAME_SIZE = (96, 128)  # (h, w)
+RESETS = ResetConfig(every=50)
+ANCHORED = MOST * SPACING  # frames that fill a session's anchors
 FLAT_MEMORY_MB = 4.0  # between the windows: what an allocator may hold back without anything growing
 FLAT_TIME = 1.25  # last over first: a machine that does nothing else stays well below
 
@@ -53,6 +60,8 @@ class Usage:
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=2000, help="at least 6 (default: %(default)s)")
+    chunks = "with resets every 50 frames, joints, keyframes by number, and loops"
+    parser.add_argument("--chunks", action="store_true", help=chunks)
     parser.add_argument("--no-files", action="store_true", help="do not write the files of each frame")
     parser.add_argument("--threads", type=int, default=1, help="tiny networks gain nothing from more")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="(default: %(default)s)")
@@ -68,14 +77,15 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     logging.basicConfig(level=logging.ERROR)  # random weights make no pinhole cameras, and the session warns of that
     machine = environment(args.device)
-    usage = stream(args.frames, write_files=not args.no_files, device=args.device)
+    usage = stream(args.frames, write_files=not args.no_files, device=args.device, chunks=args.chunks)
     rows = at_checkpoints(usage)
-    verdict = compare(usage)
+    verdict = compare(usage, after=ANCHORED if args.chunks else 0)
     print(table(rows) + "\n")
     print(f"memory {flat_or_grows(verdict['memory_is_flat'])}: {verdict['memory_growth_mb']:+.2f} MB", end="")
     print(f", time {flat_or_grows(verdict['time_is_flat'])}: x {verdict['time_ratio']:.3f}", end="")
     print(f" from the first {verdict['window']} frames after warming up to the last")
     record = {"benchmark": "long_stream", "config": "tiny", "frames": args.frames, "files": not args.no_files}
+    record["chunks"] = args.chunks
     path = finish("long-stream", record | verdict | {"rows": rows, "environment": machine}, args.out)
     if path:
         plot(usage, path.with_suffix(".png"))
@@ -91,10 +101,15 @@ def moving_pattern(frames: int) -> Iterator[Frame]:
         yield Frame(rgb, index, index / 30, f"waves#{index:06d}")
 
 
-def stream(frames: int, *, write_files: bool, device: torch.device = CPU) -> Usage:
-    """Reconstruct a stream of so many frames, and measure each."""
+def stream(frames: int, *, write_files: bool, device: torch.device = CPU, chunks: bool = False) -> Usage:
+    """Reconstruct a stream of so many frames, and measure each.
+
+    Args:
+        chunks: In chunks that are joined, with keyframes and loops.
+    """
     process = psutil.Process()
-    session = Session(random_network(tiny(), device))
+    long = {"resets": RESETS, "keyframes": KeyframeConfig.of_text("every:2"), "loops": StreamLoops()} if chunks else {}
+    session = Session(random_network(tiny(), device), **long)  # type: ignore[arg-type]
     scene = Reconstruction(max_points=MAX_POINTS, confidence=1.0)
     usage = Usage([], [], [])
     with tempfile.TemporaryDirectory() as folder:
@@ -130,11 +145,17 @@ def at_checkpoints(usage: Usage) -> list[dict[str, Any]]:
     ]
 
 
-def compare(usage: Usage) -> dict[str, Any]:
-    """Compare the first frames after warming up with the last."""
+def compare(usage: Usage, *, after: int = 0) -> dict[str, Any]:
+    """Compare the first frames after warming up with the last.
+
+    Args:
+        after: Frames that fill what is bounded, beside those of warming up; not so many of a short stream.
+    """
     window = min(WINDOW, len(usage.ms) // 3)
-    first_ms, last_ms = median(usage.cpu_ms[window : 2 * window]), median(usage.cpu_ms[-window:])
-    first_mb, last_mb = median(usage.memory_mb[window : 2 * window]), median(usage.memory_mb[-window:])
+    begin = min(after + window, len(usage.ms) - 2 * window)
+    first = slice(begin, begin + window)
+    first_ms, last_ms = median(usage.cpu_ms[first]), median(usage.cpu_ms[-window:])
+    first_mb, last_mb = median(usage.memory_mb[first]), median(usage.memory_mb[-window:])
     return {
         "window": window,
         "first_cpu_ms": first_ms,

@@ -27,6 +27,7 @@ _HOME = {
     "Sink": "cut3r.inference.sink",
     "Sinks": "cut3r.inference.sink",
     "SortOrder": "cut3r.io.selection",
+    "StreamLoops": "cut3r.alignment.stream_loops",
     "TTSA3R": "cut3r.rules.ttsa3r",
     "TTT3R": "cut3r.rules.ttt3r",
     "View": "cut3r.inference.view",
@@ -54,6 +55,7 @@ __all__ = [
     "Sink",
     "Sinks",
     "SortOrder",
+    "StreamLoops",
     "TTSA3R",
     "TTT3R",
     "View",
@@ -66,6 +68,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from cut3r.alignment.library import align as align
+    from cut3r.alignment.stream_loops import StreamLoops as StreamLoops
     from cut3r.geometry.registration import Similarity as Similarity
     from cut3r.inference.chunks import ResetConfig as ResetConfig
     from cut3r.inference.keyframes import KeyframeConfig as KeyframeConfig

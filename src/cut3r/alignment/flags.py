@@ -25,6 +25,7 @@ WORK = ".alignment"  # in the output folder, while an alignment is not finished
 def check_align_flags(args: argparse.Namespace) -> None:
     """Refuse flags that would do nothing, and what needs a package that is not here."""
     streams = {"--revisit": args.revisit != 1, "--freeze": args.freeze}
+    streams |= {"--reset-every": args.reset_every != "off", "--keyframes": args.keyframes != "all"}
     if args.align == "none":
         streams["--resume"] = args.resume
     else:

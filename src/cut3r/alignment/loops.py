@@ -122,7 +122,7 @@ def judge(
             reason = f"the network is not sure: {least:.3g} where neighbours have {usual:.3g}"
         else:
             cycle = Similarity.from_matrix(fits[at[there]] @ fits[at[back]])
-            reason = _disagreement(cycle, _usual_depth(offered, each.first), config)
+            reason = disagreement(cycle, _usual_depth(offered, each.first), config)
         loops.append(Loop(each, reason))
     return loops
 
@@ -160,7 +160,7 @@ def loops_report(loops: Sequence[Loop]) -> dict[str, Any]:
     }
 
 
-def _disagreement(cycle: Similarity, depth: float, config: LoopConfig) -> str:
+def disagreement(cycle: Similarity, depth: float, config: LoopConfig) -> str:
     """Why a cycle does not lead back; empty if it does."""
     turn = math.degrees(float(rotation_angle(cycle.rotation, torch.eye(3).double())))
     scale, shift = abs(math.expm1(float(cycle.scale.log().abs()))), float(cycle.translation.norm()) / depth

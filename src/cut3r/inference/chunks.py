@@ -7,31 +7,27 @@ Source: spec/long_sequences.md 4.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
-import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.course import Course, Kept
 from cut3r.inference.engine import Encoded, Engine, nothing
 from cut3r.inference.joints import Joint, JointKind, Sight, join
-from cut3r.inference.keyframes import KeyframeConfig, LastKey, after, is_blurred, is_key, sharpness
-from cut3r.inference.quality import Quality, Trust
-from cut3r.inference.result import FrameResult
-from cut3r.inference.seen_area import NEW, SeenArea
+from cut3r.inference.keyframes import KeyframeConfig, LastKey, after, is_blurred, is_key
+from cut3r.inference.places import Anchor, LoopCloser
+from cut3r.inference.seen import Seen, sight_of
+from cut3r.inference.seen_area import SeenArea
 from cut3r.inference.snapshot import Snapshot
-from cut3r.inference.watch import CUT_OFF, Glance, Watch
-from cut3r.model.prediction import Outputs, Prediction
+from cut3r.inference.watch import CUT_OFF, Watch
+from cut3r.model.prediction import Outputs
 from cut3r.model.state import StreamState
 
 logger = logging.getLogger(__name__)
 
-SIDE = 64  # points along the longer side of a frame: every 8th pixel of 512
 EVERY = 100  # frames: usual in papers
 
 
@@ -85,25 +81,13 @@ class ResetConfig:
         return cls(int(text), evidence=False, overlap=overlap, joint=kind)
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A frame's result as a chunk remembers it."""
-
-    number: int
-    time_s: float | None
-    encoded: Encoded
-    sight: Sight
-    glance: Glance
-    sharpness: float
-    gaps: Float[np.ndarray, "q"]  # of its points to what the chunk has seen
-
-
 class Chunking:
     """Cuts a session's stream into chunks and chooses keyframes; all that it remembers is in the session's snapshot.
 
     Args:
         config: None: chunks begin when somebody asks for one.
         keyframes: None: all frames are.
+        loops: Looks for places that are seen again, at the end of each chunk.
         start: Gives the state of a stream that has seen nothing.
     """
 
@@ -113,24 +97,11 @@ class Chunking:
         keyframes: KeyframeConfig | None,
         engine: Engine,
         start: Callable[[], StreamState],
+        loops: LoopCloser | None = None,
     ) -> None:
         self.config = config or ResetConfig(every=None, evidence=False)
-        self.keyframes = keyframes
+        self.keyframes, self.loops = keyframes, loops
         self._engine, self._start = engine, start
-
-    def look(self, course: Course, result: FrameResult, encoded: Encoded) -> Seen:
-        """Take from a result what is remembered of it, beside what its chunk has seen."""
-        prediction = result.prediction
-        assert prediction.conf_cam is not None
-        confidence = prediction.conf_cam[0].where(result.valid, 0.0)
-        counts = result.valid & confidence.isfinite()
-        trust = float((confidence[counts] - 1).mean()) if bool(counts.any()) else torch.nan
-        depth = float(prediction.points_cam[0, ..., 2][counts].median()) if bool(counts.any()) else torch.nan  # type: ignore[index]
-        tokens = encoded.tokens.features[0].float().mean(dim=0).cpu()
-        sight = _sight(prediction, counts)
-        glance = Glance(trust, depth, sight.chunk_from_cam, tokens)
-        gaps = np.zeros(0) if glance.is_lost else course.area.gaps(sight)
-        return Seen(result.number, result.frame.time_s, encoded, sight, glance, sharpness(result.image), gaps)
 
     def broken(self, course: Course, seen: Seen) -> str:
         """Why the frame must be seen again by a new chunk; empty if it need not."""
@@ -146,19 +117,6 @@ class Chunking:
         waits = self.keyframes is not None and is_blurred(course.key, seen.sharpness)
         return self.is_due(course, seen) and not waits
 
-    def quality(self, course: Course, seen: Seen, *, written: bool) -> Quality:
-        """How far the frame is to be trusted."""
-        joint = course.joints[-1] if course.joints else None
-        weak = course.watch.is_weak(seen.glance)
-        return Quality(
-            course.watch.share(seen.glance),
-            float((seen.gaps > NEW).mean()) if len(seen.gaps) else 0.0,
-            torch.nan if joint is None else joint.residual_m,
-            joint is not None and bool(joint.doubt),
-            Trust.lost if seen.glance.is_lost else Trust.weak if weak else Trust.good,
-            written,
-        )
-
     def follow(self, now: Snapshot, seen: Seen, *, written: bool) -> Snapshot:
         """Go on after a frame, into a new chunk if it was the last of this one."""
         course = now.course
@@ -170,12 +128,18 @@ class Chunking:
         facts = {"number": seen.number, "time_s": seen.time_s, "sharp": seen.sharpness, "sight": seen.sight}
         key = after(course.key, due=due, written=written, **facts)  # type: ignore[arg-type]
         course = replace(course, watch=watch, written=course.written + written, key=key)
+        places = course.places
+        if now.chunk not in places.world_from_chunk:
+            places = places.placed(now.chunk, now.world_from_chunk or Similarity.identity())
+        if counts and self.loops is not None:
+            places = places.noted(Anchor(seen.number, now.chunk, seen.image, seen.glance.tokens, seen.sight))
+        course = replace(course, places=places)
         if counts:
             course = replace(course, area=course.area.grown(seen.sight))
             kept = Kept(seen.number, seen.encoded.tokens, seen.sight)
             course = replace(course, overlap=(*course.overlap, kept)[-self.config.overlap :])
             if self._is_ending(course):
-                course = self._rehearse(course, kept)
+                course = self._rehearse(course, Encoded(kept.tokens))
         now = replace(now, course=course)
         if written and self.config.every is not None and course.written >= self.config.every:
             return self.begin(now, f"{course.written} frames were written", seen.time_s, planned=True)
@@ -191,7 +155,7 @@ class Chunking:
         if not planned or course.shadow is None:
             course = replace(course, rehearsed=(), shadow=None)
             for kept in course.overlap if reason != CUT_OFF else ():
-                course = self._rehearse(course, kept)
+                course = self._rehearse(course, Encoded(kept.tokens))
         common = course.overlap[len(course.overlap) - len(course.rehearsed) :]
         if common:
             joined = join([kept.sight for kept in common], course.rehearsed, self.config.joint)
@@ -206,45 +170,54 @@ class Chunking:
         if common:
             key = replace(course.key, chunk_from_cam=again[-1].sight.chunk_from_cam, put_off=0)
         area = reduce(lambda seen, kept: seen.grown(kept.sight), again, SeenArea.nothing())
+        joints = (*course.joints, joint)
+        places = course.places.placed(now.chunk + 1, _composed(now.world_from_chunk, joint.place))
+        if self.loops is not None:
+            places = self.loops.close(places, joints, self._look_at)
         return replace(
             now,
             state=course.shadow or self._start(),
             chunk=now.chunk + 1,
-            world_from_chunk=_composed(now.world_from_chunk, joint.place),
-            course=Course(overlap=again, watch=watch, key=key, area=area, joints=(*course.joints, joint)),
+            world_from_chunk=places.world_from_chunk[now.chunk + 1],
+            course=Course(overlap=again, watch=watch, key=key, area=area, joints=joints, places=places),
         )
+
+    def settle(self, now: Snapshot) -> Snapshot:
+        """Look for places that the present chunk has seen again, before it ends."""
+        if self.loops is None or now.chunk not in now.course.places.world_from_chunk:
+            return now
+        places = self.loops.close(now.course.places, now.course.joints, self._look_at)
+        place = places.world_from_chunk[now.chunk] if now.chunk in places.changed else now.world_from_chunk
+        return replace(now, world_from_chunk=place, course=replace(now.course, places=places))
+
+    def _look_at(self, anchors: Sequence[Anchor]) -> list[Sight]:
+        """Show frames of the past to a network that has seen nothing, in this order."""
+        course = Course()
+        for anchor in anchors:
+            with self._engine.lock:
+                (encoded,) = self._engine.encode(torch.from_numpy(anchor.image)[None])
+            course = self._rehearse(course, encoded)
+        return list(course.rehearsed)
 
     def rehearse_again(self, course: Course) -> Course:
         """Show the last frames of the overlap to the next chunk once more, after a session was read from a file."""
         for kept in course.overlap[len(course.overlap) - course.unrehearsed :]:
-            course = self._rehearse(course, kept)
+            course = self._rehearse(course, Encoded(kept.tokens))
         return replace(course, unrehearsed=0)
 
     def _is_ending(self, course: Course) -> bool:
         every, config = self.config.every, self.config
         return config.shadow and every is not None and every - course.written < config.overlap
 
-    def _rehearse(self, course: Course, kept: Kept) -> Course:
+    def _rehearse(self, course: Course, encoded: Encoded) -> Course:
         state = course.shadow or self._start()
         with self._engine.lock:
-            pending, state = self._engine.step(state, Encoded(kept.tokens), Outputs(), update=True, measure=nothing)
+            pending, state = self._engine.step(state, encoded, Outputs(), update=True, measure=nothing)
         prediction, _ = pending.wait()
         assert prediction.points_cam is not None
         points = prediction.points_cam[0]
-        sight = _sight(prediction, (points[..., 2] > 0) & points.isfinite().all(dim=-1))
+        sight = sight_of(prediction, (points[..., 2] > 0) & points.isfinite().all(dim=-1))
         return replace(course, rehearsed=(*course.rehearsed, sight), shadow=state)
-
-
-def _sight(prediction: Prediction, counts: Tensor) -> Sight:
-    assert prediction.points_cam is not None and prediction.conf_cam is not None
-    assert prediction.world_from_cam is not None
-    pose = prediction.world_from_cam[0]
-    stride = max(1, max(counts.shape) // SIDE)
-    every = (slice(stride // 2, None, stride),) * 2
-    counts = (counts & pose.isfinite().all())[every].reshape(-1)
-    points = prediction.points_cam[0][every].reshape(-1, 3) @ pose[:3, :3].T + pose[:3, 3]
-    confidence = prediction.conf_cam[0][every].reshape(-1)
-    return Sight(points.where(counts[:, None], 0.0), confidence.where(counts, 0.0), pose)
 
 
 def _composed(place: Similarity | None, joint: Similarity) -> Similarity:

@@ -4,18 +4,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from torch import Tensor
 
+from cut3r.geometry.registration import Similarity
+from cut3r.inference.chunk_points import is_similarity
 from cut3r.inference.joints import Joint, Sight
 from cut3r.inference.keyframes import LastKey
+from cut3r.inference.places import Anchor, ClosedLoop, Places
 from cut3r.inference.seen_area import SeenArea
 from cut3r.inference.watch import Watch
 from cut3r.model.encoder import Tokens
 from cut3r.model.state import StreamState
 
 Tensors = dict[str, Shaped[Tensor, "..."]]
-OVERLAP, WATCH, AREA = "session.overlap.", "session.watch.", "session.area."
+OVERLAP, WATCH, AREA, ANCHOR = "session.overlap.", "session.watch.", "session.area.", "session.anchor."
 LARGEST = 1 << 62
 
 
@@ -42,6 +45,7 @@ class Course:
     key: LastKey = field(default_factory=LastKey)
     area: SeenArea = field(default_factory=SeenArea.nothing)
     joints: tuple[Joint, ...] = ()
+    places: Places = field(default_factory=Places)
     rehearsed: tuple[Sight, ...] = ()
     shadow: StreamState | None = None
     unrehearsed: int = 0  # frames at the end of the overlap that must be rehearsed again: the course is out of a file
@@ -67,7 +71,12 @@ def pack_course(course: Course) -> tuple[Tensors, dict[str, Any]]:
         tensors[f"{WATCH}key"] = course.key.chunk_from_cam
     if course.key.sharpness:
         tensors[f"{WATCH}sharpness"] = torch.tensor(course.key.sharpness, dtype=torch.float64)
+    for k, anchor in enumerate(course.places.anchors):
+        parts = {"image": torch.from_numpy(anchor.image), "said": anchor.said, "points": anchor.sight.points}
+        parts |= {"confidence": anchor.sight.confidence, "pose": anchor.sight.chunk_from_cam}
+        tensors |= {f"{ANCHOR}{k}.{name}": tensor for name, tensor in parts.items()}
     record = {
+        "places": _places_record(course.places),
         "written": course.written,
         "key": [course.key.number, course.key.time_s, course.key.put_off],
         "voxel": course.area.voxel,
@@ -89,6 +98,7 @@ def unpack_course(tensors: Tensors, record: Any, device: torch.device) -> Course
         written, weak, rehearsed = (_count(record[name]) for name in ("written", "weak", "rehearsed"))
         key_number, key_time, put_off = record["key"]
         voxel, key_time = float(record["voxel"]), None if key_time is None else float(key_time)
+        places = _places(tensors, record["places"])
         joints = tuple(Joint.reported(said) for said in record["joints"])
         frames = [
             (_count(said["number"]), (_count(said["grid"][0]), _count(said["grid"][1]))) for said in record["overlap"]
@@ -105,20 +115,63 @@ def unpack_course(tensors: Tensors, record: Any, device: torch.device) -> Course
     trusts, steps, sharpness = numbers
     watch = Watch(trusts, steps, weak, there.get("last"), there.get("tokens"))
     key = LastKey(int(key_number), key_time, there.get("key"), _count(put_off), sharpness)
-    return Course(written, overlap, watch, key, _area(tensors, voxel), joints, unrehearsed=rehearsed)
+    return Course(written, overlap, watch, key, _area(tensors, voxel), joints, places, unrehearsed=rehearsed)
 
 
 def is_of_course(name: str) -> bool:
     """Whether a tensor of a session's file belongs to its course."""
-    return name.startswith((OVERLAP, WATCH, AREA))
+    return name.startswith((OVERLAP, WATCH, AREA, ANCHOR))
 
 
 def _kept(tensors: Tensors, k: int, number: int, grid: tuple[int, int], device: torch.device) -> Kept:
     features = _tensor(tensors, f"{OVERLAP}{k}.features", (1, grid[0] * grid[1], None))
-    points: Float[Tensor, "p 3"] = _tensor(tensors, f"{OVERLAP}{k}.points", (None, 3))
-    confidence = _tensor(tensors, f"{OVERLAP}{k}.confidence", (len(points),))
-    pose = _tensor(tensors, f"{OVERLAP}{k}.pose", (4, 4))
-    return Kept(number, Tokens(features.to(device), grid), Sight(points, confidence, pose))
+    return Kept(number, Tokens(features.to(device), grid), Sight(*_seen(tensors, f"{OVERLAP}{k}")))
+
+
+def _seen(tensors: Tensors, name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Points, confidences and camera of a frame."""
+    points = _tensor(tensors, f"{name}.points", (None, 3))
+    return points, _tensor(tensors, f"{name}.confidence", (len(points),)), _tensor(tensors, f"{name}.pose", (4, 4))
+
+
+def _places_record(places: Places) -> dict[str, Any]:
+    return {
+        "anchors": [[anchor.number, anchor.chunk] for anchor in places.anchors],
+        "spacing": places.spacing,
+        "searched": places.searched,
+        "loops": [loop.report() for loop in places.loops],
+        "world_from_chunk": _matrices(places.world_from_chunk),
+        "changed": _matrices(places.changed),
+    }
+
+
+def _places(tensors: Tensors, record: Any) -> Places:
+    anchors = tuple(
+        _anchor(tensors, k, _count(number), _count(chunk)) for k, (number, chunk) in enumerate(record["anchors"])
+    )
+    loops = tuple(ClosedLoop.reported(said) for said in record["loops"])
+    stand, changed = (_similarities(record[name]) for name in ("world_from_chunk", "changed"))
+    return Places(anchors, max(1, _count(record["spacing"])), loops, stand, changed, _count(record["searched"]))
+
+
+def _anchor(tensors: Tensors, k: int, number: int, chunk: int) -> Anchor:
+    image = tensors.get(f"{ANCHOR}{k}.image")
+    if image is None or image.dtype is not torch.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+        raise ValueError(f"{ANCHOR}{k}.image is no picture")
+    points, confidence, pose = _seen(tensors, f"{ANCHOR}{k}")
+    said = _tensor(tensors, f"{ANCHOR}{k}.said", (None,))
+    return Anchor(number, chunk, image.numpy(), said, Sight(points, confidence, pose))
+
+
+def _matrices(places: dict[int, Similarity]) -> list[list[Any]]:
+    return [[number, place.matrix().tolist()] for number, place in sorted(places.items())]
+
+
+def _similarities(said: list[list[Any]]) -> dict[int, Similarity]:
+    matrices = {_count(number): torch.tensor(matrix, dtype=torch.float64) for number, matrix in said}
+    if not all(is_similarity(matrix.numpy()) for matrix in matrices.values()):
+        raise ValueError("its record of chunks has a place that is no rotation, scale and translation")
+    return {number: Similarity.from_matrix(matrix) for number, matrix in matrices.items()}
 
 
 def _area(tensors: Tensors, voxel: float) -> SeenArea:

@@ -24,6 +24,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from cut3r.files.atomic import atomic_path
 from cut3r.geometry.registration import Similarity
+from cut3r.inference.chunk_file import read_places
 from cut3r.inference.preprocess import PixelMap
 from cut3r.inference.quality import Quality
 from cut3r.inference.result import FrameResult
@@ -197,9 +198,10 @@ class SavedFrame:
 
 
 def read_frame_folder(folder: str | Path) -> Iterator[SavedFrame]:
-    """Read the finished frames of a folder one by one, in the order of their numbers.
+    """Read the finished frames of a folder one by one, in the order of their numbers, each where its chunk stands now.
 
     Raises:
+        ValueError: `chunks.json` is damaged.
         FileNotFoundError: The folder holds no finished frame, or a frame lost one of its files.
     """
     folder = Path(folder)
@@ -208,11 +210,12 @@ def read_frame_folder(folder: str | Path) -> Iterator[SavedFrame]:
         raise FileNotFoundError(
             f"{folder} holds no camera/000000.npz; expected a folder that a run wrote its frames to"
         )
+    places = read_places(folder)
     for path in cameras:
-        yield _read_frame(folder, path)
+        yield _read_frame(folder, path, places)
 
 
-def _read_frame(folder: Path, camera_path: Path) -> SavedFrame:
+def _read_frame(folder: Path, camera_path: Path, places: dict[int, Similarity]) -> SavedFrame:
     with np.load(camera_path) as camera:
         values = {key: camera[key] for key in camera.files}
     extra = {}
@@ -225,15 +228,24 @@ def _read_frame(folder: Path, camera_path: Path) -> SavedFrame:
         extra |= {"trust": values["trust"].item(), "doubtful": bool(values["doubtful"])} if "trust" in values else {}
         extra["time_s"] = None if np.isnan(time_s) else time_s
     stem = camera_path.stem
+    moved = _moved(values, places)
     return SavedFrame(
         number=int(stem),
-        depth=read_depth(folder / "depth" / f"{stem}.npy"),
+        depth=read_depth(folder / "depth" / f"{stem}.npy") * np.float32(float(moved.scale)),
         confidence=np.load(folder / "conf" / f"{stem}.npy"),
         color=read_image(folder / "color" / f"{stem}.png"),
-        world_from_cam=values["pose"],
+        world_from_cam=moved.place(torch.from_numpy(values["pose"])).numpy(),
         intrinsics=values["intrinsics"],
         **extra,
     )
+
+
+def _moved(camera: dict[str, Any], places: dict[int, Similarity]) -> Similarity:
+    """How a frame's chunk was moved since its files were written."""
+    if "world_from_chunk" not in camera or (place := places.get(camera["chunk"].item())) is None:
+        return Similarity.identity()
+    written = torch.from_numpy(camera["world_from_chunk"])
+    return Similarity.from_matrix(place.matrix() @ torch.linalg.inv(written))
 
 
 def _origin(result: FrameResult) -> dict[str, Any]:
@@ -248,6 +260,7 @@ def _origin(result: FrameResult) -> dict[str, Any]:
         "index": np.array(frame.index),
         "chunk": np.array(result.chunk),
         "placed": np.array(result.world_from_chunk is not None),
+        "world_from_chunk": (result.world_from_chunk or Similarity.identity()).matrix().double().numpy(),
         "finite": np.array(result.camera_is_finite),
         "name": np.array(frame.name),
     } | ({} if result.quality is None else _quality(result.quality))

@@ -93,6 +93,8 @@ class Reconstruction(Sink):
 
         with self._lock:
             self._note_chunk(view)
+            for chunk in view.moves.keys() & {place.number for place in self._places}:  # one without frames is no chunk
+                self.move(chunk, view.moves[chunk])
             self._kept.add_points(points, trusted, gather)
             before = np.frombuffer(self._cameras[-CAMERA.itemsize :], CAMERA)
             self._cameras += camera_record(view, before).tobytes()

@@ -1,6 +1,7 @@
 """What a session says about one frame. Sinks (reconstruction, files, viewer) consume these one by one and keep none."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
@@ -39,7 +40,8 @@ class FrameResult:
     the origin of the world, so that world coordinates are only comparable inside one chunk. Everything below is in the
     world and its metres, unless its name says otherwise.
 
-    `quality` is there where the session cuts its stream into chunks or chooses keyframes.
+    `quality` is there where the session cuts its stream into chunks or chooses keyframes. `moves` are earlier chunks
+    that stand elsewhere from now on, as when a loop closes: sinks move what they keep of them.
     """
 
     frame: Frame
@@ -53,6 +55,7 @@ class FrameResult:
     source: PointSource = PointSource.self
     world_from_chunk: Similarity | None = None
     quality: Quality | None = None
+    moves: Mapping[int, Similarity] = field(default_factory=dict)
 
     @cached_property
     def view(self) -> View:
@@ -74,6 +77,7 @@ class FrameResult:
             self.frame.index,
             self.frame.time_s,
             self.frame.source,
+            moves=self.moves,
         )
 
     @property

@@ -27,9 +27,11 @@ from cut3r.inference.engine import Encoded, Engine, nothing
 from cut3r.inference.joints import Joint
 from cut3r.inference.keyframes import KeyframeConfig
 from cut3r.inference.pipeline import Launched, Pipeline, Prepared, Result
+from cut3r.inference.places import ClosedLoop, LoopCloser
 from cut3r.inference.policy import Policy, Write
 from cut3r.inference.preprocess import SQUARE_SIZE, FitConfig, fit
 from cut3r.inference.result import FrameResult, PointSource, QueryResult
+from cut3r.inference.seen import look, quality_of
 from cut3r.inference.snapshot import Snapshot, pack, read_session_file, unpack
 from cut3r.io.frames import Frame
 from cut3r.model.config import RayDirection
@@ -62,6 +64,8 @@ class Session:
             `cut3r.rules`); by default they overwrite it.
         resets: Cut long streams into chunks that are joined to one world; by default the state is never forgotten. Each
             step then waits for the result of the one before.
+        loops: With `resets`: looks at the end of each chunk for places that are seen again, and puts chunks elsewhere
+            (`cut3r.StreamLoops()`). Results then say which earlier chunks stand elsewhere (`moves`).
         keyframes: Write only some frames into the state; by default all. Every frame gets a result.
         engine: How frames go through the network; by default the fastest way that the device knows. Sessions of one
             network and one rule may share it.
@@ -83,6 +87,7 @@ class Session:
         update: UpdateRule | str | None = None,
         resets: ResetConfig | None = None,
         keyframes: KeyframeConfig | None = None,
+        loops: LoopCloser | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.model = model
@@ -101,7 +106,9 @@ class Session:
         self._now = self._start()
         self._chunking: Chunking | None = None
         if resets is not None or keyframes is not None:
-            self._chunking = Chunking(resets, keyframes, self._engine, lambda: self._start().state)
+            self._chunking = Chunking(resets, keyframes, self._engine, lambda: self._start().state, loops)
+        elif loops is not None:
+            raise ValueError("loops put chunks elsewhere, and this session makes none; give resets=ResetConfig(), too")
 
     def push(self, frame: Frame | UInt8[np.ndarray, "h w 3"], *, update: bool = True) -> FrameResult:
         """Reconstruct the next frame of the stream.
@@ -235,6 +242,25 @@ class Session:
         self._now = replace(self._now, world_from_chunk=world_from_chunk)
 
     @property
+    def loops(self) -> tuple[ClosedLoop, ...]:
+        """Places that looked like earlier ones, and what became of them."""
+        return self._now.course.places.loops
+
+    @property
+    def places(self) -> dict[int, Similarity]:
+        """Where each chunk stands, by its number, as far as this session has joined them."""
+        return dict(self._now.course.places.world_from_chunk)
+
+    def settle(self) -> dict[int, Similarity]:
+        """At the end of a stream: look for places that the last chunk has seen again; gives the chunks that stand
+        elsewhere since the last result, by their number, for `Reconstruction.move`."""
+        if self._chunking is not None:
+            self._now = self._chunking.settle(self._now)
+        moves = self._now.course.places.changed
+        self._forget_moves()
+        return moves
+
+    @property
     def frames_seen(self) -> int:
         """The number of the next result."""
         return self._now.number
@@ -307,6 +333,10 @@ class Session:
     def _start(self) -> Snapshot:
         return Snapshot(self.model.initial_state(1, self.rule), rule=self.rule)
 
+    def _forget_moves(self) -> None:
+        course = self._now.course
+        self._now = replace(self._now, course=replace(course, places=replace(course.places, changed={})))
+
     def _check_absorbs(self) -> None:
         if self._chunking is not None:
             raise ValueError(
@@ -361,12 +391,12 @@ class Session:
         result, focals = self._result(launched)
         chunking, seen = self._chunking if launched.writes else None, None
         if chunking is not None:
-            seen = chunking.look(self._now.course, result, launched.encoded)
+            seen = look(self._now.course, result, launched.encoded)
             if reason := chunking.broken(self._now.course, seen):
                 self._now = chunking.begin(self._now, reason, result.frame.time_s)
                 launched = self._launch(launched.prepared, launched.encoded, self._now.state, update=True)
                 result, focals = self._result(launched)
-                seen = chunking.look(self._now.course, result, launched.encoded)
+                seen = look(self._now.course, result, launched.encoded)
         self._warn_if_not_finite(result)
         self._now = replace(self._now, state=launched.after, number=self._now.number + 1, focals=focals)
         decision = policy(result) if policy else Write.keep
@@ -374,10 +404,13 @@ class Session:
             course = self._now.course
             if decision is Write.keep and not chunking.is_key(course, seen):
                 decision = Write.drop
-            result = replace(result, quality=chunking.quality(course, seen, written=decision is not Write.drop))
+            result = replace(result, quality=quality_of(course, seen, written=decision is not Write.drop))
         if decision is Write.drop:
             self._now = replace(self._now, state=launched.before)
         if chunking is not None and seen is not None:
+            moves = self._now.course.places.changed.items()
+            result = replace(result, moves={chunk: place for chunk, place in moves if chunk != result.chunk})
+            self._forget_moves()
             self._now = chunking.follow(self._now, seen, written=decision is not Write.drop)
         if decision is Write.reset:
             self.reset()

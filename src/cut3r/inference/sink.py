@@ -6,6 +6,7 @@ from functools import partial
 from types import TracebackType
 from typing import Protocol, runtime_checkable
 
+from cut3r.geometry.registration import Similarity
 from cut3r.inference.background import Background
 from cut3r.inference.result import FrameResult
 
@@ -28,6 +29,10 @@ class Sink(Protocol):
     def add(self, result: FrameResult) -> None:
         """Take in a result."""
         ...
+
+    def move(self, chunk: int, world_from_chunk: Similarity) -> None:
+        """An earlier chunk stands elsewhere, after the last result; before, `result.moves` says so."""
+        return
 
     def finish(self) -> None:
         """There are no more results."""
@@ -61,6 +66,13 @@ class Sinks:
         for member in self._members:
             if member.error is None:
                 member.attempt(partial(member.thread.put, result))
+
+    def move(self, places: Mapping[int, Similarity]) -> None:
+        """Tell each sink which chunks stand elsewhere, after all that it got before."""
+        for member in self._members:
+            member.attempt(member.thread.drain)
+            for chunk, place in places.items() if member.error is None else ():
+                member.attempt(partial(member.sink.move, chunk, place), "when a chunk was moved")
 
     def finish(self) -> list[str]:
         """Wait until each sink has taken in what it got, and finish it. A second call only repeats the answer.

@@ -1,6 +1,7 @@
 """A picture with its camera and its points: what a session's results, an alignment and other sources have in common."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,6 +32,8 @@ class View:
     what follows from them in the chunk's frame. `valid` marks pixels whose point counts. `number` counts the views from
     0, `index` is the place in the source, `chunk` the part of the stream whose views share one frame.
 
+    `moves` are earlier chunks that stand elsewhere from this view on.
+
     `world_from_chunk` says where that stands; None is: at the origin of the world. What has no word about the chunk in
     its name is in the world and its metres.
     """
@@ -50,6 +53,7 @@ class View:
     index: int = 0
     time_s: float | None = None
     source: Path | None = None
+    moves: Mapping[int, Similarity] = field(default_factory=dict)
     _surfaces: dict[float | None, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod

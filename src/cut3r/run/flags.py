@@ -54,6 +54,12 @@ def add_align(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--rigid", action="store_true", help=rigid)
 
 
+def add_loops(parser: argparse.ArgumentParser) -> None:
+    """Declare the flag of a run in chunks; an alignment has one of the same name."""
+    loops = "with --reset-every: look for places that are seen again, and move chunks (default: %(default)s)"
+    parser.add_argument("--loops", choices=("auto", "off"), default="auto", help=loops)
+
+
 def add_known(group: argparse._ArgumentGroup) -> None:
     """Declare the flags for what is known of the cameras."""
     intrinsics = "a calibration, or a file with one per picture; or fx,fy,cx,cy in pixels of the pictures"

@@ -9,6 +9,7 @@ import torch
 from cut3r.inference.chunks import ResetConfig
 from cut3r.inference.frame_folder import FrameFolder
 from cut3r.inference.keyframes import KeyframeConfig
+from cut3r.inference.places import LoopCloser
 from cut3r.inference.preprocess import FitConfig, FitMode
 from cut3r.inference.reconstruction import Reconstruction, check_suffix
 from cut3r.inference.result import PointSource
@@ -116,7 +117,12 @@ def load_model(args: argparse.Namespace, device: torch.device) -> Cut3r:
     return model
 
 
-def make_session(args: argparse.Namespace, model: Cut3r) -> Session:
+def make_session(args: argparse.Namespace, model: Cut3r, loops: LoopCloser | None = None) -> Session:
+    """Make the session that the flags ask for.
+
+    Args:
+        loops: Looks for places that are seen again, if the stream is cut into chunks.
+    """
     fit = FitConfig(
         size=args.size or trained_size(model),
         mode=FitMode(args.fit),
@@ -133,6 +139,7 @@ def make_session(args: argparse.Namespace, model: Cut3r) -> Session:
         update=args.update,
         resets=resets_of(args),
         keyframes=KeyframeConfig.of_text(args.keyframes),
+        loops=None if resets_of(args) is None else loops,
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from cut3r.files.atomic import atomic_path
+from cut3r.inference.chunk_file import CHUNKS
 from cut3r.inference.frame_folder import SUFFIXES, FrameFolder
 from cut3r.run.output_check import MARKER, RESUME_FILES
 
@@ -188,12 +189,19 @@ class OutputFolder:
         if first == 0:
             for name in RESUME_FILES:
                 (self.folder / name).unlink(missing_ok=True)
+            if self.is_ours:
+                (self.folder / CHUNKS).unlink(missing_ok=True)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         created = self.marker.created if self.marker is not None and first else now
         self.marker = Marker(version, settings, created, frames=first, foreign=self._foreign)
         self.marker.write(self._marker_path)
         self._began = True
         self.clear(first)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether nothing in it could be somebody else's."""
+        return not self._foreign
 
     def clear(self, first: int) -> None:
         """Remove the files of frames from number `first` on, unless they could be somebody else's."""

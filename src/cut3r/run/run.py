@@ -83,6 +83,8 @@ class Run:
         stopped = stop.asked and not footage.stream.live  # a webcam has no other end
         if writer.count == 0:
             return Outcome(0, [], [], stopped, stop.killed)
+        if not stopped:
+            self.watching.move(writer.settle())
         failures = writer.finish(RunState.stopped if stopped else RunState.finished)
         not_shown = self.watching.finish()
         self._tell(progress.meter)
@@ -131,6 +133,9 @@ class Run:
                 logger.warning("  %s", joint.tell())
         elif joints:
             logger.info("%d chunks, each joined to the one before", len(joints) + 1)
+        if loops := self.session.loops:
+            kept = sum(not loop.refused for loop in loops)
+            logger.info("%d places were seen again; %d more looked like it and were refused", kept, len(loops) - kept)
         if lost := self.session.not_finite:
             logger.warning("%d frames have a pose or points that are not finite, and those are in no file", lost)
         elif not len(scene):

@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from cut3r.files.disk import DiskFullError
+from cut3r.geometry.registration import Similarity
 from cut3r.inference.background import Background
+from cut3r.inference.chunk_file import CHUNKS, write_chunks
 from cut3r.inference.frame_folder import FrameFolder
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.result import FrameResult
@@ -66,6 +68,7 @@ class RunWriter:
         self._marker = (version, settings)
         self._kept = session.snapshot()  # after the last frame that is kept
         self._began = self._is_saving = False
+        self._chunk = 0  # of the last result
         self._writing = Background(self._write, most=WAITING, name="run writer")
 
     @property
@@ -96,6 +99,16 @@ class RunWriter:
         """
         self._writing.drain()
 
+    def settle(self) -> dict[int, Similarity]:
+        """Let the session look for loops once more, after the last frame; gives the chunks that it put elsewhere."""
+        self._writing.drain()
+        known = self.scene.chunks
+        moves = {chunk: place for chunk, place in self._session.settle().items() if chunk in known}
+        for chunk, place in moves.items():
+            self.scene.move(chunk, place)
+        self._kept = self._session.snapshot()
+        return moves
+
     def finish(self, state: RunState) -> list[str]:
         """Write what is written in the end; a file that cannot be written does not keep the others from it.
 
@@ -108,6 +121,9 @@ class RunWriter:
         if self._session.frames_seen != self.count:
             self._session.restore(self._kept)
         failures = _attempt(self._output.folder, lambda: self._end(state))
+        if self._output.is_ours:
+            write = partial(write_chunks, self._output.folder, self._kept.course, self.count)
+            failures += _attempt(self._output.folder / CHUNKS, write)
         if self._resume is not None:
             failures += _attempt(self._resume.path, self._save_resume_point)
         for target in self._targets:
@@ -156,6 +172,9 @@ class RunWriter:
             self.frames.add(entry.result)
         self.scene.add(entry.result)
         self._kept = entry.after
+        if (entry.result.moves or entry.result.chunk != self._chunk) and self._output.is_ours:
+            write_chunks(self._output.folder, entry.after.course, entry.after.number)
+            self._chunk = entry.result.chunk
         if entry.packed is not None:
             assert self._resume is not None
             self._resume.write(entry.packed, self.scene)

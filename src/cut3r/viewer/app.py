@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 
 import viser
 
@@ -99,6 +100,9 @@ class Viewer(Sink):
         world of its own, and only one of the two is shown, that of the current frame.
         """
         finite = result.camera_is_finite
+        for chunk, place in result.moves.items():
+            with suppress(KeyError):  # a chunk none of whose frames had a camera is not on the page
+                self.move(chunk, place)
         self._places.follow(result.chunk, result.world_from_chunk if finite else None)
         if finite:
             self._store.add(self._view(result))
