@@ -33,9 +33,17 @@ EVERY_RECON = (ReconAlignment.published, ReconAlignment.uncropped, ReconAlignmen
 
 
 def make_run(
-    protocol: str, config: EvalConfig, device: torch.device, *, tick: Callable[[], None] = lambda: None
+    protocol: str,
+    config: EvalConfig,
+    device: torch.device,
+    *,
+    digest: Callable[[Path], str] = sha256,
+    tick: Callable[[], None] = lambda: None,
 ) -> EvaluationRun:
     """Open the set, load the network, name the folder.
+
+    Args:
+        digest: Of the weights' file; of several processes one may read it for all.
 
     Raises:
         ValueError: Settings that do not go together, or a name that does not exist.
@@ -51,7 +59,7 @@ def make_run(
         model = load(path, device=device, dtype=apply_precision(config.dtype.value))
         pack(model)
         size = config.size or trained_size(model)
-        facts["weights"] = {"given": config.weights, "file": path.name, "sha256": sha256(path)}
+        facts["weights"] = {"given": config.weights, "file": path.name, "sha256": digest(path)}
         system = Ours(
             model,
             size=config.size,
@@ -135,6 +143,7 @@ def facts_of(config: EvalConfig) -> dict[str, Any]:
         "complete": config.complete,
         "every": config.every,
         "only": config.only,
+        "lengths": config.lengths,
         "update": config.update,
         "revisit": config.revisit,
         "freeze": config.freeze,

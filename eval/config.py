@@ -41,6 +41,8 @@ class EvalConfig:
         root: Folder that holds all sets; of rgbd also the recording itself.
         complete: False scores what is there of an incomplete set, and the report says so.
         every: Keep every n-th frame of each sequence.
+        lengths: Score also the first so many frames of each sequence of a long set, such as [50,100,200]: one run,
+            a table for each length.
         only: Names of the sequences to run; empty for all.
         weights: A checkpoint or a name of the zoo.
         name: Of the system in tables; by default that of the file or folder.
@@ -74,6 +76,7 @@ class EvalConfig:
     root: Path = Path("data")
     complete: bool = True
     every: int = 1
+    lengths: list[int] = field(default_factory=list)
     only: list[str] = field(default_factory=list)
     weights: str | None = None
     name: str | None = None

@@ -33,6 +33,7 @@ def overview() -> str:
             *(_entry(name, f"{ABOUT[name]}: {', '.join(SETS[name])}") for name in PROTOCOLS),
             "",
             "python -m eval PROTOCOL --help   its sets, and every setting",
+            "python -m eval reproduce --data DIR   all published numbers, from what is on the disk",
             "python -m eval.prepare list      how sets are made from their downloads",
             "python -m eval.report FOLDER     a page and tables of finished runs",
         ]

@@ -1,19 +1,25 @@
 """A run on this machine: its sequences are divided among the processes of a launcher, the first puts them together."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
 from cut3r.run.progress import Progress
 from cut3r.speed.device import check_device
+from cut3r.weights.zoo import sha256
 from eval.build import make_run
 from eval.clock import cost_text
 from eval.config import EvalConfig, Stage
+from eval.lengths import prefixes, require_lengths
 from eval.reference_files import write_reference_files
-from eval.run import EvaluationRun, is_predicted, is_scored
+from eval.run import EvaluationRun, is_predicted
 from eval.settings import WrongSettingsError
 from eval.tables import summary_table
 
@@ -33,19 +39,31 @@ def evaluate(protocol: str, config: EvalConfig) -> int:
     device = state.device if state.num_processes > 1 else device  # one GPU for each process
     console = Console(stderr=True, quiet=not state.is_main_process)
     try:
-        run = make_run(protocol, config, device)
+        require_lengths(protocol, config)
+        run = make_run(protocol, config, device, digest=partial(shared_digest, state))
         # long sequences first, so that no process is left with one at the end
         longest_first = sorted(run.sequences, key=lambda sequence: (-len(sequence), sequence.name))
         run = replace(run, share=longest_first[state.process_index :: state.num_processes])
+        shorter = [] if config.stage is Stage.predict else prefixes(run, config.lengths)
         if state.is_main_process:
-            run.begin(overwrite=config.overwrite)
+            for each in (run, *shorter):
+                each.begin(overwrite=config.overwrite)
         state.wait_for_everyone()
     except (ValueError, FileNotFoundError) as error:
         raise WrongSettingsError(str(error)) from error
-    with Progress(console, frames_left(run, config.stage)) as progress:
+    left = frames_left(run, config.stage) + sum(frames_left(each, Stage.score) for each in shorter)
+    with Progress(console, left) as progress:
         replace(run, tick=progress.advance).work(config.stage)
+        for each in shorter:
+            replace(each, tick=progress.advance).work(Stage.score)
     state.wait_for_everyone()
-    return finish(config, run) if state.is_main_process else 0
+    return finish(config, run, shorter) if state.is_main_process else 0
+
+
+def shared_digest(state: PartialState, path: Path) -> str:
+    """The SHA-256 of a file of gigabytes, which the first process reads for all."""
+    found = [sha256(path) if state.is_main_process else ""]
+    return str(broadcast_object_list(found)[0]) if state.num_processes > 1 else found[0]
 
 
 def frames_left(run: EvaluationRun, stage: Stage) -> int:
@@ -53,11 +71,11 @@ def frames_left(run: EvaluationRun, stage: Stage) -> int:
     predict = [] if stage is Stage.score or not run.system else run.mine
     score = [] if stage is Stage.predict else run.mine
     left = [each for each in predict if not is_predicted(run.folder, each)]
-    left += [each for each in score if not is_scored(run.folder, each)]
+    left += [each for each in score if not run.is_scored(each)]
     return sum(map(len, left))
 
 
-def finish(config: EvalConfig, run: EvaluationRun) -> int:
+def finish(config: EvalConfig, run: EvaluationRun, shorter: Sequence[EvaluationRun] = ()) -> int:
     if config.stage is Stage.predict:
         missing = run.not_predicted()
         print(f"{len(run.sequences) - len(missing)} of {len(run.sequences)} sequences predicted")
@@ -68,8 +86,13 @@ def finish(config: EvalConfig, run: EvaluationRun) -> int:
     result = run.finish()
     if config.parity:
         write_reference_files(run, config.dataset, result)
+    failed = bool(result["coverage"]["failed"])
+    for each in shorter:
+        of_length = each.finish()
+        failed |= bool(of_length["coverage"]["failed"])
+        print(f"{each.dataset}:\n{summary_table(of_length)}\n")
     print(summary_table(result))
     if cost := cost_text(result["cost"]):
         print(cost)
     print(f"\nwrote {run.folder}; for the report: python -m eval.report {run.folder}")
-    return SEQUENCES_FAILED if result["coverage"]["failed"] else 0
+    return SEQUENCES_FAILED if failed else 0

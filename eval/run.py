@@ -131,6 +131,12 @@ class EvaluationRun:
                 if stage is not Stage.predict:
                     self._score(sequence)
 
+    def is_scored(self, sequence: Sequence) -> bool:
+        """Whether there is a score of these settings, perhaps of other files."""
+        path = score_path(self.folder, sequence.name)
+        content = json.loads(path.read_text()) if path.is_file() else {}
+        return "score" in content and content["settings"] == self._score_identity(sequence)
+
     def not_predicted(self) -> dict[str, str]:
         """Name the sequences without complete predictions, with the reason."""
         missing = [each.name for each in self.sequences if not is_predicted(self.folder, each)]
@@ -289,12 +295,6 @@ def is_predicted(folder: Path, sequence: Sequence) -> bool:
     """Whether a run's folder has complete predictions of these very pictures."""
     record = read_record(folder / "predictions" / sequence.name)
     return record is not None and are_of(record, sequence)
-
-
-def is_scored(folder: Path, sequence: Sequence) -> bool:
-    """Whether there is a score, perhaps of other settings or files."""
-    path = score_path(folder, sequence.name)
-    return path.is_file() and "score" in json.loads(path.read_text())
 
 
 def read_score(

@@ -141,7 +141,7 @@ class MultiViewReconstruction(EvaluationProtocol):
             notes["known_pixels"] += int(known.sum())
             notes["failed_pixels"] += int((known & ~usable).sum())
             if self.options.conf_thresh > 0:
-                sure = torch.from_numpy(predictions.confidence(number)[pixels]) >= self.options.conf_thresh
+                sure = torch.from_numpy(nearest(predictions.confidence(number), view.size)) >= self.options.conf_thresh
                 notes["low_confidence_pixels"] += int((known & ~sure).sum())
                 usable &= sure
             first_from_cam = first_from_world @ torch.from_numpy(view.world_from_cam).float()

@@ -69,5 +69,5 @@ def frame_maps(name: str, row: DepthRow) -> str:
 
 def _system(depth: DepthPicture, number: int) -> str:
     predicted = picture(depth.predicted, f"{depth.label}: prediction", f"predicted depth of frame {number}")
-    caption = f"{depth.label}: error, mean {100 * depth.mean_error:.1f} %"
+    caption = f"{depth.label}: error, mean {100 * depth.mean_error:.1f}\u00a0%"
     return predicted + picture(depth.error, caption, f"error of frame {number}, {escape(depth.label)}")

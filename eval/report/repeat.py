@@ -16,6 +16,7 @@ FACTS = {
     "complete": True,
     "every": 1,
     "only": [],
+    "lengths": [],
     "update": "overwrite",
     "revisit": 1,
     "freeze": False,
@@ -37,6 +38,8 @@ def command(
     """
     if "root" not in facts:
         return f"run the program that made {folder} (an EvaluationRun with a system of its own)"
+    if "prefix_of" in facts:  # the run that has this one's predictions
+        facts, folder = {**facts, "dataset": facts["prefix_of"]}, folder.parents[1]
     said: dict[str, object] = {"dataset": facts["dataset"], "root": facts["root"]}
     weights = facts.get("weights")
     said |= {"weights": weights["given"]} if weights else {"predictions": facts["predictions"]}

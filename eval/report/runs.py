@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from eval.lengths import beginnings
 from eval.protocols.base import Look, Score, summarize
 from eval.report.repeat import command
 from eval.systems.saved import number
@@ -124,7 +125,7 @@ class Run:
 
 
 def read_runs(folders: list[Path]) -> list[Run]:
-    """Read finished runs and tell those of the same set apart by name.
+    """Read finished runs, with those on their beginnings (eval.lengths), and tell those of the same set apart by name.
 
     Raises:
         RunError: One of the folders is no run, or not finished, or damaged, or given twice.
@@ -133,7 +134,7 @@ def read_runs(folders: list[Path]) -> list[Run]:
     twice = next((folder for n, folder in enumerate(folders) if resolved[n] in resolved[:n]), None)
     if twice is not None:
         raise RunError(f"{twice} is given twice; give each run once")
-    return label([read_run(folder) for folder in folders])
+    return label([read_run(each) for folder in folders for each in (folder, *beginnings(folder))])
 
 
 def label(runs: list[Run]) -> list[Run]:

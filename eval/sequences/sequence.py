@@ -38,6 +38,9 @@ class DepthFiles:
     def every(self, step: int) -> "DepthFiles":
         return replace(self, paths=self.paths[::step])
 
+    def first(self, count: int) -> "DepthFiles":
+        return replace(self, paths=self.paths[:count])
+
 
 @dataclass(frozen=True)
 class Sequence:
@@ -90,6 +93,17 @@ class Sequence:
             world_from_cam=None if self.world_from_cam is None else self.world_from_cam[rows],
             intrinsics=None if self.intrinsics is None else self.intrinsics[rows],
             times_s=None if self.times_s is None else self.times_s[rows],
+        )
+
+    def first(self, count: int) -> "Sequence":
+        """Keep so many frames; all, if there are no more."""
+        return replace(
+            self,
+            images=self.images[:count],
+            read_depth=self.read_depth.first(count) if isinstance(self.read_depth, DepthFiles) else self.read_depth,
+            world_from_cam=None if self.world_from_cam is None else self.world_from_cam[:count],
+            intrinsics=None if self.intrinsics is None else self.intrinsics[:count],
+            times_s=None if self.times_s is None else self.times_s[:count],
         )
 
     def known_cameras(self) -> Bool[np.ndarray, "v"]:
