@@ -22,7 +22,8 @@ SEQUENCES = tuple(f"{number:02d}" for number in range(11))
 
 
 def open_poses(root: Path, request: Request) -> list[Sequence]:
-    """Open the eleven drives with cameras, and time stamps where times.txt is there. Row i belongs to picture i."""
+    """Open the eleven drives with cameras, and with time stamps and intrinsics where times.txt and calib.txt are there.
+    Row i belongs to picture i."""
     folder = root / "kitti_odometry" / "dataset"
 
     def find(name: str) -> Found:
@@ -41,9 +42,25 @@ def open_poses(root: Path, request: Request) -> list[Sequence]:
         times = folder / "sequences" / name / "times.txt"
         times_s = _read_times(times, len(world_from_cam))[rows] if times.is_file() else None
         images = tuple(image_of[row] for row in rows)
-        return Found(Sequence(name, images, world_from_cam=world_from_cam[rows], times_s=times_s), missing)
+        calibration = folder / "sequences" / name / "calib.txt"
+        matrix = np.tile(read_intrinsics(calibration), (len(rows), 1, 1)) if calibration.is_file() else None
+        cameras = world_from_cam[rows]
+        return Found(Sequence(name, images, world_from_cam=cameras, intrinsics=matrix, times_s=times_s), missing)
 
     return gather(SEQUENCES, find, folder=folder, root=root, advice=ADVICE, request=request)
+
+
+def read_intrinsics(path: Path) -> Float64[np.ndarray, "3 3"]:
+    """Read the intrinsics of camera 2 in pixels of its pictures: the left 3x3 of its projection, P2.
+
+    Raises:
+        ValueError: There is no line P2 of twelve numbers.
+    """
+    for line in path.read_text().splitlines():
+        name, _, numbers = line.partition(":")
+        if name == "P2" and len(numbers.split()) == 12:
+            return np.array(numbers.split(), np.float64).reshape(3, 4)[:, :3]
+    raise ValueError(f"{path} has no line P2: of twelve numbers; unpack data_odometry_calib.zip again")
 
 
 def _read_times(path: Path, count: int) -> Float64[np.ndarray, "v"]:

@@ -1,4 +1,4 @@
-"""Our generic set: recordings with depth and cameras in the file layout of 7-Scenes, for all four protocols.
+"""Our generic set: recordings with depth and cameras in the file layout of 7-Scenes, for all protocols.
 
 A recording is a folder of frame-NNNNNN.color.png (or .jpg), .depth.png (16-bit millimetres, 0 or 65535 where unknown)
 and .pose.txt (world_from_cam, 4x4, metres). camera-intrinsics.txt (3x3, in pixels of the depth) holds for all frames;

@@ -162,6 +162,14 @@ def test_kitti_odometry_pairs_by_number(tmp_path):
     sequences = open_set("relpose", "kitti_odometry", tmp_path)
     assert [each.name for each in sequences] == [f"{number:02d}" for number in range(11)]
     assert sequences[3].times_s.tolist() == [0, 0.1, 0.2, 0.3]
+    assert sequences[3].intrinsics is None
+    write(folder / "sequences/04/calib.txt", "P0: 7 0 6 0 0 7 1 0 0 0 1 0\nP2: 700 0 600 45 0 710 180 0 0 0 1 0\n")
+    calibrated = open_set("relpose", "kitti_odometry", tmp_path)[4]
+    assert calibrated.intrinsics.tolist() == [[[700, 0, 600], [0, 710, 180], [0, 0, 1]]] * 4
+    write(folder / "sequences/04/calib.txt", "P0: 7 0 6 0 0 7 1 0 0 0 1 0\n")
+    with pytest.raises(ValueError, match=r"calib\.txt has no line P2"):
+        open_set("relpose", "kitti_odometry", tmp_path)
+    (folder / "sequences/04/calib.txt").unlink()
     (folder / "sequences/04/image_2/000001.png").unlink()
     with pytest.raises(MissingDataError, match=r"04 \(3 pictures but 4 cameras\)"):
         open_set("relpose", "kitti_odometry", tmp_path)
