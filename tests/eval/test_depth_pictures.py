@@ -11,6 +11,7 @@ from PIL import Image
 from eval.protocols.depth import MonoDepth, VideoDepth
 from eval.report.pictures import depth_pictures, small_strips
 from eval.sequences.sequence import Sequence
+from eval.systems.saved import MissingPredictionsError
 
 SIZE, FRAMES, SKY_M = (24, 32), 5, 3e9
 
@@ -30,6 +31,9 @@ class Noisy:
 
     def depth(self, number):
         return self.depths[number].astype(np.float32)
+
+    def confidence(self, number):
+        raise MissingPredictionsError("this system does not say how sure it is")
 
 
 @pytest.fixture
