@@ -1,13 +1,16 @@
 """How good is an alignment, and do its time and memory grow in proportion to the frames?
 
 Walks through a planted room, lap after lap (`planted_walk.py`: noise, outliers, wrong pairs; no network), are aligned
-by the pose graph without and with loops. Loops are looked for as in a video: by tokens, then by pairs from both ends;
-some pairs of different places are taken for one by the planted network. The poses "given" are neighbours chained one
-after the other, as a stream without a memory would give them: they drift. ATE is in metres after the best similarity.
+by the pose graph without and with loops, and then refined: cameras and depth, merging, cleaning. Loops are looked for
+as in a video: by tokens, then by pairs from both ends; some pairs of different places are taken for one by the planted
+network. The poses "given" are neighbours chained one after the other, as a stream without a memory would give them:
+they drift. ATE is in metres after the best similarity. Up to 30 frames the original's optimiser (300 steps of Adam) is
+run on the same pairs.
 
 Seconds are those of the processor (one thread), which other programs on the machine hardly change; `wall_s` is what a
 clock on the wall shows. Memory is the peak of a stage over what the process held before the walk was made, so the
-predictions (24x32 pixels) count; `predictions_mb` says how much of it they are.
+predictions count; `predictions_mb` says how much of it they are. Pictures of 48x64 pixels have as many as take part in
+the refinement of pictures of 512x384.
 
     OMP_NUM_THREADS=1 python benchmarks/alignment.py --frames 30 100 300 1000 3000 --out
 """
@@ -25,13 +28,17 @@ from report import add_out_flag, environment, finish, table
 from timing import peak_memory_mb, start_peak_memory
 
 from cut3r.alignment.align import AlignConfig, Graph
+from cut3r.alignment.full import Full, refine_fully
 from cut3r.alignment.graphs import both_ways
 from cut3r.alignment.links import Links, links_of
 from cut3r.alignment.loops import Loop, after_solving, close_loops, judge, usual_confidence, with_loops
-from cut3r.alignment.pairs import Predictions
+from cut3r.alignment.original import MOST_FRAMES, align_original
+from cut3r.alignment.pairs import Predictions, weights_of
 from cut3r.alignment.pose_graph import PoseGraph, solve_pose_graph
 from cut3r.alignment.revisits import Revisit
 from cut3r.files.atomic import atomic_path
+from cut3r.geometry.cameras import pinhole
+from cut3r.geometry.focal import FocalMethod, estimate_focal
 from cut3r.geometry.poses import pose_from_parts
 from cut3r.metrics.motion import ate_sim3
 
@@ -40,8 +47,11 @@ T = TypeVar("T")
 CPU = torch.device("cpu")
 FALSE_EACH = 50  # frames: one pair of different places that look alike
 APART = 30  # frames between such places
-SECONDS, MEMORY_MB, FRAMES = 60.0, 3000.0, 1000  # the goal: so many frames with loops within that
+SECONDS, MEMORY_MB, FRAMES = 60.0, 3000.0, 1000  # the goal: so many frames with loops, refined, within that
 BETTER = 0.6  # the goal: ATE of the graph against that of the poses given, and with loops against without
+WORSE = 1.05  # the goal: refinement may raise the ATE by so much, which is no difference
+FEW = 30  # frames up to which the original's optimiser is run, too
+FASTER = 5.0  # the goal: than the original's optimiser
 
 
 class Stages:
@@ -66,12 +76,13 @@ def main() -> None:
     args = parse_args()
     torch.set_num_threads(args.threads)
     machine = environment(CPU)
-    measured = [measure(n, Graph(args.pairs), args.seed) for n in args.frames]
+    measured = [measure(n, Graph(args.pairs), args.seed, tuple(args.size)) for n in args.frames]
     print(table([row_of(each) for each in measured]) + "\n")
     for line in verdicts(measured):
         print(line)
     print()
-    record = {"benchmark": "alignment", "pairs": args.pairs, "seed": args.seed, "walks": measured}
+    settings = {"pairs": args.pairs, "size": args.size, "seed": args.seed}
+    record = {"benchmark": "alignment", **settings, "walks": measured}
     path = finish("alignment", record | {"environment": machine}, args.out)
     if path:
         plot(measured, path.with_suffix(".png"))
@@ -83,6 +94,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--frames", type=int, nargs="+", default=sizes, help="of each walk (default: %(default)s)")
     pairs = "auto: all up to 30 frames, then wide (default: %(default)s)"
     parser.add_argument("--pairs", choices=("auto", "window", "wide"), default="auto", help=pairs)
+    size = "height and width of the pictures, pixels (default: 24 32)"
+    parser.add_argument("--size", type=int, nargs=2, default=(24, 32), metavar=("H", "W"), help=size)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     add_out_flag(parser)
@@ -92,28 +105,56 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def measure(frames: int, graph: Graph, seed: int) -> dict[str, Any]:
+def measure(frames: int, graph: Graph, seed: int, size: tuple[int, int]) -> dict[str, Any]:
     """Align one walk."""
     stages, config = Stages(), AlignConfig(graph=graph)
-    walk = PlantedWalk(frames, false=false_pairs(frames, seed), seed=seed)
+    walk = PlantedWalk(frames, size=size, false=false_pairs(frames, seed), seed=seed)
     given = error(walk.chained(), walk)
-    local = stages.run("planting", lambda: walk.look(config.stars(frames)))
-    links = stages.run("links", lambda: links_of(local)[0])
+    said = stages.run("planting", lambda: walk.look(config.stars(frames)))
+    links = stages.run("links", lambda: links_of(said)[0])
     solved = stages.run("graph", lambda: solve_pose_graph(frames, links))
     result: dict[str, Any] = {
         "frames": frames,
         "pairs": len(links),
-        "predictions_mb": size_mb(local),
+        "predictions_mb": size_mb(said),
         "ate_given": given,
         "ate_graph": ate(solved, walk),
     }
     if config.looks_for_loops(frames):
-        joined, loops = stages.run("loops", lambda: look_for_loops(local, walk, config.width))
-        links = links_of(joined)[0]
+        said, loops = stages.run("loops", lambda: look_for_loops(said, walk, config.width))
+        links = links_of(said)[0]
         solved = stages.run("graph with loops", lambda: solve_pose_graph(frames, links))
         result |= {"ate_loops": ate(solved, walk), "loops": count(loops, links, solved, walk)}
-    # the dense refinement is one more stage here: stages.run("dense", lambda: refine(joined, solved))
+    full = refine_in_stages(stages, said, solved)
+    result |= {
+        "ate_full": error(full.cameras.world_from_cam, walk),
+        "focal_error": float((full.cameras.intrinsics[:, 0, 0] / walk.intrinsics[0, 0] - 1).abs().mean()),
+        "losses": full.refined.losses,
+    }
+    if frames <= min(FEW, MOST_FRAMES):
+        original = stages.run("original", lambda: align_original(said.pairs()))
+        result |= {"ate_original": error(original.scene.world_from_cam, walk), "losses_original": original.losses[::50]}
     return result | {"cpu_s": stages.cpu_s, "wall_s": stages.wall_s, "peak_mb": stages.peak_mb}
+
+
+def refine_in_stages(stages: Stages, said: Predictions, solved: PoseGraph) -> Full:
+    """As `--align full` does after the pose graph, beginning with the focal lengths that frames themselves suggest."""
+    focals = estimate_focal(
+        said.points_self.float(), weights=weights_of(said.conf_self).float(), method=FocalMethod.median
+    )
+    ends = {"refining cameras and depth": "refining", "merging depth": "merging", "cleaning": "cleaning"}
+    clock = [time.process_time(), time.perf_counter()]
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if done == total:
+            now = [time.process_time(), time.perf_counter()]
+            stages.cpu_s[ends[stage]], stages.wall_s[ends[stage]] = now[0] - clock[0], now[1] - clock[1]
+            clock[:] = now
+
+    kept = solved.kept.nonzero()[:, 0]
+    start, groups = solved.world_from_frame, solved.groups
+    intrinsics = pinhole(said.size, focals)
+    return stages.run("full", lambda: refine_fully(said, kept, start, intrinsics, groups=groups, on_progress=tell))
 
 
 def look_for_loops(local: Predictions, walk: PlantedWalk, width: int) -> tuple[Predictions, list[Loop]]:
@@ -171,9 +212,15 @@ def size_mb(predictions: Predictions) -> float:
 
 
 def aligning_s(result: dict[str, Any]) -> float:
-    """What the alignment itself takes, with loops: not the planting, and one solve of two."""
+    """What the alignment itself takes, with loops and refinement: not the planting, and one solve of two."""
     seconds = result["cpu_s"]
-    return seconds["links"] + seconds.get("loops", 0.0) + seconds.get("graph with loops", seconds["graph"])
+    graph = seconds["links"] + seconds.get("loops", 0.0) + seconds.get("graph with loops", seconds["graph"])
+    return graph + seconds["full"]
+
+
+def ours_mb(result: dict[str, Any]) -> float:
+    """The peak of all stages of ours."""
+    return max(peak for stage, peak in result["peak_mb"].items() if stage != "original")
 
 
 def row_of(result: dict[str, Any]) -> dict[str, Any]:
@@ -184,13 +231,17 @@ def row_of(result: dict[str, Any]) -> dict[str, Any]:
         "ATE given": result["ate_given"],
         "graph": result["ate_graph"],
         "with loops": result.get("ate_loops"),
+        "full": result["ate_full"],
         "loops": loops.get("kept"),
         "false": f"{loops['kept_false']} of {loops['passed_false']}" if loops else None,
         "links s": seconds["links"],
         "graph s": seconds["graph"],
         "loops s": seconds.get("loops"),
         "with loops s": seconds.get("graph with loops"),
-        "peak MB": max(result["peak_mb"].values()),
+        "refining s": seconds["refining"],
+        "merging s": seconds["merging"],
+        "cleaning s": seconds["cleaning"],
+        "peak MB": ours_mb(result),
     }
 
 
@@ -203,11 +254,22 @@ def verdicts(measured: list[dict[str, Any]]) -> list[str]:
         if "ate_loops" in result:
             better = result["ate_loops"] / result["ate_graph"]
             lines[-1] += f", with loops {better:.2f} of without ({_reached(better <= BETTER)})"
+        better = result["ate_full"] / result.get("ate_loops", result["ate_graph"])
+        lines[-1] += f", refined {better:.2f} of that ({_reached(better <= WORSE)})"
+        if "ate_original" in result:
+            better, faster = result["ate_full"] / result["ate_original"], seconds_of_original(result)
+            lines[-1] += f" and {better:.2f} of the original's optimiser ({_reached(better <= 1)})"
+            lines[-1] += f", {faster:.1f} times as fast ({_reached(faster >= FASTER)})"
         if n == FRAMES:
-            seconds, memory = aligning_s(result), max(result["peak_mb"].values())
+            seconds, memory = aligning_s(result), ours_mb(result) - result["predictions_mb"]
             lines[-1] += f", {seconds:.0f} s ({_reached(seconds <= SECONDS)})"
-            lines[-1] += f", {memory:.0f} MB ({_reached(memory <= MEMORY_MB)})"
+            lines[-1] += f", {memory:.0f} MB beside the predictions ({_reached(memory <= MEMORY_MB)})"
     return lines
+
+
+def seconds_of_original(result: dict[str, Any]) -> float:
+    """How many times as long it took."""
+    return float(result["cpu_s"]["original"] / aligning_s(result))
 
 
 def _reached(reached: bool) -> str:
@@ -221,18 +283,23 @@ def plot(measured: list[dict[str, Any]], path: Path) -> None:
     frames = [each["frames"] for each in measured]
     figure = Figure(figsize=(12, 4), layout="constrained")
     seconds, memory, errors = figure.subplots(1, 3)
-    for name in ("links", "graph", "loops", "graph with loops"):
+    for name in ("graph", "loops", "graph with loops", "refining", "merging", "cleaning"):
         has = [each for each in measured if name in each["cpu_s"]]
         seconds.plot([each["frames"] for each in has], [each["cpu_s"][name] for each in has], "o-", label=name)
     scaled = aligning_s(measured[-1]) / frames[-1]
     seconds.plot(frames, [scaled * n for n in frames], "k:", label="in proportion to the frames")
     seconds.set(title="time", ylabel="seconds of one core")
-    peaks = [max(each["peak_mb"].values()) for each in measured]
+    peaks = [ours_mb(each) for each in measured]
     memory.plot(frames, peaks, "o-", label="peak")
-    memory.plot(frames, [each["predictions_mb"] for each in measured], "o-", label="of it predictions, 24x32")
+    memory.plot(frames, [each["predictions_mb"] for each in measured], "o-", label="of it predictions")
     memory.plot(frames, [peaks[-1] / frames[-1] * n for n in frames], "k:", label="in proportion to the frames")
     memory.set(title="memory", ylabel="MB")
-    for key, name in (("ate_given", "poses given"), ("ate_graph", "graph"), ("ate_loops", "graph with loops")):
+    for key, name in (
+        ("ate_given", "poses given"),
+        ("ate_graph", "graph"),
+        ("ate_loops", "graph with loops"),
+        ("ate_full", "refined"),
+    ):
         has = [each for each in measured if key in each]
         errors.plot([each["frames"] for each in has], [each[key] for each in has], "o-", label=name)
     errors.set(title="error (a lap is 14 m)", ylabel="ATE, metres")

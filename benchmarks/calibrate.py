@@ -15,13 +15,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from clips import HELD_OUT_SEED
 from jaxtyping import Float
 from report import table
 from torch import Tensor
 
 import cut3r
-from cut3r.data.synthetic import SyntheticRooms
+from cut3r.data.synthetic import HELD_OUT_SEED, SyntheticRooms
 from cut3r.data.view import View
 from cut3r.data.walks import WalkConfig
 from cut3r.geometry.poses import invert, transform

@@ -13,15 +13,12 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from cut3r.data.recording import open_recording
-from cut3r.data.shading import render
-from cut3r.data.synthetic import plan_walk, synthetic_walk
+from cut3r.data.synthetic import synthetic_walk, walk_depth
 from cut3r.data.walks import WalkConfig
 from cut3r.geometry.cameras import pixel_grid
 from cut3r.inference.preprocess import PixelMap
 from cut3r.io.frames import Frame, open_frames
 
-TRAINING_SEED = 0  # of the rooms that the bundled network was trained on; trainings use 0 ... 99
-HELD_OUT_SEED = 20_000  # of rooms that no training sees
 MEAN_WALKS, MEAN_STRIDE = 100, 10  # of the training data, for its mean depth map: so many walks, every so many frames
 
 
@@ -50,11 +47,7 @@ def walk_clip(task: tuple[int, int, WalkConfig]) -> Clip:
 def some_depth(task: tuple[int, int, WalkConfig]) -> Float32[np.ndarray, "v h w"]:
     """Render the depth of every tenth frame of a walk."""
     seed, index, config = task
-    plan, some = plan_walk(seed, index, config), slice(None, None, MEAN_STRIDE)
-    _, depth = render(
-        plan.room, plan.world_from_cam[some], plan.intrinsics[some], config.size, time_s=plan.time_s[some]
-    )
-    return depth.numpy()
+    return walk_depth(seed, index, config, MEAN_STRIDE).numpy()
 
 
 def room_clip(folder: Path) -> Clip:

@@ -22,12 +22,11 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
-from clips import HELD_OUT_SEED, TRAINING_SEED
 from pairs import draw_pairs
 from report import add_out_flag, environment, finish, table
 from torch.nn.utils import clip_grad_norm_
 
-from cut3r.data.synthetic import walk_file
+from cut3r.data.synthetic import HELD_OUT_SEED, TRAINING_SEED, walk_file
 from cut3r.data.view import View
 from cut3r.data.walks import WalkConfig
 from cut3r.files.atomic import atomic_path

@@ -5,16 +5,25 @@ runs meanwhile, so this is the most that a training can get. Below it, of one th
 a frame, rendered by a call of its own or with the others of its sample, as the loader does it.
 
     python benchmarks/loader.py tiny --workers 0 --workers 1 --workers 2 --out
+
+`mixed` is no recipe but eight datasets in eight formats, made from nothing, at 512x384 with four workers: what a frame
+costs stage by stage, from folders and from tar shards, and how long a trainer waits whose step takes 200 ms.
+
+    python benchmarks/loader.py mixed --out
 """
 
 import argparse
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from mixed_loading import cold_rows, stage_rows, waiting_rows
+from mixed_sets import make_sets
 from recipes import recipe, stages, with_batches
 from report import add_out_flag, environment, finish, table
 
@@ -24,14 +33,19 @@ from cut3r.training.config import TrainConfig
 from cut3r.training.data_config import SYNTHETIC
 from cut3r.training.feed import DataFeed
 
+MIXED = "mixed"
+VIEWS = 4  # of a sample
+STEP_S = 0.2  # of a trainer
+
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("recipe", help="of configs/, such as smoke or tiny")
+    add("recipe", help="of configs/, such as smoke or tiny; or mixed")
     add("changes", nargs="*", help="as for train.py, such as data.loader.batch_size=4")
     add("--workers", type=int, action="append", help="processes; repeat (default: as the recipe says)")
     add("--batches", type=int, default=16, help="timed, after one per worker for warming up (default: %(default)s)")
+    add("--rounds", type=int, default=3, help="of mixed, of which the median counts (default: %(default)s)")
     add("--threads", type=int, help="of this process (default: as torch chooses)")
     add_out_flag(parser)
     args = parser.parse_args(arguments)
@@ -45,6 +59,9 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     machine = environment(torch.device("cpu"))
+    if args.recipe == MIXED:
+        mixed(args, machine)
+        return
     config = recipe(args.recipe, args.changes)
     rows = []
     for workers in args.workers or [config.data.loader.num_workers]:
@@ -63,6 +80,25 @@ def main() -> None:
     record = {"benchmark": "loader", "recipe": args.recipe, "changes": args.changes, "batches": args.batches}
     record |= {"rows": rows, "rendering": costs, "environment": machine}
     finish(f"loader-{args.recipe}", record, args.out)
+
+
+def mixed(args: argparse.Namespace, machine: dict[str, Any]) -> None:
+    """Measure eight datasets of one's own making."""
+    torch.set_num_threads(1)  # as in the workers
+    with TemporaryDirectory(prefix="mixed-") as name:
+        folder = Path(name)
+        print("making the datasets", file=sys.stderr)
+        make_sets(folder, frames=2 * VIEWS)
+        parts = {
+            "stages": stage_rows(folder, VIEWS, samples=4 * args.batches),
+            "cold": cold_rows(folder, frames=64, rounds=args.rounds),
+        }
+        how = {"views": VIEWS, "batch_size": 1, "batches": args.batches, "step_s": STEP_S, "rounds": args.rounds}
+        rows = [row for workers in args.workers or [4] for row in waiting_rows(folder, workers=workers, **how)]
+    for part in (*parts.values(), rows):
+        print(table(part) + "\n")
+    record = {"benchmark": "loader", "recipe": MIXED, **how, **parts, "rows": rows, "environment": machine}
+    finish(f"loader-{MIXED}", record, args.out)
 
 
 def measure(config: TrainConfig, workers: int, batches: int) -> dict[str, Any]:

@@ -92,9 +92,7 @@ def constant_velocity(truth: Truth) -> Guess:
 
     It is told more than the network is: how far the camera really moves and turns between the first two frames.
     """
-    step = truth.first_from_cam[1].double()
-    poses = [torch.linalg.matrix_power(step, k) for k in range(len(truth.first_from_cam))]
-    return Guess(first_from_cam=torch.stack(poses))
+    return Guess(first_from_cam=motion.constant_velocity(truth.first_from_cam[1], len(truth.first_from_cam)))
 
 
 def summary(rows: list[Scores]) -> dict[str, dict[str, float] | None]:

@@ -12,6 +12,9 @@ Then the motion between two frames, 1, 3 and 9 apart, from these two alone: R2 =
 motion has 0. With another walk's first frame it must be below 0; if not, the motion is guessed, not seen. And the
 confidence: what a threshold keeps, how good that is, and whether confident pixels are the better ones.
 
+`python -m eval all dataset=rooms` scores depth and paths of the same kind of rooms by the published protocols. It
+aligns what it compares, sees streams only and not pairs, and knows no control; so this stays beside it.
+
     python benchmarks/tiny.py --room ../shared/examples/rgbd_room --picture docs/pictures/tiny_walks.png --out
     python benchmarks/tiny.py --walks 1 --mean_walks 1 --movie walk.gif
 """
@@ -23,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from clips import HELD_OUT_SEED, MEAN_WALKS, TRAINING_SEED, Clip, renderers, room_clip, some_depth, walk_clip
+from clips import MEAN_WALKS, Clip, renderers, room_clip, some_depth, walk_clip
 from jaxtyping import Float
 from judgement import Judgement
 from report import add_out_flag, environment, finish
@@ -32,6 +35,7 @@ from walk_movie import MOVIES, write_movie
 from walk_picture import Example, draw
 
 import cut3r
+from cut3r.data.synthetic import HELD_OUT_SEED, TRAINING_SEED
 from cut3r.data.walks import WalkConfig
 from cut3r.inference.session import default_size
 

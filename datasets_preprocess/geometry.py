@@ -3,6 +3,7 @@ are compared; when they disagree, the convention that would fit better is named.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -60,7 +61,9 @@ def prove_scene(dataset: MultiViewDataset, scene: Scene, rng: np.random.Generato
     sequence = None
     if scene.graph is None or scene.tracks is not None:
         positions = scene.track(0 if scene.tracks is None else int(scene.tracks[0]))[:IN_A_ROW]
-        sequence = check_sequence(readable(dataset, scene, positions))
+        frames = readable(dataset, scene, positions)
+        first = next(frames, None)
+        sequence = None if first is None else check_sequence(chain([first], frames))
     return SceneReport(scene.name, diagnose(pairs) if pairs else None, sequence)
 
 

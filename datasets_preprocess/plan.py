@@ -1,7 +1,8 @@
 """What there is to do: the scenes of a shard, and which of them are due."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from datasets_preprocess.writer import Writer
 
 STATUS = ".status"
 CLAIMS = "claims"  # in it
+LOOKERS = 16  # threads
+PORTION = 1024  # jobs; an interruption waits for no more
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def make_plan(
     jobs = [job_of(converter, raw, scene, blank, rule) for scene in found[shard.number - 1 :: shard.count]]
     since = positions(out / STATUS)  # before they are read: other runs go on writing, also while we look at raw files
     records = current_records(out, rule)
-    changed = frozenset(job.name for job in jobs if _has_changed(records.get(job.name), job))
+    changed = frozenset(_changed(jobs, records))
     due = [job for job in jobs if job.name in changed | named or _is_due(records.get(job.name), retry_failed)]
     return Plan(jobs, due, records, changed, unlisted, rule, since)
 
@@ -134,6 +137,15 @@ def _named(scenes: list[RawScene], again: Iterable[str]) -> set[str]:
             )
         names |= matching
     return names
+
+
+def _changed(jobs: list[Job], records: Mapping[str, Record]) -> Iterator[str]:
+    """Name the jobs whose raw files have changed; many are looked at together, as a network drive takes its time."""
+    with ThreadPoolExecutor(LOOKERS) as pool:
+        for start in range(0, len(jobs), PORTION):
+            portion = jobs[start : start + PORTION]
+            flags = pool.map(_has_changed, [records.get(job.name) for job in portion], portion)
+            yield from (job.name for job, changed in zip(portion, flags, strict=True) if changed)
 
 
 def _has_changed(record: Record | None, job: Job) -> bool:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cut3r.data.card import Card
 from cut3r.data.dataset import MultiViewDataset, NoScenesError
 from cut3r.data.datasets import PROCESSED
 from cut3r.data.layout import Layout
+from cut3r.data.made import read_made
 from cut3r.data.processed import ALL, INDEX
 from cut3r.data.scene import Scene
 from cut3r.data.transforms import principal_window
@@ -32,17 +34,20 @@ Place = tuple[str, str, tuple[tuple[str, Any], ...]]  # kind, scene, and other f
 @dataclass(frozen=True)
 class Verification:
     """What was found. `without_depth` are frames that are whole but show no depth, which may be right (an object out of
-    sight) or not."""
+    sight) or not; `original` says which known faults a folder of the original's converter, or of parity, has."""
 
     scenes: int
     frames: int
     problems: list[str]
     without_depth: list[str]
     proof: Proof = field(default_factory=lambda: Proof([]))
+    original: str | None = None
 
     def __str__(self) -> str:
         lines = [f"{self.scenes} scenes with {self.frames} frames, {len(self.problems)} problems"]
         lines += [f"  {problem}" for problem in self.problems]
+        if self.original is not None:
+            lines.append(f"  {self.original}")
         if self.problems:
             lines.append(
                 "  repair the raw files and run the converter again: it notices which of them have changed; --again "
@@ -99,7 +104,21 @@ def verify(
     proof = prove(opened[0][0], [scene for _, scene in opened], count=compared) if opened else Proof([])
     problems += proof.problems
     frames = sum(len(scene.frames) for _, scene in opened)
-    return Verification(len(opened), frames, problems, without_depth, proof)
+    original = faults_of_the_original(PROCESSED[name].card, out) if opened else None
+    return Verification(len(opened), frames, problems, without_depth, proof, original)
+
+
+def faults_of_the_original(card: Card, out: Path) -> str | None:
+    """Say what a folder has been made with, unless it was made by our converter as it should be: with the known faults
+    of the original, which are what ours do otherwise."""
+    made = read_made(out)
+    if made is not None and not made.parity:
+        return None
+    by = "in parity mode" if made is not None else "by the converter of the original (it has no dataset.json)"
+    return (
+        f"this folder was made {by}, so it may have the known faults of the original, some of which our reader puts "
+        f"right; converted by us without parity: {'; '.join(card.differs)}"
+    )
 
 
 def compare_files(layout: Layout, out: Path, records: Iterable[Record], scenes: Iterable[Scene]) -> Iterator[str]:
@@ -124,7 +143,7 @@ def compare_files(layout: Layout, out: Path, records: Iterable[Record], scenes: 
             yield f"{place[1]}: {len(others)} files that no record names, first {first}; remove them"
     of_records = {scene for _, scene, _ in named}
     for scene in scenes:
-        if scene.path not in of_records:
+        if scene.path not in of_records and not any(path.startswith(f"{scene.path}/") for path in of_records):
             yield f"{scene.name}: the reader finds this scene, and no record names it; remove it"
 
 

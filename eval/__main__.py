@@ -1,6 +1,7 @@
 """python -m eval PROTOCOL dataset=NAME weights=FILE|NAME ...: one system on one set by one protocol.
 
 python -m eval video_depth dataset=sintel weights=512-dpt
+python -m eval all dataset=rooms weights=tiny
 accelerate launch --num_processes 8 -m eval video_depth dataset=sintel weights=512-dpt
 python -m eval reproduce --data DIR     all published numbers (eval.reproduce)
 """
@@ -10,12 +11,14 @@ import sys
 from difflib import get_close_matches
 
 from eval import reproduce
+from eval.everything import EVERY_SET, evaluate_all
 from eval.help import overview, protocol_help
 from eval.launch import WRONG_SETTINGS, evaluate
 from eval.sequences import PROTOCOLS
 from eval.settings import WrongSettingsError, read_settings
 
 HELP = ("--help", "-h", "help")
+ALL = "all"
 
 
 def main(words: list[str]) -> int:
@@ -30,21 +33,24 @@ def main(words: list[str]) -> int:
         return 0 if name else WRONG_SETTINGS
     if name == "reproduce":
         return reproduce.main(rest)
-    if name not in PROTOCOLS:
+    if name not in (*PROTOCOLS, ALL):
         return _refuse(name, _no_protocol(name))
     if any(word in HELP for word in rest):
         print(protocol_help(name))
         return 0
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s][%(name)s][%(levelname)s] - %(message)s")
     try:
+        if name == ALL:
+            return evaluate_all(read_settings([f"dataset={EVERY_SET}", *rest]))
         return evaluate(name, read_settings(rest))
     except WrongSettingsError as error:
         return _refuse(name, str(error))
 
 
 def _no_protocol(name: str) -> str:
-    close = get_close_matches(name, PROTOCOLS, n=1)
-    meant = f"did you mean {close[0]}?" if close else f"choose from {', '.join(PROTOCOLS)}"
+    names = (*PROTOCOLS, ALL)
+    close = get_close_matches(name, names, n=1)
+    meant = f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}"
     return f"there is no protocol '{name}', {meant}"
 
 

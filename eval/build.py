@@ -1,7 +1,8 @@
-"""From settings to a run: which sequences, which system, which protocol, which folder."""
+"""From settings to a run: which system, which sequences, which protocol, which folder."""
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,22 @@ from cut3r.weights.zoo import sha256
 from eval.config import EvalConfig, Layout
 from eval.protocols.base import EvaluationProtocol
 from eval.protocols.depth import MonoDepth, VideoDepth
-from eval.protocols.mv_recon import PUBLISHED_SIZE, MultiViewReconstruction, ReconAlignment, ReconOptions, usual_grid
+from eval.protocols.mv_recon import (
+    PUBLISHED_SIZE,
+    SMALL_SIZE,
+    MultiViewReconstruction,
+    ReconAlignment,
+    ReconOptions,
+    usual_grid,
+)
+from eval.protocols.pose_pairs import PosePairs
+from eval.protocols.query import Query
 from eval.protocols.relpose import RelativePose
 from eval.run import EvaluationRun
-from eval.sequences import Sequence, open_set
+from eval.sequences import PROTOCOLS, Sequence, open_set
+from eval.systems.base import System
+from eval.systems.baselines import BASELINES
+from eval.systems.baselines import SIZE as BASELINE_SIZE
 from eval.systems.ours import Ours
 from eval.systems.reference import ReferencePredictions
 from eval.systems.saved import Predictions, SavedPredictions
@@ -27,68 +40,128 @@ from eval.systems.saved import Predictions, SavedPredictions
 logger = logging.getLogger(__name__)
 
 RESULTS = Path("eval_results")
+KINDS = ("depth", "cameras", "points")
 EVERY_RECON = (ReconAlignment.published, ReconAlignment.uncropped, ReconAlignment.sim3)
 
 
-def make_run(
-    protocol: str,
-    config: EvalConfig,
-    device: torch.device,
-    *,
-    digest: Callable[[Path], str] = sha256,
-    tick: Callable[[], None] = lambda: None,
-) -> EvaluationRun:
-    """Open the set, load the network, name the folder.
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: a system, finished predictions, or a baseline.
+
+    Attributes:
+        size: Longer side of the network's pictures, and of the clouds of mv_recon.
+        facts: What the report says of it.
+        find: Gives finished predictions, also the baselines', which look at no picture.
+        described: Everything that decides what `find` gives, if not its folder.
+        says: Kinds of predictions, if not all.
+    """
+
+    label: str
+    size: int
+    facts: dict[str, Any] = field(default_factory=dict)
+    system: System | None = None
+    find: Callable[[Sequence], Predictions] | None = None
+    described: dict[str, Any] | None = None
+    says: tuple[str, ...] = KINDS
+
+
+def open_subject(config: EvalConfig, device: torch.device, *, digest: Callable[[Path], str] = sha256) -> Subject:
+    """Load the network, or find the predictions; for any number of runs.
 
     Args:
         digest: Of the weights' file; of several processes one may read it for all.
 
     Raises:
         ValueError: Settings that do not go together, or a name that does not exist.
-        FileNotFoundError: The set, the weights or the predictions are not there.
+        FileNotFoundError: The weights or the predictions are not there.
+    """
+    if config.weights in BASELINES:
+        return open_baseline(config)
+    if config.weights is not None:
+        return open_network(config, config.weights, device, digest)
+    assert config.predictions is not None
+    if not config.predictions.is_dir():
+        raise FileNotFoundError(f"there is no folder {config.predictions}; predictions=... names finished predictions")
+    return Subject(
+        config.predictions.resolve().name,
+        config.size or PUBLISHED_SIZE,
+        find=finder(config.predictions, config.layout),
+    )
+
+
+def open_network(config: EvalConfig, weights: str, device: torch.device, digest_of: Callable[[Path], str]) -> Subject:
+    path = resolve(weights)
+    model = load(path, device=device, dtype=apply_precision(config.dtype.value))
+    pack(model)
+    digest = digest_of(path)
+    system = Ours(
+        model,
+        size=config.size,
+        passes=config.revisit,
+        freeze=config.freeze,
+        solve_pose=config.solve_pose,
+        parity=config.parity,
+        rule=rule_of(config.update),
+        digest=digest,
+    )
+    facts = {"weights": {"given": weights, "file": path.name, "sha256": digest}}
+    return Subject(path.stem, config.size or trained_size(model), facts, system)
+
+
+def open_baseline(config: EvalConfig) -> Subject:
+    assert config.weights is not None
+    kind, size = BASELINES[config.weights], config.size or BASELINE_SIZE
+    shape = (SMALL_SIZE, SMALL_SIZE) if size == SMALL_SIZE else (size * 3 // 4, size)
+    return Subject(
+        config.weights,
+        size,
+        {"weights": {"given": config.weights, "file": f"{config.weights} (a baseline)", "sha256": "none"}},
+        find=lambda sequence: kind(sequence, shape),
+        described={**kind.describe(), "size": size},
+        says=kind.says,
+    )
+
+
+def open_sequences(protocol: str, config: EvalConfig) -> list[Sequence]:
+    """Open the set, and choose.
+
+    Raises:
+        ValueError: A name that does not exist.
+        FileNotFoundError: The set is not there.
     """
     every = open_set(protocol, config.dataset, config.root, parity=config.parity, complete=config.complete)
-    sequences = chosen(every, config)
-    system, find, label = None, None, ""
-    facts = facts_of(config)
-    size = config.size or PUBLISHED_SIZE
-    if config.weights is not None:
-        path = resolve(config.weights)
-        model = load(path, device=device, dtype=apply_precision(config.dtype.value))
-        pack(model)
-        size = config.size or trained_size(model)
-        facts["weights"] = {"given": config.weights, "file": path.name, "sha256": digest(path)}
-        system = Ours(
-            model,
-            size=config.size,
-            passes=config.revisit,
-            freeze=config.freeze,
-            solve_pose=config.solve_pose,
-            parity=config.parity,
-            rule=rule_of(config.update),
-            digest=facts["weights"]["sha256"],
-        )
-        label = path.stem
-    else:
-        assert config.predictions is not None
-        if not config.predictions.is_dir():
-            raise FileNotFoundError(
-                f"there is no folder {config.predictions}; predictions=... names finished predictions"
-            )
-        find = finder(config.predictions, config.layout)
-        label = config.predictions.resolve().name
+    return chosen(every, config)
+
+
+def make_run(
+    protocol: str, config: EvalConfig, device: torch.device, *, digest: Callable[[Path], str] = sha256
+) -> EvaluationRun:
+    """Open the set, then what is evaluated, and put them together; raises what these raise."""
+    return combine(protocol, config, open_sequences(protocol, config), open_subject(config, device, digest=digest))
+
+
+def combine(protocol: str, config: EvalConfig, sequences: list[Sequence], subject: Subject) -> EvaluationRun:
+    """Choose the protocol, name the folder.
+
+    Raises:
+        ValueError: The subject is silent about what is scored.
+    """
+    scored = make_protocol(protocol, config, subject.size, max(map(len, sequences), default=0))
+    silent = [kind for kind in KINDS if getattr(scored.wanted, kind) and kind not in subject.says]
+    if silent:
+        raise ValueError(f"{subject.label} says nothing of {silent[0]}, which {protocol} scores")
     return EvaluationRun(
-        folder=config.out or RESULTS / protocol / f"{set_label(config)}_{label}",
-        protocol=make_protocol(protocol, config, size, max(map(len, sequences), default=0)),
+        folder=config.out or RESULTS / protocol / f"{set_label(config)}_{subject.label}",
+        protocol=scored,
         sequences=sequences,
-        system=system,
-        find=find,
+        system=subject.system,
+        find=subject.find,
+        described=subject.described,
         dataset=config.dataset,
-        name=config.name or label,
+        name=config.name or subject.label,
         parity=config.parity,
-        facts=facts,
+        facts=facts_of(config) | subject.facts,
         keep=config.keep.value,
-        tick=tick,
     )
 
 
@@ -111,7 +184,11 @@ def make_protocol(name: str, config: EvalConfig, size: int, views: int) -> Evalu
             voxel_m = usual_grid(views, size, parity=config.parity) if config.voxel_m is None else config.voxel_m
             options = ReconOptions(config.recon_alignments or usual, config.conf_thresh, voxel_m)
             return MultiViewReconstruction(options, size=size)
-    raise ValueError(f"there is no protocol '{name}'; choose monodepth, video_depth, relpose or mv_recon")
+        case "pose_pairs":
+            return PosePairs(parity=config.parity)
+        case "query":
+            return Query(config.hold_out)
+    raise ValueError(f"there is no protocol '{name}'; choose from {', '.join(PROTOCOLS)}")
 
 
 def finder(folder: Path, layout: Layout) -> Callable[[Sequence], Predictions]:

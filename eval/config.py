@@ -7,6 +7,7 @@ from pathlib import Path
 from cut3r.metrics.depth_alignment import DepthAlignment
 from cut3r.rules import rule_of, text_of
 from eval.protocols.mv_recon import ReconAlignment
+from eval.systems.baselines import BASELINES
 
 
 class Stage(Enum):
@@ -44,7 +45,8 @@ class EvalConfig:
         lengths: Score also the first so many frames of each sequence of a long set, such as [50,100,200]: one run,
             a table for each length.
         only: Names of the sequences to run; empty for all.
-        weights: A checkpoint or a name of the zoo.
+        weights: A checkpoint or a name of the zoo; or a baseline that looks at no picture: mean_depth, no_motion,
+            constant_velocity.
         name: Of the system in tables; by default that of the file or folder.
         predictions: Instead of weights, a folder of finished predictions.
         layout: Of the folder of predictions: saved is ours (docs/evaluation.md), reference is what the original's
@@ -58,6 +60,9 @@ class EvalConfig:
         solve_pose: Camera from the two point maps instead of the pose head.
         dtype: Of the network: fp32, or bf16, which is faster on GPUs.
         device: auto, cpu, cuda or cuda:1; one that is not there is refused.
+        workers: Processes of this machine that share the sequences.
+        dask: Instead, a Dask cluster: tcp://HOST:8786, or local:4 to start one of four processes here. Where some of
+            its workers have the resource GPU, these do the work.
         out: Folder of the run; by default eval_results/PROTOCOL/DATASET_WEIGHTS, of recordings (rgbd) with the name
             of `root`.
         keep: Of predictions on disk: float16 needs half the room, and depth is off by up to 0.05 %.
@@ -67,6 +72,7 @@ class EvalConfig:
         depth_alignments: Which groups of numbers the depth protocols give; empty for the protocol's own.
         recon_alignments: The same for mv_recon.
         conf_thresh: mv_recon leaves out points with less confidence; 0 is off.
+        hold_out: query does not show one of so many frames, and asks for it.
         voxel_m: mv_recon thins both clouds to a grid of this size before it compares them, metres; 0 is off. By default
             off up to 100 views and in parity mode, else 0.01.
     """
@@ -89,6 +95,8 @@ class EvalConfig:
     solve_pose: bool = False
     dtype: Precision = Precision.fp32
     device: str = "auto"
+    workers: int = 1
+    dask: str | None = None
     out: Path | None = None
     keep: Kept = Kept.float32
     overwrite: bool = False
@@ -97,6 +105,7 @@ class EvalConfig:
     recon_alignments: list[ReconAlignment] = field(default_factory=list)
     conf_thresh: float = 0.0
     voxel_m: float | None = None
+    hold_out: int = 5
 
     def __post_init__(self) -> None:
         if not self.dataset:
@@ -105,13 +114,19 @@ class EvalConfig:
             raise ValueError("give weights=FILE|NAME to run our network, or predictions=FOLDER to score what is there")
         if self.predictions is not None and self.stage is Stage.predict:
             raise ValueError("stage=predict has nothing to do for predictions=FOLDER; leave one of the two out")
+        if self.weights in BASELINES and self.stage is Stage.predict:
+            raise ValueError(f"stage=predict has nothing to do for weights={self.weights}; leave it out")
         if self.layout is Layout.reference and self.predictions is None:
             raise ValueError("layout=reference describes the folder of predictions=..., which is not given")
         self.update = text_of(rule_of(self.update))
         if self.revisit < 1 or (self.freeze and self.revisit == 1):
             raise ValueError(f"revisit is {self.revisit}; give at least 1, and at least 2 with freeze=true")
+        if self.workers < 1 or (self.workers > 1 and self.dask is not None):
+            raise ValueError(f"workers is {self.workers}; give at least 1, and leave it out with dask=ADDRESS")
         if self.every < 1:
             raise ValueError(f"every is {self.every}; 1 keeps every frame, 2 every second one")
+        if self.hold_out < 2:
+            raise ValueError(f"hold_out is {self.hold_out}; 5 holds out one of five frames, and 2 is the least")
         if self.conf_thresh < 0 or (self.voxel_m or 0) < 0:
             raise ValueError(
                 f"conf_thresh {self.conf_thresh} and voxel_m {self.voxel_m} must not be negative; 0 is off"

@@ -17,6 +17,9 @@ ABOUT = {
     "video_depth": "depth of sequences",
     "relpose": "camera paths",
     "mv_recon": "points of several views",
+    "pose_pairs": "relative poses of pairs of frames",
+    "query": "pictures and depth of unseen views",
+    "all": "every protocol on every set that is on the disk; rooms need no download",
 }
 INDENT = 24
 WIDEST = 110
@@ -29,6 +32,7 @@ def overview() -> str:
             "usage: python -m eval PROTOCOL dataset=NAME weights=FILE|NAME [setting=value ...]",
             "",
             *(_entry(name, f"{ABOUT[name]}: {', '.join(SETS[name])}") for name in PROTOCOLS),
+            _entry("all", "every protocol on every set that is on the disk (or on dataset=NAME), for one report"),
             "",
             "python -m eval PROTOCOL --help   its sets, and every setting",
             "python -m eval reproduce --data DIR   all published numbers, from what is on the disk",
@@ -41,14 +45,14 @@ def overview() -> str:
 def protocol_help(protocol: str) -> str:
     """Say which sets a protocol has and what every setting means."""
     long = [f"{name}_s{each.step}_N (N up to {each.most})" for name, each in LONG.items() if each.protocol == protocol]
-    said = described(EvalConfig)
+    sets = [*SETS.get(protocol, ("all", *dict.fromkeys(name for sets in SETS.values() for name in sets))), *long]
     return "\n".join(
         [
             f"usage: python -m eval {protocol} dataset=NAME weights=FILE|NAME [setting=value ...]",
             "",
-            f"{ABOUT[protocol].capitalize()}. Sets: {', '.join([*SETS[protocol], *long])}",
+            f"{ABOUT[protocol].capitalize()}. Sets: {', '.join(sets)}",
             "",
-            *(_entry(setting, text) for setting, text in said.items()),
+            *(_entry(setting, text) for setting, text in described(EvalConfig).items()),
         ]
     )
 

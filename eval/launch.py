@@ -1,16 +1,18 @@
-"""A run on this machine: its sequences are divided among the processes of a launcher, the first puts them together."""
+"""A run, done by who takes part: this process, those of a launcher, workers, a cluster; the first puts it together."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
+from cut3r.jobs.workers import Workers
 from cut3r.run.progress import Progress
 from cut3r.speed.device import check_device
 from cut3r.weights.zoo import sha256
@@ -21,6 +23,7 @@ from eval.lengths import prefixes, require_lengths
 from eval.reference_files import write_reference_files
 from eval.run import EvaluationRun, is_predicted
 from eval.settings import WrongSettingsError
+from eval.share import open_pool, share
 from eval.tables import summary_table
 
 logger = logging.getLogger(__name__)
@@ -31,31 +34,69 @@ SEQUENCES_FAILED, WRONG_SETTINGS = 1, 2
 def evaluate(protocol: str, config: EvalConfig) -> int:
     """Run one protocol on one set, this process's share of it; the first process puts everything together."""
     try:
-        device = check_device(config.device)
-    except ValueError as error:
-        raise WrongSettingsError(str(error)) from error
-    # scoring may take long, and unequally long
-    state = PartialState(cpu=device.type == "cpu", timeout=timedelta(days=7))
-    device = state.device if state.num_processes > 1 else device  # one GPU for each process
-    console = Console(stderr=True, quiet=not state.is_main_process)
-    try:
-        require_lengths(protocol, config)
-        run = make_run(protocol, config, device, digest=partial(shared_digest, state))
-        # long sequences first, so that no process is left with one at the end
-        longest_first = sorted(run.sequences, key=lambda sequence: (-len(sequence), sequence.name))
-        run = replace(run, share=longest_first[state.process_index :: state.num_processes])
-        shorter = [] if config.stage is Stage.predict else prefixes(run, config.lengths)
-        if state.is_main_process:
-            for each in (run, *shorter):
-                each.begin(overwrite=config.overwrite)
-        state.wait_for_everyone()
+        with open_pool(config) as pool:
+            processes = start(config, pool)
+            require_lengths(protocol, config)
+            run = make_run(protocol, config, processes.device, digest=partial(shared_digest, processes.state))
+            return perform(run, protocol, config, processes)
     except (ValueError, FileNotFoundError) as error:
         raise WrongSettingsError(str(error)) from error
-    left = frames_left(run, config.stage) + sum(frames_left(each, Stage.score) for each in shorter)
-    with Progress(console, left) as progress:
-        replace(run, tick=progress.advance).work(config.stage)
-        for each in shorter:
-            replace(each, tick=progress.advance).work(Stage.score)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Who takes part: the processes that a launcher has started, or this one with or without a pool of workers.
+
+    Attributes:
+        device: Of this process; with a pool the CPU, because the workers have the networks.
+    """
+
+    state: PartialState
+    device: torch.device
+    pool: Workers | None = None
+
+
+def start(config: EvalConfig, pool: Workers | None = None) -> Processes:
+    """Join the processes of a launcher, if there is one.
+
+    Raises:
+        ValueError: The device is not there, or a launcher's processes are to have workers.
+    """
+    device = check_device(config.device)
+    # scoring may take long, and unequally long
+    state = PartialState(cpu=device.type == "cpu", timeout=timedelta(days=7))
+    if pool is not None:
+        if state.num_processes > 1:
+            raise ValueError("workers and dask are for a command of one process; leave them out, or the launcher")
+        return Processes(state, torch.device("cpu"), pool)
+    return Processes(state, state.device if state.num_processes > 1 else device)  # one GPU for each process
+
+
+def perform(run: EvaluationRun, protocol: str, config: EvalConfig, processes: Processes) -> int:
+    """Do this process's share of a run; the first process puts everything together.
+
+    Raises:
+        ValueError: The folder holds a run of other settings.
+    """
+    state = processes.state
+    # long sequences first, so that no process is left with one at the end
+    longest_first = sorted(run.sequences, key=lambda sequence: (-len(sequence), sequence.name))
+    run = replace(run, share=longest_first[state.process_index :: state.num_processes])
+    shorter = [] if config.stage is Stage.predict else prefixes(run, config.lengths)
+    if state.is_main_process:
+        for each in (run, *shorter):
+            each.begin(overwrite=config.overwrite)
+    state.wait_for_everyone()
+    if processes.pool is not None:
+        share(run, protocol, config, processes.pool)
+    left = 0 if processes.pool is not None else frames_left(run, config.stage)
+    left += sum(frames_left(each, Stage.score) for each in shorter)
+    if left:
+        with Progress(Console(stderr=True, quiet=not state.is_main_process), left) as progress:
+            if processes.pool is None:
+                replace(run, tick=progress.advance).work(config.stage)
+            for each in shorter:
+                replace(each, tick=progress.advance).work(Stage.score)
     state.wait_for_everyone()
     return finish(config, run, shorter) if state.is_main_process else 0
 

@@ -26,7 +26,6 @@ import numpy as np
 import torch
 
 from cut3r.files.atomic import atomic_path
-from cut3r.io.frames import Frame
 from cut3r.speed.machine import commit, cpu_name, now
 from eval.clock import Clock, total_cost
 from eval.config import Stage
@@ -34,7 +33,7 @@ from eval.fingerprints import are_of, inputs_of, pictures_of
 from eval.protocols.base import SCORING, EvaluationProtocol, NotScoredError, Score, summarize
 from eval.sequences.prepared import prepared_otherwise
 from eval.sequences.sequence import Sequence
-from eval.systems.base import FramePrediction, System
+from eval.systems.base import System
 from eval.systems.saved import Predictions, SavedPredictions, read_record, save_predictions, write_json
 
 logger = logging.getLogger(__name__)
@@ -54,6 +53,7 @@ class EvaluationRun:
     Args:
         share: The sequences that this process takes care of; all by default.
         find: Where finished predictions of another system lie, instead of a system.
+        described: Everything that decides what `find` gives; by default its folder, as `facts` name it.
         dataset, name: Of the set and of the system, in tables; by default the system's own name.
         parity: Whether the protocol and the set are in parity mode.
         facts: What else the report says about the run: weights, settings.
@@ -67,6 +67,7 @@ class EvaluationRun:
     system: System | None = None
     find: Callable[[Sequence], Predictions] | None = None
     share: list[Sequence] | None = None
+    described: dict[str, Any] | None = None
     dataset: str = "own"
     name: str = ""
     parity: bool = False
@@ -141,13 +142,11 @@ class EvaluationRun:
     def not_predicted(self) -> dict[str, str]:
         """Name the sequences without complete predictions, with the reason."""
         missing = [each.name for each in self.sequences if not is_predicted(self.folder, each)]
-        paths = {name: score_path(self.folder, name) for name in missing}
-        contents = {name: json.loads(path.read_text()) if path.is_file() else {} for name, path in paths.items()}
-        return {name: content.get("failed", "not predicted yet") for name, content in contents.items()}
+        return {name: read_outcome(self.folder, name).get("failed", "not predicted yet") for name in missing}
 
     def finish(self) -> dict[str, Any]:
         """Put the scores of all sequences together; one process calls this at the end."""
-        contents = {s.name: json.loads(score_path(self.folder, s.name).read_text()) for s in self.sequences}
+        contents = {s.name: read_outcome(self.folder, s.name) for s in self.sequences}
         scores = self.scores()
         left_out = {name: content["left_out"] for name, content in contents.items() if "left_out" in content}
         failed = {name: content["failed"] for name, content in contents.items() if "failed" in content}
@@ -170,15 +169,16 @@ class EvaluationRun:
 
     def scores(self) -> dict[str, Score]:
         """Read the scores of the sequences that have one."""
-        contents = {s.name: json.loads(score_path(self.folder, s.name).read_text()) for s in self.sequences}
+        contents = {s.name: read_outcome(self.folder, s.name) for s in self.sequences}
         return {name: Score.from_json(content["score"]) for name, content in contents.items() if "score" in content}
 
     def _identity(self) -> dict[str, Any]:
         """What decides the predictions."""
         files = {"system": "files", "predictions": self.facts.get("predictions"), "layout": self.facts.get("layout")}
-        described = files if self.system is None else {**self.system.describe(), "keep": self.keep}
+        found = self.described or files
+        described = found if self.system is None else {**self.system.describe(), "keep": self.keep}
         set_facts = {name: self.facts.get(name) for name in ("dataset", "every")}
-        return {"protocol": self.protocol.name, **set_facts, **described}
+        return {"protocol": self.protocol.name, **set_facts, **self.protocol.identity(), **described}
 
     def _score_identity(self, sequence: Sequence) -> dict[str, Any]:
         """What decides the scores, beside what they are computed from."""
@@ -191,22 +191,15 @@ class EvaluationRun:
         if read_record(folder) is not None:
             logger.warning("the pictures of %s are not those of its predictions; it is predicted anew", sequence.name)
         clock, pictures = Clock(self.tick), pictures_of(sequence)
-        predictions = clock.watch(self._predictions(system, sequence, clock))
+        predictions = clock.watch(self.protocol.predict(system, sequence, clock.read))
         save_predictions(
             folder,
             sequence.stems,
             predictions,
             dtype=np.dtype(self.keep),
+            order=self.protocol.order(sequence),
             finish=lambda: {"pictures": pictures, **clock.record(), "environment": environment()},
         )
-
-    def _predictions(self, system: System, sequence: Sequence, clock: Clock) -> Iterator[FramePrediction]:
-        for stream in self.protocol.streams(sequence):
-
-            def frames(numbers: range = stream) -> Iterator[Frame]:
-                return clock.read(self.protocol.frame(sequence, number) for number in numbers)
-
-            yield from system.predict(frames, self.protocol.wanted)
 
     def _score(self, sequence: Sequence) -> None:
         cost = read_record(self.folder / "predictions" / sequence.name)
@@ -299,6 +292,13 @@ def score_path(folder: Path, sequence: str) -> Path:
     return folder / "scores" / f"{sequence}.json"
 
 
+def read_outcome(folder: Path, sequence: str) -> dict[str, Any]:
+    """Give what is written of a sequence: its score, or why it has none ("left_out", "failed"); {} if nothing is."""
+    path = score_path(folder, sequence)
+    content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return content
+
+
 def is_predicted(folder: Path, sequence: Sequence) -> bool:
     """Whether a run's folder has complete predictions of these very pictures."""
     record = read_record(folder / "predictions" / sequence.name)
@@ -309,10 +309,7 @@ def read_score(
     folder: Path, sequence: str, settings: dict[str, Any], inputs: dict[str, str | None]
 ) -> dict[str, Any] | None:
     """Give a sequence's score if it was computed with these settings from these files; failures are tried again."""
-    path = score_path(folder, sequence)
-    if not path.is_file():
-        return None
-    content: dict[str, Any] = json.loads(path.read_text())
+    content = read_outcome(folder, sequence)
     same = "score" in content and content["settings"] == settings and content.get("inputs") == inputs
     return content if same else None
 

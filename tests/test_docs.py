@@ -34,6 +34,7 @@ import eval.__main__ as eval_main
 import eval.prepare.__main__ as eval_prepare
 import eval.report.__main__ as eval_report
 import train
+from cut3r.data.walks import WalkConfig
 from cut3r.model.config import published_512_dpt
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
@@ -41,6 +42,8 @@ from cut3r.training.config import TrainConfig
 from cut3r.weights import zoo
 from cut3r.weights.checkpoint import save
 from datasets_preprocess import cards
+from eval.sequences import rooms
+from eval.systems import baselines
 from tests.eval.recordings import write_recordings
 
 ROOT = Path(__file__).parents[1]
@@ -104,6 +107,9 @@ def here(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Stand in the prepared folder, where the zoo finds its networks without a download."""
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("CUT3R_HOME", str(workplace))
+    monkeypatch.setattr(rooms, "WALKS", 1)
+    monkeypatch.setattr(rooms, "CONFIG", WalkConfig(size=(48, 64), frames=10))
+    monkeypatch.setattr(baselines, "MEAN_WALKS", 2)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield workplace

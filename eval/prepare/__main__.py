@@ -16,6 +16,7 @@ NOTHING_TO_PREPARE = {
     "sintel": "both zips unpacked into OUT/sintel",
     "nrgbd": "the zip unpacked into OUT/neural_rgbd",
     "kitti_odometry": "the zips unpacked into OUT/kitti_odometry (they make the folder dataset)",
+    "rooms": "rendered when they are first asked for",
     "rgbd": "your own recordings in the layout of 7-Scenes",
 }
 

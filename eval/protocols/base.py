@@ -1,8 +1,8 @@
-"""What the four protocols have in common: which frames make a stream, what is scored, what is averaged."""
+"""What the protocols have in common: which frames make a stream, what is scored, what is averaged."""
 
 import statistics
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -11,16 +11,18 @@ import numpy as np
 from cut3r.io.frames import Frame
 from cut3r.io.images import read_image
 from eval.sequences.sequence import Sequence
-from eval.systems.base import Wanted
+from eval.systems.base import FramePrediction, System, Wanted
 from eval.systems.saved import Predictions, number
 
-SCORING = 5  # raised when a metric changes: older scores are then computed again
+SCORING = 6  # raised when a metric changes: older scores are then computed again
 # the alignments that stand for a protocol, the first one that a run has
 MAIN_GROUPS = {
     "monodepth": ("median",),
     "video_depth": ("scale_published", "scale", "metric"),
     "relpose": ("sim3",),
     "mv_recon": ("published", "uncropped", "sim3"),
+    "pose_pairs": ("published", "pairs"),
+    "query": ("scale",),
 }
 Metrics = dict[str, float | int | bool]
 Look = dict[str, np.ndarray]  # small arrays for the report's pictures
@@ -90,6 +92,29 @@ class EvaluationProtocol(ABC):
         """Read one picture as the system gets it."""
         path = sequence.images[number]
         return Frame(read_image(path), index=number, time_s=None, name=path.name)
+
+    def order(self, sequence: Sequence) -> list[int]:
+        """Number the pictures in the order in which `predict` says something of them."""
+        return [number for stream in self.streams(sequence) for number in stream]
+
+    def predict(
+        self, system: System, sequence: Sequence, read: Callable[[Iterator[Frame]], Iterator[Frame]]
+    ) -> Iterator[FramePrediction]:
+        """Have a system look at a sequence.
+
+        Args:
+            read: What the pictures go through on their way to the system.
+        """
+        for stream in self.streams(sequence):
+
+            def frames(numbers: range = stream) -> Iterator[Frame]:
+                return read(self.frame(sequence, number) for number in numbers)
+
+            yield from system.predict(frames, self.wanted)
+
+    def identity(self) -> dict[str, Any]:
+        """Say what of the protocol's settings decides the predictions; those of others are not mixed with them."""
+        return {}
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:

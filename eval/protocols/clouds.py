@@ -1,17 +1,11 @@
 """Point clouds that need open3d: registration by closest points, normals, thinning to a grid."""
 
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
-
-try:
-    import open3d as o3d
-except (ImportError, OSError) as error:
-    raise ImportError(
-        f"open3d cannot be used ({error}): pip install -r requirements-eval.txt, and on Debian or Ubuntu "
-        "apt install libusb-1.0-0 libgl1"
-    ) from error
 
 NEIGHBOURS = 30  # whose plane is the normal's
 ICP_DISTANCE_M = 0.1
@@ -39,7 +33,7 @@ def icp(source: Points, target: Points) -> IcpFit:
 
     Source: Besl and McKay 1992; spec/eval_metrics.md 3.7.
     """
-    registration = o3d.pipelines.registration
+    registration = _open3d().pipelines.registration
     result = registration.registration_icp(
         _cloud(source),
         _cloud(target),
@@ -56,7 +50,7 @@ def icp(source: Points, target: Points) -> IcpFit:
 def normals(points: Points) -> Points:
     """Unit normal of the plane through each point's 30 nearest neighbours, itself among them; of either sign."""
     cloud = _cloud(points)
-    cloud.estimate_normals(o3d.geometry.KDTreeSearchParamKNN(NEIGHBOURS))
+    cloud.estimate_normals(_open3d().geometry.KDTreeSearchParamKNN(NEIGHBOURS))
     return np.asarray(cloud.normals).copy()
 
 
@@ -65,5 +59,19 @@ def voxel_means(points: Points, voxel_m: float) -> Points:
     return np.asarray(_cloud(points).voxel_down_sample(voxel_m).points).copy()
 
 
-def _cloud(points: Points) -> o3d.geometry.PointCloud:
+def _cloud(points: Points) -> Any:
+    o3d = _open3d()
     return o3d.geometry.PointCloud(o3d.utility.Vector3dVector(np.ascontiguousarray(points)))
+
+
+@cache
+def _open3d() -> Any:
+    """Import it when it is needed: that takes seconds, and three protocols of four do without."""
+    try:
+        import open3d
+    except (ImportError, OSError) as error:
+        raise ImportError(
+            f"open3d cannot be used ({error}): pip install -r requirements-eval.txt, and on Debian or Ubuntu "
+            "apt install libusb-1.0-0 libgl1"
+        ) from error
+    return open3d

@@ -86,7 +86,7 @@ class DepthProtocol(EvaluationProtocol):
         Parity: the published scripts score 0 as a depth.
         """
         depth = predictions.depth(number)
-        return depth if self.parity else np.where(depth == 0, np.float32(np.nan), depth)
+        return depth if self.parity else zero_is_none(depth)
 
     @abstractmethod
     def score_pairs(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
@@ -175,6 +175,12 @@ def scoring(dataset: str, *, parity: bool) -> DepthScoring:
     """How depth of this set is scored."""
     family = dataset.split("_")[0]
     return DepthScoring(max_depth=MAX_DEPTH.get(family), post_clip=POST_CLIP.get(family, NO_CLIP), parity=parity)
+
+
+def zero_is_none(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Give what is 0 no number."""
+    known: np.ndarray = np.where(depth == 0, np.float32(np.nan), depth)
+    return known
 
 
 def require_pixels(sequence: Sequence, without_truth: list[str], scored: int) -> None:

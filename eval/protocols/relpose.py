@@ -49,7 +49,7 @@ class RelativePose(EvaluationProtocol):
         given = predictions.has_camera()
         if self.parity and not given.all():
             raise ValueError(f"{(~given).sum()} of {len(given)} pictures have no predicted camera; parity needs all")
-        _require_cameras(predicted, known & given, sequence)
+        require_cameras(predicted, known & given, sequence)
         frames = np.flatnonzero(known & given)
         steps = np.diff(frames) == 1  # a step over a gap is longer than the others
         if not (np.diff(np.flatnonzero(known)) == 1).any():
@@ -71,7 +71,7 @@ class RelativePose(EvaluationProtocol):
         return Score(groups, notes), _look(sim3, true[frames], frames)
 
 
-def _require_cameras(predicted: Float[np.ndarray, "v 4 4"], known: Bool[np.ndarray, "v"], sequence: Sequence) -> None:
+def require_cameras(predicted: Float[np.ndarray, "v 4 4"], known: Bool[np.ndarray, "v"], sequence: Sequence) -> None:
     """Refuse a path of which a camera that counts is no rigid motion, so that there is no error."""
     wrong = np.flatnonzero(known & ~is_rigid(torch.from_numpy(predicted), tolerance=PREDICTED_TOLERANCE).numpy())
     if len(wrong):

@@ -23,9 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 the report is written, or nothing got worse; 1 something did; 2 a folder is no finished run."""
     args = parse_args(arguments)
     try:
-        runs = read_runs(args.runs)
+        runs = read_runs(runs_below(args.runs))
         if args.against:
-            found = regressions(runs, read_runs(args.against))
+            found = regressions(runs, read_runs(runs_below(args.against)))
             print(regression_text(found))
             return WORSE if any(each.worse for each in found) else 0
     except RunError as error:
@@ -43,7 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m eval.report", description=__doc__.splitlines()[0])
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folder that an evaluation wrote (out=...)")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="folder that an evaluation wrote (out=...), or that holds some",
+    )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where to write; by default report/ in the run, or beside several runs"
     )
@@ -65,6 +71,15 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     if args.pictures < 0:
         parser.error(f"--pictures is {args.pictures}; give 0 or more")
     return args
+
+
+def runs_below(folders: list[Path]) -> list[Path]:
+    """Take a folder that is no run, but holds some, for all of these."""
+    found: list[Path] = []
+    for folder in folders:
+        below = sorted(path.parent for path in folder.glob("*/run.json"))
+        found += below if below and not (folder / "run.json").is_file() else [folder]
+    return found
 
 
 def default_out(runs: list[Path]) -> Path:

@@ -13,6 +13,7 @@ from eval.report.paths import CameraPath, path_pictures
 from eval.report.pictures import depth_pictures
 from eval.report.ranking import main_text, worst_and_median, worst_first
 from eval.report.sequences import Drawing, cloud_stills, read_looks
+from eval.report.views import pair_chart, view_pictures
 
 GLANCE_POINTS = 6_000  # of each cloud
 
@@ -33,6 +34,7 @@ def _strip(runs: RunSet, name: str, what: str, drawing: Drawing) -> str:
     if not looks:
         return ""
     draw = {"monodepth": _depth, "video_depth": _depth, "relpose": _paths, "mv_recon": _clouds}
+    draw |= {"pose_pairs": _pairs, "query": _views}
     body = draw[runs.protocol](runs, name, looks, drawing)
     link = f'<a href="#{slug(runs.protocol, runs.dataset, name)}">{escape(name)}</a>'
     scored = ", ".join(f"{run.label} {main_text(run, name)}" for run in runs.runs if name in run.sequences)
@@ -55,6 +57,14 @@ def _paths(runs: RunSet, name: str, looks: dict[str, Look], drawing: Drawing) ->
         return key + charts(drawn.together)
     ((_, views),) = drawn.by_error.items()
     return f"{key}{charts(views)}{color_bar('position error, m', ERROR_MAP, '0', f'≥ {drawn.limit_m:g}')}"
+
+
+def _pairs(runs: RunSet, name: str, looks: dict[str, Look], drawing: Drawing) -> str:
+    return legend({label: drawing.colors[label] for label in looks}) + charts([pair_chart(looks, drawing.colors)])
+
+
+def _views(runs: RunSet, name: str, looks: dict[str, Look], drawing: Drawing) -> str:
+    return view_pictures(looks)
 
 
 def _clouds(runs: RunSet, name: str, looks: dict[str, Look], drawing: Drawing) -> str:

@@ -14,6 +14,7 @@ from eval.report.maps import depth_maps
 from eval.report.paths import CameraPath, path_pictures
 from eval.report.ranking import main_group, main_text
 from eval.report.runs import PicturesMissingError, Run
+from eval.report.views import pair_chart, view_pictures
 from eval.report.words import alignment_title
 
 
@@ -45,6 +46,7 @@ def sequence_fold(runs: RunSet, name: str, drawing: Drawing) -> str:
     looks = read_looks(runs, name, drawing)
     by_label = {run.label: run for run in runs.runs if name in run.sequences}
     draw = {"monodepth": _single_depth, "video_depth": _video_depth, "relpose": _pose, "mv_recon": _reconstruction}
+    draw |= {"pose_pairs": _pairs, "query": _views}
     body = draw[runs.protocol](name, by_label, looks, drawing)
     body += notes(
         f"There are no pictures of {label}: its file cannot be read." for label in by_label if label not in looks
@@ -89,6 +91,20 @@ def _pose(name: str, runs: dict[str, Run], looks: dict[str, Look], drawing: Draw
     alone = len(looks) == 1
     drawn = charts([*paths, *errors]) if alone else f'<div class="pose">{charts(paths)}{charts(errors)}</div>'
     return f"{key}{bar}{drawn}{notes(_pose_facts(runs[label], name) for label in looks)}"
+
+
+def _pairs(name: str, runs: dict[str, Run], looks: dict[str, Look], drawing: Drawing) -> str:
+    notes_of = {label: run.sequences[name].score.notes for label, run in runs.items()}
+    said = notes(
+        f"{label}: {facts['pairs']} pairs, {facts['pairs_that_do_not_move']} of them do not move"
+        for label, facts in notes_of.items()
+    )
+    return legend({label: drawing.colors[label] for label in looks}) + charts([pair_chart(looks, drawing.colors)], said)
+
+
+def _views(name: str, runs: dict[str, Run], looks: dict[str, Look], drawing: Drawing) -> str:
+    """The pictures that were predicted, above the depth maps."""
+    return view_pictures(looks) + depth_maps(name, runs, looks, leaf=False)
 
 
 def _steps(label: str, look: Look, key: str, run: Run, drawing: Drawing) -> Line:

@@ -7,6 +7,8 @@ PROTOCOLS = {
     "video_depth": "Video depth",
     "relpose": "Camera pose",
     "mv_recon": "Reconstruction",
+    "pose_pairs": "Pairs of poses",
+    "query": "Unseen views",
 }
 SETS = {
     "sintel": "Sintel",
@@ -19,6 +21,9 @@ SETS = {
     "sevenscenes": "7-Scenes",
     "nrgbd": "NRGBD",
     "rgbd": "own recordings",
+    "realestate10k": "RealEstate10K",
+    "co3d": "CO3Dv2",
+    "scannetpp": "ScanNet++",
 }
 ALIGNMENTS = {
     ("monodepth", "median"): "scaled per picture by the ratio of medians",
@@ -31,12 +36,23 @@ ALIGNMENTS = {
     ("video_depth", "scale_shift_published"): "scale and shift per sequence, published procedure",
     ("relpose", "sim3"): "paths aligned with scale (Sim(3))",
     ("relpose", "se3"): "paths aligned without scale (SE(3))",
+    ("pose_pairs", "pairs"): "all pairs of frames",
+    ("pose_pairs", "published"): "all pairs of frames, published counting",
+    ("query", "scale"): "depth by one scale per sequence, the best",
+    ("query", "metric"): "depth not aligned",
     ("mv_recon", "published"): "matched medians, inner square, published procedure",
     ("mv_recon", "uncropped"): "matched medians, whole pictures",
     ("mv_recon", "sim3"): "best similarity on corresponding pixels, whole pictures",
 }
 # which numbers stand for a protocol, beside MAIN_GROUPS: the metric that sorts sequences, curves
-MAIN_METRIC = {"monodepth": "abs_rel", "video_depth": "abs_rel", "relpose": "ate", "mv_recon": "chamfer"}
+MAIN_METRIC = {
+    "monodepth": "abs_rel",
+    "video_depth": "abs_rel",
+    "relpose": "ate",
+    "mv_recon": "chamfer",
+    "pose_pairs": "pair_med",
+    "query": "abs_rel",
+}
 CURVE_METRICS = {
     "video_depth": ("abs_rel", "delta_1"),
     "relpose": ("ate", "rpe_trans", "rpe_rot"),
@@ -48,6 +64,8 @@ PAPER_METRICS = {
     "video_depth": ("abs_rel", "delta_1"),
     "relpose": ("ate", "rpe_trans", "rpe_rot"),
     "mv_recon": ("acc", "comp", "nc"),
+    "pose_pairs": ("auc_30", "rra_15", "rta_15"),
+    "query": ("psnr", "ssim", "abs_rel"),
 }
 # their tables: the alignments that share one, the first that a run has
 PAPER_GROUPS = {
@@ -55,6 +73,8 @@ PAPER_GROUPS = {
     "video_depth": (("scale_published", "scale"), ("metric",), ("scale_shift_published", "scale_shift")),
     "relpose": (("sim3",),),
     "mv_recon": (("published",),),
+    "pose_pairs": (("published", "pairs"),),
+    "query": (("scale",),),
 }
 MEANINGS = {
     "abs_rel": "AbsRel: mean of |predicted − true| / true depth over the pixels with true depth and a finite "
@@ -71,6 +91,11 @@ MEANINGS = {
     "mean error; a confidence that says nothing gets 1 minus the area below the best curve.",
     "flicker": "Flicker: how far the depth of a surface point differs from one frame to the next after the true motion "
     "of the camera is undone, as a share of its true depth.",
+    "auc_5": "RRA, RTA: share of pairs of frames whose relative rotation, or direction of translation, is wrong by "
+    "less than so many degrees. AUC: area under the share of pairs for which both are, up to so many degrees. Pair: "
+    "median of the larger of the two angles.",
+    "psnr": "PSNR, SSIM: of the pictures of cameras that the system was asked for and had not seen.",
+    "view_deg": "View: how far the camera that the system believes in is from the one that it was asked for.",
     "acc": "Acc: distance of predicted points to the true surface, mean and median. Comp: of true points to the "
     "predicted surface. Chamfer: the mean of both.",
     "nc": "NC: how well normals agree, 1 for parallel and 0 for perpendicular ones.",

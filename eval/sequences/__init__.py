@@ -9,7 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.sequences import bonn, kitti, kitti_odometry, nrgbd, nyu, rgbd, scannet, sevenscenes, sintel, tum
+from eval.sequences import (
+    bonn,
+    kitti,
+    kitti_odometry,
+    nrgbd,
+    nyu,
+    processed,
+    rgbd,
+    rooms,
+    scannet,
+    sevenscenes,
+    sintel,
+    tum,
+)
 from eval.sequences.inventory import Request
 from eval.sequences.prepared import warn_of_rule, with_rule
 from eval.sequences.sequence import MissingDataError, Sequence
@@ -24,12 +37,14 @@ SETS: dict[str, dict[str, Opener]] = {
         "bonn": bonn.open_depth,
         "kitti": kitti.open_depth,
         "nyu": nyu.open_depth,
+        "rooms": rooms.open_some_depth,
         "rgbd": rgbd.open_depth,
     },
     "video_depth": {
         "sintel": sintel.open_depth,
         "bonn": bonn.open_depth,
         "kitti": kitti.open_depth,
+        "rooms": rooms.open_depth,
         "rgbd": rgbd.open_depth,
     },
     "relpose": {
@@ -37,11 +52,28 @@ SETS: dict[str, dict[str, Opener]] = {
         "tum": tum.open_poses,
         "scannet": scannet.open_poses,
         "kitti_odometry": kitti_odometry.open_poses,
+        "rooms": rooms.open_poses,
         "rgbd": rgbd.open_poses,
     },
     "mv_recon": {
         "sevenscenes": sevenscenes.open_reconstruction,
         "nrgbd": nrgbd.open_reconstruction,
+        "rooms": rooms.open_reconstruction,
+        "rgbd": rgbd.open_reconstruction,
+    },
+    "pose_pairs": {
+        "realestate10k": processed.open_realestate10k,
+        "co3d": processed.open_co3d,
+        "sintel": sintel.open_poses,
+        "tum": tum.open_poses,
+        "scannet": scannet.open_poses,
+        "rooms": rooms.open_poses,
+        "rgbd": rgbd.open_poses,
+    },
+    "query": {
+        "sevenscenes": sevenscenes.open_views,
+        "scannetpp": processed.open_scannetpp,
+        "rooms": rooms.open_depth,
         "rgbd": rgbd.open_reconstruction,
     },
 }

@@ -27,7 +27,7 @@ TEST_SPLIT = {
     "stairs": (1, 4),
 }
 SEQUENCES = tuple(f"{scene}/seq-{number:02d}" for scene, numbers in TEST_SPLIT.items() for number in numbers)
-STEP, LONG_STEP = 200, 2
+STEP, LONG_STEP, VIEW_STEP = 200, 2, 20
 FAR_M, NEAR_M = 10.0, 1e-3  # depth outside of this is taken for unknown
 UNKNOWN_MM = 65535
 INTRINSICS = np.array([[525.0, 0.0, 320.0], [0.0, 525.0, 240.0], [0.0, 0.0, 1.0]])
@@ -35,11 +35,20 @@ INTRINSICS = np.array([[525.0, 0.0, 320.0], [0.0, 525.0, 240.0], [0.0, 0.0, 1.0]
 
 def open_reconstruction(root: Path, request: Request) -> list[Sequence]:
     """Open the 18 sequences with registered depth (float32), cameras and intrinsics."""
+    return _open(root, request, STEP)
+
+
+def open_views(root: Path, request: Request) -> list[Sequence]:
+    """Open them for unseen views: every 20th frame, between which a held-out one lies."""
+    return _open(root, request, VIEW_STEP)
+
+
+def _open(root: Path, request: Request, step: int) -> list[Sequence]:
     folder = folder_of(root)
 
     def find(name: str) -> Found:
         total = frames_of(name)
-        numbers = range(0, total, STEP) if request.frames is None else range(0, total, LONG_STEP)[: request.frames]
+        numbers = range(0, total, step) if request.frames is None else range(0, total, LONG_STEP)[: request.frames]
         there = {path.name for path in list_files(folder / name, "")}
         missing = [f"{name}/{file}" for number in numbers for file in names_of(number) if file not in there]
         usable = [number for number in numbers if there.issuperset(names_of(number))]

@@ -4,12 +4,12 @@ To score another one in this process, write a class with the two methods of `Sys
 one that runs elsewhere, have it write files (`eval.systems.saved`).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from cut3r.io.frames import Frame
 
@@ -29,6 +29,7 @@ class FramePrediction:
         conf_world: Of `points_world`; more is surer.
         conf_depth: Of `depth`, and of its size.
         intrinsics: In pixels of the picture that was given.
+        rgb: Of a view that was asked for.
     """
 
     depth: Float[np.ndarray, "h w"] | None = None
@@ -37,6 +38,7 @@ class FramePrediction:
     conf_world: Float[np.ndarray, "h w"] | None = None
     conf_depth: Float[np.ndarray, "h w"] | None = None
     intrinsics: Float[np.ndarray, "3 3"] | None = None
+    rgb: UInt8[np.ndarray, "h w 3"] | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,16 @@ class Wanted:
     whole_picture: bool = False
 
 
+@dataclass(frozen=True)
+class AskedView:
+    """A camera that took no picture: where it stands in the frame of the stream's first camera, in true metres, and its
+    intrinsics in pixels of a picture of `size` (h, w)."""
+
+    first_from_cam: Float[np.ndarray, "4 4"]
+    intrinsics: Float[np.ndarray, "3 3"]
+    size: tuple[int, int]
+
+
 class System(Protocol):
     def describe(self) -> dict[str, Any]:
         """Say everything that decides the predictions, in plain values; predictions of another description are not
@@ -62,4 +74,19 @@ class System(Protocol):
 
         Args:
             open_frames: Gives the frames from the first one on, each time it is called.
+        """
+
+
+class ViewSystem(System, Protocol):
+    """A system that can be asked what cameras would see that took no picture."""
+
+    def answer(
+        self, open_frames: OpenFrames, first_from_cam: Float[np.ndarray, "v 4 4"], asked: Sequence[AskedView]
+    ) -> Iterator[FramePrediction]:
+        """Take the frames of one stream; give a prediction for each, of which the camera counts, and then one for each
+        view: picture, depth and camera, in true metres and the frame of the first camera.
+
+        Args:
+            first_from_cam: The true cameras of the frames, which say how long a metre is in the system's world; they
+                are not to be used for anything else.
         """

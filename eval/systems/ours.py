@@ -1,6 +1,6 @@
 """Our network as a system under test: the same session that users run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from jaxtyping import Float
 from cut3r.geometry.registration import register
 from cut3r.inference.engine import Engine
 from cut3r.inference.preprocess import FitConfig, FitMode
+from cut3r.inference.preprocess import fit as fit_image
 from cut3r.inference.result import FrameResult
 from cut3r.inference.revisit import revisit
 from cut3r.inference.session import Session, trained_size
@@ -20,8 +21,9 @@ from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
 from cut3r.model.update import OVERWRITE, UpdateRule
 from cut3r.rules import text_of
-from eval.systems.base import FramePrediction, OpenFrames, Wanted
+from eval.systems.base import AskedView, FramePrediction, OpenFrames, Wanted
 
+LEAST_SCALE = 1e-3
 LOOKAHEAD = 8  # frames that are read before they are needed
 
 
@@ -61,12 +63,7 @@ class Ours:
         }
 
     def predict(self, open_frames: OpenFrames, wanted: Wanted) -> Iterator[FramePrediction]:
-        mode = FitMode.stretch if wanted.whole_picture else FitMode.crop
-        fit = FitConfig(size=self.size or trained_size(self.model), mode=mode, parity=self.parity)
-        outputs = Outputs(points_world=wanted.points or (wanted.cameras and self.solve_pose))
-        session = Session(self.model, outputs, fit=fit, parity=self.parity, engine=self._engine)
-        passes = revisit(session, lambda _: open_frames(), passes=self.passes, freeze=self.freeze, lookahead=LOOKAHEAD)
-        for result in passes:
+        for result in self._results(self._session(wanted), open_frames):
             prediction = result.prediction
             yield FramePrediction(
                 depth=result.depth.numpy() if wanted.depth else None,
@@ -76,6 +73,41 @@ class Ours:
                 conf_depth=_first(prediction.conf_cam) if wanted.depth else None,
                 intrinsics=result.intrinsics_original.numpy() if wanted.cameras else None,
             )
+
+    def answer(
+        self, open_frames: OpenFrames, first_from_cam: Float[np.ndarray, "v 4 4"], asked: Sequence[AskedView]
+    ) -> Iterator[FramePrediction]:
+        session = self._session(Wanted(depth=True, cameras=True, whole_picture=True))
+        places = []
+        for result in self._results(session, open_frames):
+            places.append(result.world_from_cam[:3, 3].double().numpy())
+            yield FramePrediction(world_from_cam=result.world_from_cam.numpy())
+        scale = path_scale(np.stack(places), first_from_cam[:, :3, 3])
+        for view in asked:
+            camera = torch.from_numpy(view.first_from_cam.copy())
+            camera[:3, 3] *= scale
+            _, pixel_map = fit_image(np.zeros((*view.size, 3), np.uint8), session.fit)
+            intrinsics = pixel_map.intrinsics_to_image(torch.from_numpy(view.intrinsics))
+            said = session.query(camera, intrinsics, pixel_map.image_size)
+            assert said.prediction.world_from_cam is not None
+            believed = said.prediction.world_from_cam[0].numpy().copy()
+            believed[:3, 3] /= scale
+            yield FramePrediction(
+                depth=said.depth.numpy() / np.float32(scale),
+                world_from_cam=believed,
+                rgb=np.ascontiguousarray(said.rgb),
+            )
+
+    def _session(self, wanted: Wanted) -> Session:
+        mode = FitMode.stretch if wanted.whole_picture else FitMode.crop
+        fit = FitConfig(size=self.size or trained_size(self.model), mode=mode, parity=self.parity)
+        outputs = Outputs(points_world=wanted.points or (wanted.cameras and self.solve_pose))
+        return Session(self.model, outputs, fit=fit, parity=self.parity, engine=self._engine)
+
+    def _results(self, session: Session, open_frames: OpenFrames) -> Iterator[FrameResult]:
+        yield from revisit(
+            session, lambda _: open_frames(), passes=self.passes, freeze=self.freeze, lookahead=LOOKAHEAD
+        )
 
     @cached_property
     def _engine(self) -> Engine:
@@ -89,6 +121,16 @@ class Ours:
         assert both.points_cam is not None and both.conf_cam is not None
         assert both.points_world is not None and both.conf_world is not None
         return camera_between(both.points_cam[0], both.points_world[0], both.conf_cam[0], both.conf_world[0])
+
+
+def path_scale(predicted: Float[np.ndarray, "v 3"], true: Float[np.ndarray, "v 3"]) -> float:
+    """How long a true metre is in a predicted world, by the distances of the cameras from the first one; 1 where
+    nothing moves or nothing is finite."""
+    known = np.isfinite(predicted).all(axis=1) & np.isfinite(true).all(axis=1)
+    said, truth = (np.linalg.norm(path[known] - path[0], axis=1) for path in (predicted, true))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = float((said @ truth) / (truth @ truth))
+    return scale if np.isfinite(scale) and scale > LEAST_SCALE else 1.0
 
 
 def camera_between(

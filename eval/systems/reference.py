@@ -6,6 +6,7 @@ Source: spec/eval_metrics.md.
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -79,6 +80,9 @@ class ReferencePredictions:
         raise MissingPredictionsError("the original keeps points in pickles, which may run code and are not read")
 
     confidence = points
+
+    def picture(self, number: int) -> NoReturn:
+        raise MissingPredictionsError("the original's scripts ask for no unseen views")
 
     def intrinsics(self) -> None:
         return None

@@ -5,6 +5,7 @@ A folder per sequence; in it a file per frame, named like the frame's picture:
     alley_2/depth/frame_0001.npy        h w      float32 or float16, metres along the optical axis
     alley_2/points/frame_0001.npy       h w 3    in the frame of the first camera
     alley_2/confidence/frame_0001.npy   h w      of the points, or of the depth where there are no points; more is surer
+    alley_2/pictures/frame_0001.png     h w 3    of views that were asked for (query)
     alley_2/cameras.npz                 world_from_cam (v 4 4) and, if known, picture_intrinsics (v 3 3, in pixels of
                                         the pictures), a row per picture
     alley_2/cameras.tum                 or this: a line per picture, time stamp tx ty tz qx qy qz qw, of any clock whose
@@ -22,24 +23,26 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64, UInt8
 
 from cut3r.data.layout import read_npy, read_npz
 from cut3r.files.atomic import atomic_path
 from cut3r.files.damaged import naming_the_file
 from cut3r.files.listing import visible
+from cut3r.io.images import read_image, write_image
 from cut3r.io.trajectory import read_tum
 from eval.systems.base import FramePrediction
 from eval.systems.stamps import rows_of_pictures
 
 RECORD = "sequence.json"
 KINDS = ("depth", "points", "confidence")
+PICTURES = "pictures"
 
 
 class MissingPredictionsError(FileNotFoundError):
@@ -56,6 +59,8 @@ class Predictions(Protocol):
     def points(self, number: int) -> Float[np.ndarray, "h w 3"]: ...
 
     def confidence(self, number: int) -> Float[np.ndarray, "h w"]: ...
+
+    def picture(self, number: int) -> UInt8[np.ndarray, "h w 3"]: ...
 
     def cameras(self) -> Float[np.ndarray, "v 4 4"]:
         """Give world_from_cam; not a number in the rows of pictures that have none."""
@@ -95,6 +100,12 @@ class SavedPredictions:
     def confidence(self, number: int) -> Float[np.ndarray, "h w"]:
         return self._array("confidence", number, "h w")
 
+    def picture(self, number: int) -> UInt8[np.ndarray, "h w 3"]:
+        path = self._picture(self.stems[number])
+        if not path.is_file():
+            raise MissingPredictionsError(f"there is no {path}, the picture of a view that was asked for")
+        return read_image(path)
+
     def cameras(self) -> Float[np.ndarray, "v 4 4"]:
         tum, npz = self.folder / "cameras.tum", self.folder / "cameras.npz"
         if tum.is_file():
@@ -133,7 +144,11 @@ class SavedPredictions:
 
     def files(self) -> list[Path]:
         per_frame = [self.folder / kind / f"{stem}.npy" for kind in KINDS for stem in self.stems]
-        return [*per_frame, self.folder / "cameras.npz", self.folder / "cameras.tum"]
+        pictures = [self._picture(stem) for stem in self.stems]
+        return [*per_frame, *pictures, self.folder / "cameras.npz", self.folder / "cameras.tum"]
+
+    def _picture(self, stem: str) -> Path:
+        return self.folder / PICTURES / f"{stem}.png"
 
     def _require_one_each(self, count: int) -> None:
         if count != len(self):
@@ -171,11 +186,13 @@ def save_predictions(
     predictions: Iterable[FramePrediction],
     *,
     dtype: np.dtype[Any],
+    order: Sequence[int] | None = None,
     finish: Any = dict,
 ) -> None:
     """Write one sequence; its folder appears when it is complete, in place of an older one.
 
     Args:
+        order: Numbers of the pictures in the order of the predictions; by default that of the pictures.
         dtype: Of depth, points and confidence on disk, float32 or float16; cameras stay as they are.
         finish: Called at the end; what it returns is kept in `sequence.json`.
 
@@ -185,6 +202,7 @@ def save_predictions(
     for left_over in folder.parent.glob(f".{glob.escape(folder.name)}@*"):  # of a run that was killed
         shutil.rmtree(left_over)
     temporary = folder.with_name(f".{folder.name}@{secrets.token_hex(4)}")  # no other sequence's: `room` and `room.2`
+    places = list(range(len(stems)) if order is None else order)
     rows: dict[str, list[np.ndarray]] = {}
     count = 0
     for count, prediction in enumerate(predictions, start=1):
@@ -198,7 +216,10 @@ def save_predictions(
         for kind, array in per_frame.items():
             if array is not None:
                 (temporary / kind).mkdir(parents=True, exist_ok=True)
-                np.save(temporary / kind / f"{stems[count - 1]}.npy", array.astype(dtype, copy=False))
+                np.save(temporary / kind / f"{stems[places[count - 1]]}.npy", array.astype(dtype, copy=False))
+        if prediction.rgb is not None:
+            (temporary / PICTURES).mkdir(parents=True, exist_ok=True)
+            write_image(temporary / PICTURES / f"{stems[places[count - 1]]}.png", prediction.rgb)
         cameras = {"world_from_cam": prediction.world_from_cam, "picture_intrinsics": prediction.intrinsics}
         for name, row in cameras.items():
             if row is not None:
@@ -209,7 +230,8 @@ def save_predictions(
         raise ValueError(f"the system gave {more} predictions for {len(stems)} pictures of {folder.name}")
     temporary.mkdir(parents=True, exist_ok=True)
     if rows:
-        np.savez(temporary / "cameras.npz", **{name: np.stack(values) for name, values in rows.items()})  # type: ignore[arg-type]
+        sorted_rows = {name: np.stack(values)[np.argsort(places)] for name, values in rows.items()}
+        np.savez(temporary / "cameras.npz", **sorted_rows)  # type: ignore[arg-type]
     (temporary / RECORD).write_text(json.dumps({"frames": count, **finish()}, indent=1))
     if folder.exists():
         shutil.rmtree(folder)

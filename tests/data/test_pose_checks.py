@@ -32,6 +32,7 @@ def test_a_walk_has_nothing_to_say(seed):
     found = checked(walk_frames(seed, **SMALL))
     assert found.frames == 30 and set(found.known_depth) == {1.0}
     assert not (found.jumps or found.no_pose or found.duplicates or found.held_poses or found.changed_intrinsics)
+    assert not (found.coded_depth or found.not_orthonormal)
 
 
 @pytest.mark.parametrize("unit", [1.0, 1000.0])
@@ -88,6 +89,25 @@ def test_known_depth_and_changed_intrinsics_are_counted():
     frames[10] = replace(frames[10], intrinsics=zoomed)
     found = checked(frames)
     assert found.known_depth[3] == 0.25 and found.changed_intrinsics == ("010", "011")
+
+
+def test_a_depth_that_stands_for_something_else_is_named():
+    frames = list(walk_frames(0, **SMALL))
+    sky, flat, one = (frames[number].depth.copy() for number in (3, 4, 5))
+    sky[:2], flat[:], one[0, 0] = 1000, 2, 1000
+    for number, depth in ((3, sky), (4, flat), (5, one)):
+        frames[number] = replace(frames[number], depth=depth)
+    found = checked(frames)
+    assert found.coded_depth == (("003", 1000.0), ("004", 2.0)), "one far pixel is no code"
+    assert "the largest depth (1000) fills many pixels" in geometry_table([SceneReport("a", sequence=found)])
+
+
+def test_rotations_in_half_precision_are_named():
+    frames = list(walk_frames(0, **SMALL))
+    for number, kind in ((7, np.float16), (9, np.float32)):
+        pose = frames[number].world_from_cam.astype(kind).astype(np.float64)
+        frames[number] = replace(frames[number], world_from_cam=pose)
+    assert checked(frames).not_orthonormal == ("007",)
 
 
 def test_no_frames_are_an_error():

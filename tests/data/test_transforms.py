@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cut3r.data.transforms import ColorJitter, Rescale, drop_far, fit, object_size, principal_window
+from cut3r.data.transforms import ColorJitter, Rescale, drop_far, finite, fit, object_size, principal_window
 from cut3r.data.view import RawFrame
 from tests.data.toy_dataset import toy_frame
 
@@ -142,3 +142,16 @@ def test_a_change_without_spans_changes_nothing():
     rgb = np.random.default_rng(1).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     change = ColorJitter(0.0, 0.0, 0.0, 0.0).draw(np.random.default_rng(0))
     assert np.abs(change.apply(rgb).astype(int) - rgb).max() <= 6, "the colour wheel of 8 bits rounds"
+
+
+@pytest.mark.parametrize(("old", "new"), [((375, 1242), (384, 1271)), ((768, 1024), (384, 512)), ((30, 41), (60, 82))])
+def test_the_nearest_pixel_is_that_of_the_formula(old, new):
+    pixels = np.random.default_rng(0).random(old)
+    rows, columns = (np.floor(np.arange(n) * (1 / (n / o))).astype(int) for n, o in zip(new, old, strict=True))
+    assert (Rescale(old, new, new[0] / old[0]).nearest(pixels) == pixels[np.ix_(rows, columns)]).all()
+
+
+def test_only_what_is_not_finite_is_forgotten():
+    depth = np.array([[1.0, np.inf], [-np.inf, np.nan]], np.float32)
+    assert finite(depth).tolist() == [[1, 0], [0, 0]]
+    assert finite(depth[:1, :1]).tolist() == [[1]]

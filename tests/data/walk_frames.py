@@ -35,6 +35,12 @@ def along_ray(frame):
     return replace(frame, depth=(frame.depth * length).astype(np.float32))
 
 
+def scrambled(frame, radial=0.03):
+    """The parameters of a camera with one focal length and a distortion, as those of one without."""
+    (focal, _), (cx, cy) = frame.intrinsics.diagonal()[:2], frame.intrinsics[:2, 2]
+    return replace(frame, intrinsics=np.array([[focal, 0, cy], [0, cx, radial], [0, 0, 1]]))
+
+
 MISTAKES = {  # by the name of the hypothesis that undoes it
     "pose inverted": hypotheses.inverted_pose,
     "OpenGL axes": hypotheses.opengl_axes,
@@ -43,8 +49,9 @@ MISTAKES = {  # by the name of the hypothesis that undoes it
     "depth x100": lambda frame: hypotheses.scaled_depth(frame, 0.01),
     "K transposed": hypotheses.transposed_intrinsics,
     "K with x, y swapped": hypotheses.swapped_intrinsics,
-    "principal point +0.5 px": lambda frame: hypotheses.moved_center(frame, -0.5),
-    "principal point -0.5 px": lambda frame: hypotheses.moved_center(frame, 0.5),
+    "K of (f, cx, cy, k)": scrambled,
+    "principal point +0.5 px": lambda frame: hypotheses.moved_center(frame, (-0.5, -0.5)),
+    "principal point -0.5 px": lambda frame: hypotheses.moved_center(frame, (0.5, 0.5)),
 }
 
 

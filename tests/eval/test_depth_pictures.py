@@ -33,7 +33,7 @@ class Noisy:
         return self.depths[number].astype(np.float32)
 
     def confidence(self, number):
-        raise MissingPredictionsError("this system does not say how sure it is")
+        raise MissingPredictionsError("this system has none")
 
 
 @pytest.fixture

@@ -61,22 +61,31 @@ def whole(workplace) -> dict:
     return summary(workplace, "whole")
 
 
-def test_a_killed_run_goes_on_and_gives_the_identical_table(workplace, whole):
-    words = command(workplace, "killed")
-    with subprocess.Popen(
-        words, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        deadline = time.monotonic() + 120
-        while not list((workplace / "killed/scores").glob("*.json")):
-            assert process.poll() is None, "it ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    kept = {path: path.stat().st_mtime_ns for path in (workplace / "killed/scores").glob("*.json")}
+def test_a_run_that_is_killed_three_times_gives_the_identical_table(workplace, whole):
+    words, times = command(workplace, "killed"), {}
+    for finished in range(len(NAMES)):
+        kill_after(words, workplace / "killed", finished)
+        now = {path: path.stat().st_mtime_ns for path in (workplace / "killed/scores").glob("*.json")}
+        assert {path: now[path] for path in times} == times, "a finished sequence was done again"
+        times = now
     done = run(words)
     assert done.returncode == 0, done.stderr
     assert summary(workplace, "killed") == whole
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def kill_after(words: list[str], folder: Path, finished: int) -> None:
+    """Kill a run as soon as so many sequences have a score and one more is at work."""
+    with subprocess.Popen(
+        words, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not (
+            len(list((folder / "scores").glob("*.json"))) >= finished and list((folder / "predictions").glob(".*@*"))
+        ):
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
 
 
 def test_two_processes_give_the_identical_table(workplace, whole):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,33 @@ def test_the_number_of_jobs_that_are_handed_out_is_the_callers(tmp_path):
 
     with ThreadPoolExecutor(3) as executor:
         assert Given(executor).limit() == 6 and Given(executor, 5).limit() == 10
+
+
+def test_an_error_of_the_caller_is_not_taken_for_a_missing_cluster():
+    from distributed import LocalCluster
+
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=None, scheduler_port=0) as cluster,
+        pytest.raises(FileNotFoundError, match="of the caller"),
+        open_dask(cluster.scheduler_address),
+    ):
+        raise FileNotFoundError("of the caller")
+
+
+def a_while(number: int) -> tuple[float, float]:
+    start = time.monotonic()
+    time.sleep(0.3)
+    return start, time.monotonic()
+
+
+@pytest.mark.parametrize(("resources", "together"), [({}, True), ({"GPU": 1}, False)])
+def test_jobs_take_one_of_the_resource_where_there_is_one(resources, together):
+    from distributed import LocalCluster
+
+    options = {"processes": False, "dashboard_address": None, "scheduler_port": 0}
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, resources=resources, **options) as cluster,
+        open_dask(cluster.scheduler_address, resource="GPU") as executor,
+    ):
+        first, second = sorted(executor.map(a_while, range(2)))
+    assert (second[0] < first[1]) == together

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.clips import HELD_OUT_SEED, TRAINING_SEED, room_clip, seen_depth, some_depth, walk_clip
+from benchmarks.clips import room_clip, seen_depth, some_depth, walk_clip
 from benchmarks.scores import (
     Guess,
     Truth,
@@ -23,6 +23,7 @@ from benchmarks.scores import (
     summary,
 )
 from benchmarks.training_curve import draw, minutes
+from cut3r.data.synthetic import HELD_OUT_SEED, TRAINING_SEED
 from cut3r.data.walks import WalkConfig
 from cut3r.geometry.poses import pose_from_parts
 from cut3r.inference.preprocess import FitConfig, fit

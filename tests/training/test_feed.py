@@ -172,3 +172,11 @@ def test_a_reader_of_ones_own_is_imported_by_its_address(tmp_path):
     config.readers["mine"] = "pathlib:Path"
     with pytest.raises(MissingDatasetsError, match=r"pathlib:Path is no class of cut3r\.data\.dataset"):
         available(config.samples, config, paths)
+
+
+def test_only_datasets_of_a_known_unit_are_read_in_metres():
+    config = DataConfig(samples={SYNTHETIC: 8}, metric=["co3d"])
+    with pytest.raises(ValueError, match=r"co3d, which is in metres already, or .* for mvs_synth, omniobject3d"):
+        available(config.samples, config, PathsConfig())
+    config.metric = ["omniobject3d", "mvs_synth"]
+    assert available(config.samples, config, PathsConfig()) == {SYNTHETIC: 8}

@@ -16,7 +16,7 @@ from cut3r.alignment.result import Alignment
 from cut3r.alignment.scale_drift import scale_drift
 from cut3r.alignment.taken import Taken
 from cut3r.geometry.cameras import pinhole
-from cut3r.geometry.focal import estimate_focal
+from cut3r.geometry.focal import FocalMethod, estimate_focal
 from cut3r.geometry.poses import pose_from_parts
 
 
@@ -71,7 +71,7 @@ def _intrinsics(taken: Taken, predictions: Predictions, *, shared: bool) -> Floa
     """What is known, else the focal length of the frame's own points."""
     focals = torch.stack(
         [
-            estimate_focal(points.float(), weights=weights_of(conf).float())
+            estimate_focal(points.float(), weights=weights_of(conf).float(), method=FocalMethod.median)
             for points, conf in zip(predictions.points_self, predictions.conf_self, strict=True)
         ]
     )

@@ -35,7 +35,7 @@ def first_dense_scene(samples: Samples, world_from_frame: Similarity, intrinsics
     """Where the pose graph ends: each frame as it sees itself, each pair as its first frame."""
     first = samples.ends[:, 0]
     pose = pose_from_parts(world_from_frame.rotation, world_from_frame.translation)
-    depth = samples.points_self[..., 2].float() * world_from_frame.scale.float()[:, None]
+    depth = samples.points_self[:, 2].float() * world_from_frame.scale.float()[:, None]
     return DenseScene(Cameras(pose.double(), intrinsics.double()), in_front(depth), rows_of(world_from_frame, first))
 
 

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cut3r.alignment.camera_step import Cameras, depth_along
+from cut3r.alignment.camera_step import Cameras
 from cut3r.alignment.pairs import Predictions, weights_of
 from cut3r.geometry.cameras import camera_rays
-from cut3r.geometry.poses import invert, transform
+from cut3r.geometry.poses import invert
 from cut3r.geometry.registration import Similarity
 
 ROUNDS = 4  # of re-weighting
@@ -44,49 +44,47 @@ def merge(
     matrices = world_from_pair.matrix()
     for number, rows in enumerate(touching):
         cam_from_pair = (invert(cameras.world_from_cam[number]) @ matrices[rows]).float()
-        rays = camera_rays(cameras.intrinsics[number].float(), predictions.size)
+        rays = camera_rays(cameras.intrinsics[number].float(), predictions.size).flatten(0, 1).T.contiguous()
         alone = scales[number] * predictions.points_self[number, ..., 2].float()
-        yield _merged(predictions, number, pairs[rows].tolist(), cam_from_pair, rays, alone)
+        if not rows:
+            yield alone, predictions.conf_self[number]
+            continue
+        points, conf = _said_of(predictions, number, pairs[rows])
+        depth, weight = _middle(cam_from_pair, points, weights_of(conf).float(), rays)
+        sure = torch.maximum(predictions.conf_self[number], conf.amax(dim=0).unflatten(0, predictions.size))
+        yield depth.unflatten(0, predictions.size).where(weight.unflatten(0, predictions.size) > 0, alone), sure
 
 
-def _merged(
-    predictions: Predictions,
-    number: int,
-    pairs: list[int],
-    cam_from_pair: Float[Tensor, "m 4 4"],
-    rays: Float[Tensor, "h w 3"],
-    alone: Float[Tensor, "h w"],
-) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
-    conf = predictions.conf_self[number]
-    if not pairs:
-        return alone, conf
-    depths, off_squared, weights = [], [], []
-    for pair, motion in zip(pairs, cam_from_pair, strict=True):
-        points, sure = predictions.points_self[number], predictions.conf_self[number]
-        if int(predictions.ends[pair, 1]) == number:
-            points, sure = predictions.points_pair[pair], predictions.conf_pair[pair]
-        seen = transform(motion, points.float())
-        depths.append(depth_along(rays, seen))
-        off_squared.append((seen - depths[-1][..., None] * rays).square().sum(dim=-1))
-        weights.append(weights_of(sure).float())
-        conf = torch.maximum(conf, sure)
-    said = torch.stack(weights)
-    merged = _middle(torch.stack(depths), torch.stack(off_squared), said, rays.square().sum(dim=-1))
-    return merged.where(said.sum(dim=0) > 0, alone), conf
+def _said_of(
+    predictions: Predictions, number: int, pairs: Int[Tensor, "m"]
+) -> tuple[Float[Tensor, "m 3 p"], Float[Tensor, "m p"]]:
+    """A frame's points and confidences in each of some pairs, each coordinate in a plane of its own."""
+    h, w = predictions.size
+    points, conf = torch.empty(len(pairs), 3, h, w), torch.empty(len(pairs), h, w, dtype=predictions.conf_self.dtype)
+    alone = predictions.points_self[number].movedim(-1, 0).float()
+    for place, pair in enumerate(pairs.tolist()):
+        second = int(predictions.ends[pair, 1]) == number
+        points[place] = predictions.points_pair[pair].movedim(-1, 0) if second else alone
+        conf[place] = predictions.conf_pair[pair] if second else predictions.conf_self[number]
+    return points.flatten(2), conf.flatten(1)
 
 
 def _middle(
-    depths: Float[Tensor, "m h w"],
-    off_squared: Float[Tensor, "m h w"],
-    weights: Float[Tensor, "m h w"],
-    ray_squared: Float[Tensor, "h w"],
-) -> Float[Tensor, "h w"]:
-    """Minimise the sum of weighted distances over points on the rays, by re-weighted means."""
-    tiny = torch.finfo(depths.dtype).tiny
+    cam_from_pair: Float[Tensor, "m 4 4"],
+    points: Float[Tensor, "m 3 p"],
+    weights: Float[Tensor, "m p"],
+    rays: Float[Tensor, "3 p"],
+) -> tuple[Float[Tensor, "p"], Float[Tensor, "p"]]:
+    """Minimise the sum of weighted distances over points on the rays, by re-weighted means; and the sum of weights."""
+    seen = torch.baddbmm(cam_from_pair[:, :3, 3:], cam_from_pair[:, :3, :3], points)
+    ray_squared = rays.square().sum(dim=0)
+    depths = (rays * seen).sum(dim=1) / ray_squared
+    off_squared = seen.addcmul_(depths[:, None], rays, value=-1).square_().sum(dim=1)
+    total, tiny = weights.sum(dim=0), torch.finfo(depths.dtype).tiny
     close = CLOSE * float(depths.median().abs()) + tiny
-    depth = (weights * depths).sum(dim=0) / weights.sum(dim=0).clamp_min(tiny)
+    depth = (weights * depths).sum(dim=0) / total.clamp_min(tiny)
     for _ in range(ROUNDS):
-        distance = ((depths - depth).square() * ray_squared + off_squared).sqrt()
-        pull = weights / distance.clamp_min(close)
+        pull = (depths - depth).square_().mul_(ray_squared).add_(off_squared).sqrt_().clamp_min_(close)
+        pull = weights / pull
         depth = (pull * depths).sum(dim=0) / pull.sum(dim=0).clamp_min(tiny)
-    return depth
+    return depth, total

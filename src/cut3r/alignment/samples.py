@@ -52,14 +52,15 @@ class Samples:
     """The points of pairs at the pixels of a grid, metres in the camera of the pair's first frame.
 
     `points_self` are of each frame alone: the first half of each pair. `points_pair` are the second half. Weights are
-    not negative. Half precision is enough for points; p is the number of the grid's pixels.
+    not negative. Half precision is enough for points; p is the number of the grid's pixels. Each coordinate of all
+    points lies in a plane of its own, which a CPU adds up several times faster than rows of three.
     """
 
     grid: Grid
     ends: Int[Tensor, "e 2"]
-    points_self: Float[Tensor, "n p 3"]
+    points_self: Float[Tensor, "n 3 p"]
     weights_self: Float[Tensor, "n p"]
-    points_pair: Float[Tensor, "e p 3"]
+    points_pair: Float[Tensor, "e 3 p"]
     weights_pair: Float[Tensor, "e p"]
 
     @classmethod
@@ -74,9 +75,9 @@ class Samples:
         return cls(
             grid,
             predictions.ends[pairs],
-            grid.take(predictions.points_self).flatten(1, 2),
+            _planes(grid.take(predictions.points_self)),
             weights_of(grid.take(predictions.conf_self).flatten(1), least).float(),
-            points_pair.flatten(1, 2),
+            _planes(points_pair),
             weights_of(conf_pair.flatten(1), least).float(),
         )
 
@@ -87,7 +88,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.ends)
 
-    def pairs(self, rows: Int[Tensor, "c"]) -> tuple[Float[Tensor, "c 2 p 3"], Float[Tensor, "c 2 p"]]:
+    def pairs(self, rows: Int[Tensor, "c"]) -> tuple[Float[Tensor, "c 2 3 p"], Float[Tensor, "c 2 p"]]:
         """Points and weights of both frames of some pairs, in single precision."""
         first = self.ends[rows, 0]
         points = torch.stack((self.points_self[first].float(), self.points_pair[rows].float()), dim=1)
@@ -97,3 +98,7 @@ class Samples:
         """The pairs whose place can be found: three points have weight."""
         count = (self.weights_self > 0).sum(dim=1)[self.ends[:, 0]] + (self.weights_pair > 0).sum(dim=1)
         return count >= 3
+
+
+def _planes(points: Float[Tensor, "k h w 3"]) -> Float[Tensor, "k 3 p"]:
+    return points.flatten(1, 2).mT.contiguous()

@@ -1,14 +1,26 @@
 """What is wrong with frames that do not fit together? The convention that explains them best, or "cannot tell"."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import product
 
 import numpy as np
 
-from cut3r.data.half_pixel import find_half_pixel
-from cut3r.data.hypotheses import AS_GIVEN, POSES, RAY_DEPTH, SCALES, SINGLE, SWAPPED, TRANSPOSED, both
+from cut3r.data.camera_fit import fit_camera
+from cut3r.data.hypotheses import (
+    AS_GIVEN,
+    POSES,
+    RAY_DEPTH,
+    SCALES,
+    SCRAMBLED,
+    SINGLE,
+    SWAPPED,
+    TRANSPOSED,
+    Hypothesis,
+    both,
+)
+from cut3r.data.principal_point import find_principal_point
 from cut3r.data.trials import BETTER, ERROR_FLOOR, Pairs, Trial, attempt, beats, best_scale, trials
 
 FITS = 0.05  # largest median depth error of frames that fit together: a sensor's noise is less
@@ -28,7 +40,7 @@ class Diagnosis:
     """The judgement of several pairs. `best` is `as_given` unless another convention explains the pairs.
 
     `table` holds all that was tried, best first; `not_ruled_out` names conventions that fit as well, which these pairs
-    cannot tell apart (half a pixel, which most pairs cannot tell, is not among them).
+    cannot tell apart (shifts of the principal point, which most pairs cannot tell, are not among them).
     """
 
     verdict: Verdict
@@ -61,6 +73,9 @@ def diagnose(pairs: Pairs) -> Diagnosis:
     if better:
         return _wrong(pairs, tried, better)
     if not fits(as_given):
+        found = _measured(pairs, (fit_camera,))
+        if found is not None:
+            return _result(Verdict.wrong, [*tried, found], found, (), _mistake(as_given, found))
         return _result(Verdict.unclear, tried, as_given, (), _nothing_fits(pairs, tried))
     alike = {trial.hypothesis.name for trial in tried[1:] if not beats(as_given, trial)}
     if {pose.name for pose in POSES} <= alike:
@@ -69,12 +84,18 @@ def diagnose(pairs: Pairs) -> Diagnosis:
             f"cannot tell: every convention of the poses fits ({percent(as_given.depth_error)} error), so the camera "
             "hardly moves between these frames, or all depths are alike; choose frames farther apart",
         )
-    shift = find_half_pixel(pairs)
-    if shift is not None:
-        found = attempt(pairs, shift)
+    found = _measured(pairs, (find_principal_point, fit_camera))
+    if found is not None:
         return _result(Verdict.wrong, [*tried, found], found, (), _mistake(as_given, found))
     open_names = [hypothesis.name for hypothesis in SINGLE if hypothesis.name in alike]
     return _result(Verdict.fits, tried, as_given, tuple(open_names), _agreement(as_given, open_names))
+
+
+def _measured(pairs: Pairs, searches: Sequence[Callable[[Pairs], Hypothesis | None]]) -> Trial | None:
+    """Try what the first search finds that finds anything."""
+    hypothesis = next((found for search in searches if (found := search(pairs)) is not None), None)
+    trial = None if hypothesis is None else attempt(pairs, hypothesis)
+    return trial if trial is not None and fits(trial) else None
 
 
 def fits(trial: Trial) -> bool:
@@ -95,7 +116,9 @@ def _explains(trial: Trial, as_given: Trial) -> bool:
 
 def _two_mistakes(pairs: Pairs) -> list[Trial]:
     """Combinations of a mistake in the poses, in the depth, in its unit and in the intrinsics."""
-    kinds = product((AS_GIVEN, *POSES), (AS_GIVEN, RAY_DEPTH), (AS_GIVEN, *SCALES), (AS_GIVEN, TRANSPOSED, SWAPPED))
+    kinds = product(
+        (AS_GIVEN, *POSES), (AS_GIVEN, RAY_DEPTH), (AS_GIVEN, *SCALES), (AS_GIVEN, TRANSPOSED, SWAPPED, SCRAMBLED)
+    )
     several = [combination for combination in kinds if sum(part is not AS_GIVEN for part in combination) == 2]
     combined = [both(*(part for part in combination if part is not AS_GIVEN)) for combination in several]
     return trials(pairs, combined)[1:]

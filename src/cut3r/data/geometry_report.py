@@ -52,13 +52,23 @@ def sentences(scene: SceneReport) -> list[str]:
     found += [_jump(jump) for jump in sequence.jumps[:MOST_NAMES]]
     if len(sequence.jumps) > MOST_NAMES:
         found.append(f"{len(sequence.jumps) - MOST_NAMES} more jumps")
-    lists = (
+    lists: tuple[tuple[str, Sequence[str]], ...] = (
         ("no rigid pose", sequence.no_pose),
         ("the same picture as the frame before", [second for _, second in sequence.duplicates]),
         ("the pose of the frame before, but another picture", [second for _, second in sequence.held_poses]),
         ("other intrinsics than the frame before", sequence.changed_intrinsics),
+        ("rotations that were rounded (orthonormal to 1e-4 at best, as in half precision)", sequence.not_orthonormal),
+        *_codes(sequence),
     )
     return found + [f"{what}: {_names(names)}" for what, names in lists if names]
+
+
+def _codes(sequence: SequenceCheck) -> list[tuple[str, list[str]]]:
+    if not sequence.coded_depth:
+        return []
+    largest = f"{sequence.coded_depth[0][1]:.6g}"
+    what = f"the largest depth ({largest}) fills many pixels and none comes near it, so it stands for sky or unknown"
+    return [(what, [name for name, _ in sequence.coded_depth])]
 
 
 def _row(scene: SceneReport) -> tuple[str, ...]:

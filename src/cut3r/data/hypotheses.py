@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 
 from cut3r.data.view import RawFrame
 from cut3r.geometry.cameras import camera_rays
@@ -20,6 +21,8 @@ UNITS = {
     0.001: "depth in millimetres",
 }
 HALF_PIXEL = 0.5
+LEAST_MIRRORED = 0.75  # pixels; nearer to the middle, both sides are alike
+MOST_DISTORTION = 2.0  # a coefficient; no principal point is so near the border
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,25 @@ def swapped_intrinsics(frame: RawFrame) -> RawFrame:
     return replace(frame, intrinsics=np.ascontiguousarray(frame.intrinsics[order][:, order]))
 
 
-def moved_center(frame: RawFrame, pixels: float) -> RawFrame:
-    """The principal point was counted from another place in the pixel, in x and y alike."""
+def moved_center(frame: RawFrame, pixels: tuple[float, float]) -> RawFrame:
+    """The principal point was counted from elsewhere: add (x, y) to it."""
     intrinsics = frame.intrinsics.copy()
     intrinsics[:2, 2] += pixels
     return replace(frame, intrinsics=intrinsics)
+
+
+def mirrored_center(frame: RawFrame, sides: tuple[bool, bool]) -> RawFrame:
+    """The principal point was counted from the last pixel, in (x, y)."""
+    intrinsics = frame.intrinsics.copy()
+    last = np.array(frame.size[::-1]) - 1
+    intrinsics[:2, 2] = np.where(sides, last - intrinsics[:2, 2], intrinsics[:2, 2])
+    return replace(frame, intrinsics=intrinsics)
+
+
+def unscrambled_intrinsics(frame: RawFrame) -> RawFrame:
+    """The parameters f, cx, cy, k of a camera with radial distortion were taken for fx, fy, cx, cy."""
+    focal, cx, cy = frame.intrinsics[0, 0], frame.intrinsics[1, 1], frame.intrinsics[0, 2]
+    return replace(frame, intrinsics=np.array([[focal, 0, cx], [0, focal, cy], [0, 0, 1]]))
 
 
 def scale(factor: float) -> Hypothesis:
@@ -100,8 +117,26 @@ def half_pixel(sign: int) -> Hypothesis:
         f"principal point {shift:+g} px",
         f"the principal point looks half a pixel too {'small' if sign > 0 else 'large'}",
         "whether (0, 0) is the centre of the first pixel (ours) or its corner in the converter's intrinsics",
-        lambda frame: moved_center(frame, shift),
+        lambda frame: moved_center(frame, (shift, shift)),
     )
+
+
+def mirrored(axes: str) -> Hypothesis:
+    """The principal point is counted from the right ("x"), from the bottom ("y"), or from both ("x, y")."""
+    sides = "x" in axes, "y" in axes
+    places = {"x": "the right", "y": "the bottom", "x, y": "the right and the bottom"}
+    return Hypothesis(
+        f"principal point mirrored in {axes}",
+        f"the principal point looks counted from {places[axes]} of the picture",
+        "from which corner the converter's cx and cy count, and whether they turn with a picture that is turned",
+        lambda frame: mirrored_center(frame, sides),
+        lambda frame: bool(np.abs(_by_mirroring(frame, sides))[np.array(sides)].min() > LEAST_MIRRORED),
+    )
+
+
+def _by_mirroring(frame: RawFrame, sides: tuple[bool, bool]) -> Float64[np.ndarray, "2"]:
+    moved: Float64[np.ndarray, "2"] = mirrored_center(frame, sides).intrinsics[:2, 2] - frame.intrinsics[:2, 2]
+    return moved
 
 
 AS_GIVEN = Hypothesis("as given", "the frames look right", "nothing", lambda frame: frame)
@@ -140,6 +175,14 @@ SWAPPED = Hypothesis(
     swapped_intrinsics,
     lambda frame: not np.array_equal(swapped_intrinsics(frame).intrinsics, frame.intrinsics),
 )
+SCRAMBLED = Hypothesis(
+    "K of (f, cx, cy, k)",
+    "the intrinsics look scrambled: f, cx, cy, k were taken for fx, fy, cx, cy",
+    "the camera model (COLMAP's SIMPLE_RADIAL and SIMPLE_PINHOLE have one focal length) in the converter",
+    unscrambled_intrinsics,
+    lambda frame: bool(abs(frame.intrinsics[1, 2]) < MOST_DISTORTION),
+)
+MIRRORED = (mirrored("x"), mirrored("y"), mirrored("x, y"))
 
 
 def both(first: Hypothesis, second: Hypothesis) -> Hypothesis:
@@ -158,4 +201,4 @@ def both(first: Hypothesis, second: Hypothesis) -> Hypothesis:
 
 POSES = (INVERTED, OPENGL, INVERTED_OPENGL)
 SCALES = tuple(map(scale, UNITS))
-SINGLE = (*POSES, RAY_DEPTH, *SCALES, TRANSPOSED, SWAPPED)
+SINGLE = (*POSES, RAY_DEPTH, *SCALES, TRANSPOSED, SWAPPED, SCRAMBLED)

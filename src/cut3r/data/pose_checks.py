@@ -1,4 +1,5 @@
-"""What a sequence of frames shows by itself: poses that jump, missing depth, equal pictures, changing intrinsics.
+"""What a sequence of frames shows by itself: poses that jump or are imprecise, depth that is missing or a code, equal
+pictures, changing intrinsics.
 
 Frames come one after the other, and only the last one is kept. Steps are judged by their neighbours, not by metres.
 """
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 
 from cut3r.data.view import RawFrame
 from cut3r.geometry.poses import is_rigid, rotation_angle
@@ -18,6 +19,9 @@ JUMP = 8.0  # times the neighbours' median
 LEAST_STEP = 0.05  # of the sequence's median depth, or else of its path's extent: below, nothing is a jump
 LEAST_TURN = np.radians(5.0)
 SAME_INTRINSICS = 1e-3  # relative
+ORTHONORMAL = 1e-4  # half precision leaves rotations that are orthonormal to 5e-4, single precision to 1e-7
+CODE_SHARE = 0.005  # of the known pixels; surfaces do not have one depth in so many of them
+CODE_GAP = 1.2  # times the next largest depth
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class SequenceCheck:
     duplicates: tuple[tuple[str, str], ...]  # neighbours with the same picture
     held_poses: tuple[tuple[str, str], ...]  # neighbours with the same pose and different pictures, among moving ones
     changed_intrinsics: tuple[str, ...]  # frames whose intrinsics or size differ from those of the frame before
+    coded_depth: tuple[tuple[str, float], ...]  # frames whose largest depth, which is given, stands for something else
+    not_orthonormal: tuple[str, ...]  # rigid, but with rotations that were rounded
 
 
 def check_sequence(frames: Iterable[tuple[str, RawFrame]]) -> SequenceCheck:
@@ -55,7 +61,7 @@ def check_sequence(frames: Iterable[tuple[str, RawFrame]]) -> SequenceCheck:
     """
     names: list[str] = []
     poses, known, depths = [], [], []
-    duplicates, same_pose, changed = [], [], []
+    duplicates, same_pose, changed, coded = [], [], [], []
     before: RawFrame | None = None
     for name, frame in frames:
         if before is not None:
@@ -66,6 +72,8 @@ def check_sequence(frames: Iterable[tuple[str, RawFrame]]) -> SequenceCheck:
             changed += [name] * (not _same_camera(before, frame))
         names.append(name)
         poses.append(frame.world_from_cam)
+        if (code := depth_code(frame.depth)) is not None:
+            coded.append((name, code))
         has_depth = frame.depth > 0
         known.append(float(has_depth.mean()))
         depths.append(float(np.median(frame.depth[has_depth])) if has_depth.any() else np.nan)
@@ -75,6 +83,8 @@ def check_sequence(frames: Iterable[tuple[str, RawFrame]]) -> SequenceCheck:
     stack = torch.from_numpy(np.stack(poses))
     rigid = is_rigid(stack).numpy()
     finite = np.array(depths)[np.isfinite(depths)]
+    rotations = stack[:, :3, :3]
+    rounded = ((rotations.mT @ rotations - torch.eye(3)).abs().amax(dim=(1, 2)) > ORTHONORMAL).numpy()
     at = [name for name, ok in zip(names, rigid, strict=True) if ok]
     moving = len(at) > 1 and len(same_pose) < len(names) / 2  # else a camera on a tripod
     return SequenceCheck(
@@ -85,7 +95,22 @@ def check_sequence(frames: Iterable[tuple[str, RawFrame]]) -> SequenceCheck:
         duplicates=tuple(duplicates),
         held_poses=tuple(same_pose) if moving else (),
         changed_intrinsics=tuple(changed),
+        coded_depth=tuple(coded),
+        not_orthonormal=tuple(name for name, ok, bad in zip(names, rigid, rounded, strict=True) if ok and bad),
     )
+
+
+def depth_code(depth: Float32[np.ndarray, "h w"]) -> float | None:
+    """Give the largest depth if many pixels have exactly it and no other comes near: it stands for sky or for what is
+    unknown, or the map has nothing else. None if there is no such."""
+    known = depth[depth > 0]
+    if not len(known):
+        return None
+    largest = known.max()
+    others = known[known < largest]
+    alone = not len(others) or largest > CODE_GAP * others.max()
+    many = len(known) - len(others) > max(1.0, CODE_SHARE * len(known))
+    return float(largest) if alone and many else None
 
 
 def find_jumps(names: list[str], world_from_cams: Float64[np.ndarray, "v 4 4"], depth: float | None) -> list[Jump]:

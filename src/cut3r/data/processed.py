@@ -41,13 +41,21 @@ class ProcessedDataset(MultiViewDataset):
 
     card: ClassVar[Card]
     layout: ClassVar[Layout]
+    unit_m: ClassVar[float | None] = None  # of a dataset that is trained up to scale although its unit is known: metres
 
-    def __init__(self, root: Path, *, split: str | None = None, **options: Any) -> None:
+    def __init__(self, root: Path, *, split: str | None = None, metric: bool = False, **options: Any) -> None:
         """Open the index, or make it; everything else is as in the base class.
 
+        Args:
+            metric: Read a dataset in metres that is trained up to scale, and say that it is metric.
+
         Raises:
-            ValueError: dataset.json is damaged, or the folder was made for another dataset.
+            ValueError: dataset.json is damaged, the folder was made for another dataset, or nobody knows how long the
+                unit of the dataset is.
         """
+        if metric and not self.metric and self.unit_m is None:
+            raise ValueError(f"{self.name} has no known unit, so it cannot be read with metric=True")
+        self.in_metres = metric and not self.metric
         self._kept: OrderedDict[str, Any] = OrderedDict()
         root = open_root(as_path(root))
         self.made = read_made(root)
@@ -80,6 +88,9 @@ class ProcessedDataset(MultiViewDataset):
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]
+
+    def metric_of(self, scene: Scene) -> bool:
+        return self.metric or self.in_metres
 
     def file(self, kind: str, scene: Scene, position: int | None = None, **fields: Any) -> Path:
         """Give the path of a file of a frame, or of a scene; the scene's facts fill in the template, too."""

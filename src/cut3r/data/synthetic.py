@@ -27,6 +27,9 @@ from cut3r.data.walks import WalkConfig, make_walk
 
 RENDERER = "rooms 4"  # another number whenever the same seed gives other pictures: kept frames are then not used
 
+TRAINING_SEED = 0  # of the rooms that the bundled network was trained on; trainings use 0 ... 99
+HELD_OUT_SEED = 20_000  # of rooms that no training sees
+
 SENSOR = 1 << 30  # in the seed of what a walk's camera is like; above all numbers of frames
 
 
@@ -64,6 +67,13 @@ def synthetic_walk(seed: int, index: int, config: WalkConfig, device: torch.devi
     poses, intrinsics = plan.world_from_cam.to(device), plan.intrinsics.to(device)
     rgb, depth = render(plan.room.to(device), poses, intrinsics, config.size, plan.time_s.to(device))
     return Walk(photograph(rgb, range(config.frames), seed, index, config), depth, intrinsics, poses)
+
+
+def walk_depth(seed: int, index: int, config: WalkConfig, stride: int = 1) -> Float[Tensor, "v h w"]:
+    """Render the depth of every `stride`-th frame of walk number `index`."""
+    plan, some = plan_walk(seed, index, config), slice(None, None, stride)
+    _, depth = render(plan.room, plan.world_from_cam[some], plan.intrinsics[some], config.size, plan.time_s[some])
+    return depth
 
 
 def photograph(

@@ -105,7 +105,7 @@ class Rescale:
         # Parity: in floating point, as OpenCV, so that the border of two pixels may fall to the one before
         sides = zip(self.new, self.old, strict=True)
         rows, columns = ((np.arange(new) * (1 / (new / old))).astype(np.int64) for new, old in sides)
-        return pixels[rows[:, None], columns]
+        return pixels.take(rows, 0).take(columns, 1)  # one axis after the other takes a third of the time
 
     def intrinsics(self, intrinsics: Intrinsics) -> Intrinsics:
         """Follow; the fraction of a pixel that rounding the size cut off is cut off evenly on both sides."""
@@ -147,6 +147,8 @@ def rescale(frame: RawFrame, scaling: Rescale) -> RawFrame:
 
 def finite(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     """Forget the depth (0) that is infinite or no number."""
+    if np.isfinite(depth).all():  # nearly always, and a fifth of the time
+        return depth
     return np.nan_to_num(depth, nan=0.0, posinf=0.0, neginf=0.0)
 
 

@@ -84,22 +84,37 @@ def register(
     weights = _normalized(source, weights)
     source_mean, target_mean = _mean(source, weights), _mean(target, weights)
     source_centered, target_centered = source - source_mean.unsqueeze(-2), target - target_mean.unsqueeze(-2)
-    covariance = (weights.unsqueeze(-1) * source_centered).mT @ target_centered
-    u, singular, vh = torch.linalg.svd(covariance)
-    signs = torch.ones_like(singular)
-    signs[..., 2] = torch.linalg.det(u @ vh).sign()  # a mirror is no rotation: turn back the weakest axis
-    rotation = vh.mT @ (signs.unsqueeze(-1) * u.mT)
+    rotation, reach = best_rotation((weights.unsqueeze(-1) * source_centered).mT @ target_centered)
 
-    scale = torch.ones_like(singular[..., 0])
+    scale = torch.ones_like(reach)
     if with_scale:
         source_spread = (weights * source_centered.square().sum(dim=-1)).sum(dim=-1)
         target_spread = (weights * target_centered.square().sum(dim=-1)).sum(dim=-1)
         if estimator is ScaleEstimator.least_squares:
-            scale = (singular * signs).sum(dim=-1) / source_spread
+            scale = reach / source_spread
         else:
             scale = (target_spread / source_spread).sqrt()
     translation = target_mean - scale.unsqueeze(-1) * (rotation @ source_mean.unsqueeze(-1)).squeeze(-1)
     return Similarity(rotation, translation, scale)
+
+
+def best_rotation(
+    covariance: Float[Tensor, "*batch 3 3"],
+) -> tuple[Float[Tensor, "*batch 3 3"], Float[Tensor, "*batch"]]:
+    """Find the rotation that brings centred source points closest to centred target points.
+
+    Args:
+        covariance: The weighted sum of source times target, a row for each coordinate of the source.
+
+    Returns:
+        The rotation, and the weighted sum of the scalar products of turned source and target.
+
+    Source: Umeyama 1991, eq. 40.
+    """
+    u, singular, vh = torch.linalg.svd(covariance)
+    signs = torch.ones_like(singular)
+    signs[..., 2] = torch.linalg.det(u @ vh).sign()  # a mirror is no rotation: turn back the weakest axis
+    return vh.mT @ (signs.unsqueeze(-1) * u.mT), (singular * signs).sum(dim=-1)
 
 
 def register_robust(

@@ -1,6 +1,6 @@
 """A job, and what a worker does with it."""
 
-import os
+import stat
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cut3r.files.disk import DiskFullError
-from cut3r.files.fingerprint import fingerprint
+from cut3r.files.fingerprint import Look, fingerprint_of_looks, look
 from cut3r.files.listing import visible
 from cut3r.jobs import claims
 from cut3r.jobs.record import Done, LeftOut, Outcome, Record, Rule
@@ -48,9 +48,14 @@ class Sources:
 
 def measure(job: Job) -> Sources:
     """Look at the sources of a job, and the files in its folders. What is missing has no bytes."""
-    listed = [[each for each in visible(path, "**/*") if each.is_file()] or [path] for path in job.sources()]
-    files = [path for paths in listed for path in paths]
-    return Sources(fingerprint(files), sum(os.path.getsize(path) for path in files if path.is_file()))
+    listed = [list(filter(_is_file, map(look, visible(path, "**/*")))) or [look(path)] for path in job.sources()]
+    looks = [each for found in listed for each in found]
+    sizes = (facts.st_size for _, facts in filter(_is_file, looks) if facts is not None)
+    return Sources(fingerprint_of_looks(looks), sum(sizes))
+
+
+def _is_file(seen: Look) -> bool:
+    return seen[1] is not None and stat.S_ISREG(seen[1].st_mode)
 
 
 def perform(job: Job, claim: claims.Claim, attempt: int) -> Record:

@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context, parent_process
 from typing import Any
 
@@ -113,8 +113,11 @@ def open_workers(count: int, executor: Executor | None = None) -> Iterator[Worke
 
 
 @contextmanager
-def open_dask(address: str) -> Iterator[Executor]:
+def open_dask(address: str, *, resource: str = "") -> Iterator[Executor]:
     """Connect to the scheduler of a Dask cluster (tcp://HOST:8786), or start one here ("local:4": four processes).
+
+    Args:
+        resource: If some workers have so much as one of it (dask worker --resources GPU=1), jobs take one each.
 
     Raises:
         ValueError: There is no such cluster, or Dask is not installed.
@@ -122,25 +125,27 @@ def open_dask(address: str) -> Iterator[Executor]:
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
-        raise ValueError(f"--dask {address} needs Dask; {HOW_TO_DASK}") from error
+        raise ValueError(f"{address} needs Dask; {HOW_TO_DASK}") from error
     kind, _, count = address.partition(":")
     if kind == "local" and not (count.isdigit() and int(count) > 0):
-        raise ValueError(f"'--dask {address}' says no number of processes; write local:4 for four")
-    cluster = None
-    try:
+        raise ValueError(f"{address!r} says no number of processes; write local:4 for four")
+    with ExitStack() as stack:
+        cluster = None
         if kind == "local":
-            cluster = LocalCluster(n_workers=int(count), processes=True, threads_per_worker=1, dashboard_address=None)
-        with Client(cluster if cluster is not None else address, timeout=CONNECT_S) as client:
-            yield client.get_executor(pure=False)
-    except (OSError, TimeoutError) as error:
-        if cluster is not None:
-            raise
-        raise ValueError(
-            f"there is no Dask scheduler at {address} ({error}); start one with 'dask scheduler', or use local:4"
-        ) from error
-    finally:
-        if cluster is not None:
-            cluster.close()
+            cluster = stack.enter_context(
+                LocalCluster(n_workers=int(count), processes=True, threads_per_worker=1, dashboard_address=None)
+            )
+        try:
+            client = stack.enter_context(Client(cluster if cluster is not None else address, timeout=CONNECT_S))
+        except (OSError, TimeoutError) as error:
+            if cluster is not None:
+                raise
+            raise ValueError(
+                f"there is no Dask scheduler at {address} ({error}); start one with 'dask scheduler', or use local:4"
+            ) from error
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        needed = {resource: 1} if any(worker["resources"].get(resource) for worker in workers) else None
+        yield client.get_executor(pure=False, resources=needed)
 
 
 def is_lost(error: BaseException) -> bool:

@@ -39,6 +39,12 @@ def path_length(world_from_cam: Float[Tensor, "*batch v 4 4"]) -> Float[Tensor, 
     return world_from_cam[..., :3, 3].double().diff(dim=-2).norm(dim=-1).sum(dim=-1)
 
 
+def constant_velocity(first_from_second: Float[Tensor, "4 4"], views: int) -> Float[Tensor, "{views} 4 4"]:
+    """Repeat a step, translation and turn: first_from_cam of so many views. A guess that looks at no picture."""
+    step = first_from_second.double()
+    return torch.stack([torch.linalg.matrix_power(step, count) for count in range(views)])
+
+
 def ate(predicted: Float[Tensor, "*batch v 4 4"], true: Float[Tensor, "*batch v 4 4"]) -> Float[Tensor, "*batch"]:
     """Give the root mean square distance between the positions, as they are."""
     return _rms((predicted[..., :3, 3] - true[..., :3, 3]).double())

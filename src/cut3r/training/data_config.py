@@ -150,6 +150,9 @@ class DataConfig:
     read its camera there instead of from images; so begin with [1, 0, 0].
 
     `readers` are the addresses, "module:Class", of readers that are not in this package, by the name of the dataset.
+    `metric` names datasets that are read in metres, and trained so, although the recipes have them up to scale:
+    mvs_synth, omniobject3d.
+
     `wai` are the options of sets in the WAI format, by the name of the dataset: "wai", or one whose reader is
     "cut3r.data.datasets.wai:Wai".
 
@@ -162,6 +165,7 @@ class DataConfig:
     samples: dict[str, int] = field(default_factory=dict)
     splits: dict[str, str] = field(default_factory=dict)
     readers: dict[str, str] = field(default_factory=dict)
+    metric: list[str] = field(default_factory=list)
     sizes: list[list[int]] = field(default_factory=lambda: [[224, 224]])
     num_views: int = 4
     masks: list[float] | None = None

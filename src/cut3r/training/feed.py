@@ -130,6 +130,8 @@ class DataFeed:
         else:
             reader = reader_of(name, self.config)
             make = partial(reader, self.paths.folder(name))
+            if name in self.config.metric:
+                options["metric"] = True
             if issubclass(reader, Wai):
                 options["config"] = self.config.wai.get(name)
         return make(sizes=[(h, w) for h, w in sizes], include_translation=self.with_translation, **options)
@@ -160,8 +162,16 @@ def available(
 
     Raises:
         MissingDatasetsError: Some cannot be read, and `skip_missing` is off.
-        ValueError: None is left, or `data.wai` has options for what is no set in that format.
+        ValueError: None is left, `data.wai` has options for what is no set in that format, or `data.metric` names a
+            dataset whose unit nobody knows.
     """
+    known = {**DATASETS, **config.readers}
+    for name in config.metric:
+        if name not in known or getattr(reader_of(name, config), "unit_m", None) is None:
+            raise ValueError(
+                f"data.metric has {name}, which is in metres already, or in a unit that nobody knows; it is for "
+                f"{', '.join(each for each, reader in DATASETS.items() if getattr(reader, 'unit_m', None) is not None)}"
+            )
     for name in config.wai:
         if name not in {**DATASETS, **config.readers} or not issubclass(reader_of(name, config), Wai):
             raise ValueError(

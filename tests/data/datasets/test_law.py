@@ -2,7 +2,6 @@
 
 import importlib
 import pkgutil
-import re
 
 import numpy as np
 import pytest
@@ -41,18 +40,6 @@ def test_a_walk_comes_back(slug, tmp_path):
         check_poses(read, frames, scale, getattr(rules, "POSE", 1e-4))
     verification = verify(slug, tmp_path / "out", converter=CONVERTERS[slug], compared=1)
     assert verification.problems == [], "what is right must pass"
-
-
-FAULTY = [slug for slug in WALKS if hasattr(importlib.import_module(f"{raw_walks.__name__}.{slug}"), "FAULT")]
-
-
-@pytest.mark.parametrize("slug", FAULTY)
-def test_the_faults_of_the_original_are_named(slug, tmp_path):
-    rules = importlib.import_module(f"{raw_walks.__name__}.{slug}")
-    rules.write(tmp_path / "raw")
-    run(CONVERTERS[slug], tmp_path / "raw", tmp_path / "out", parity=True, options=getattr(rules, "OPTIONS", None))
-    problems = verify(slug, tmp_path / "out", converter=CONVERTERS[slug], parity=True).problems
-    assert any(re.search(rules.FAULT, problem) for problem in problems), problems
 
 
 def check_camera_frame(frame: RawFrame, true: RawFrame, scale: float, rules, *, camera_only: bool) -> None:

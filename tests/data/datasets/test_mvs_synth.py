@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from cut3r.data.datasets.co3d import Co3d
 from cut3r.data.datasets.mvs_synth import MvsSynth
 from datasets_preprocess.mvs_synth import CONVERTER, read_camera
 from datasets_preprocess.runner import run
@@ -75,3 +76,21 @@ def test_a_frame_without_its_files_is_left_out_by_name(raw, tmp_path, damaged, m
     assert frames == ["0000", "0002", "0003"]
     assert list(left_out) == ["0001"] and path.name in left_out["0001"]
     assert not list((tmp_path / "out").rglob("0001.*"))
+
+
+def test_it_can_be_read_in_metres(raw, tmp_path):
+    """A unit is about a tenth of a metre: 26_mvs_synth.md, section 6."""
+    convert_scene(CONVERTER, raw, tmp_path / "out", "0000")
+    read = {
+        metric: MvsSynth(tmp_path / "out", num_views=2, sizes=[(24, 40)], metric=metric) for metric in (False, True)
+    }
+    frames = {metric: dataset.read(dataset.scenes[0], 3) for metric, dataset in read.items()}
+    np.testing.assert_allclose(frames[True].depth, frames[False].depth / 10, rtol=1e-6)
+    np.testing.assert_allclose(frames[True].world_from_cam[:3, 3], frames[False].world_from_cam[:3, 3] / 10)
+    np.testing.assert_array_equal(frames[True].world_from_cam[:3, :3], frames[False].world_from_cam[:3, :3])
+    assert [read[metric][0][0].metric for metric in (False, True)] == [False, True]
+
+
+def test_no_unit_is_made_up(tmp_path):
+    with pytest.raises(ValueError, match="Co3d_v2 has no known unit"):
+        Co3d(tmp_path, num_views=2, sizes=[(24, 40)], metric=True)

@@ -6,7 +6,11 @@ import pytest
 from PIL import Image
 
 from cut3r.data.datasets.omniobject3d import OmniObject3D, number_of
+from cut3r.data.loader import LoaderConfig
 from cut3r.io.exr import write_exr
+from cut3r.model.config import ModelConfig
+from cut3r.training.data_config import DataConfig, PathsConfig
+from cut3r.training.feed import DataFeed
 from datasets_preprocess.omniobject3d import CONVERTER, read_render_depth
 from datasets_preprocess.runner import run
 from tests.data.datasets.one_scene import convert_scene
@@ -45,6 +49,16 @@ def test_files_of_the_original_are_centred_and_in_metres(tmp_path):
     focal = 20 / math.tan(0.345)
     np.testing.assert_allclose(frame.intrinsics, [[focal, 0, 19.5], [0, focal, 19.5], [0, 0, 1]], rtol=1e-6)
     assert number_of("r_2") < number_of("r_10")
+
+
+def test_training_takes_its_metres_for_metres_if_it_is_told_to(tmp_path):
+    paths = PathsConfig(folders={"omniobject3d": unpack("omniobject3d", "processed", tmp_path)})
+    for metric in ([], ["omniobject3d"]):
+        config = DataConfig({"omniobject3d": 2}, metric=metric, num_views=2, sizes=[[30, 30]], aug_crop=0)
+        config.loader = LoaderConfig(batch_size=1, num_workers=0, fixed_length=True)
+        config.validation.samples = {}
+        (view, *_), *_ = DataFeed(config, paths, ModelConfig()).batches(0, 0)
+        assert bool(view.metric.all()) == bool(metric)
 
 
 def test_depth_is_red_not_alpha(tmp_path):

@@ -15,7 +15,7 @@ from cut3r.files.listing import visible_folders
 from cut3r.io.depth import read_depth
 from cut3r.io.images import read_image
 
-FARTHEST = 1000.0  # in the unit of the dataset, which is about a tenth of a metre
+FARTHEST = 1000.0  # in the unit of the dataset
 CARD = Card(
     slug="mvs_synth",
     label="MVS_Synth",
@@ -44,11 +44,15 @@ LAYOUT = Layout(
 
 
 class MvsSynth(ProcessedDataset):
-    """Streets of a video game. Parity: the farthest 2 % of each depth map are forgotten; what is negative is sky."""
+    """Streets of a video game, in units of about a tenth of a metre.
+
+    Parity: the farthest 2 % of each depth map are forgotten; what is negative is sky.
+    """
 
     card = CARD
     layout = LAYOUT
     splits = ("train",)
+    unit_m = 0.1  # 26_mvs_synth.md, section 6
     policy = SamplingPolicy(max_interval=4, video_prob=1.0, fixed_interval_prob=1.0)
 
     def list_scenes(self) -> Iterator[Scene]:
@@ -59,9 +63,14 @@ class MvsSynth(ProcessedDataset):
         intrinsics, pose = read_npz(self.file("camera", scene, position), "intrinsics", "pose")
         depth = finite(read_depth(self.file("depth", scene, position)))
         depth = drop_far(depth) if self.parity else np.maximum(depth, 0)
+        depth = np.where(depth > FARTHEST, np.float32(0), depth)
+        world_from_cam = pose.astype(np.float64)
+        if self.in_metres:
+            depth = depth * np.float32(self.unit_m)
+            world_from_cam[:3, 3] *= self.unit_m
         return RawFrame(
             rgb=read_image(self.file("rgb", scene, position)),
-            depth=np.where(depth > FARTHEST, np.float32(0), depth),
+            depth=depth,
             intrinsics=intrinsics.astype(np.float64),
-            world_from_cam=pose.astype(np.float64),
+            world_from_cam=world_from_cam,
         )

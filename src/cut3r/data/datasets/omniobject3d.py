@@ -56,6 +56,7 @@ class OmniObject3D(ProcessedDataset):
 
     card = CARD
     layout = LAYOUT
+    unit_m = 1.0  # after the division by the scale
     policy = SamplingPolicy(max_interval=100, video_prob=0.0)
 
     def list_scenes(self) -> Iterator[Scene]:

@@ -11,9 +11,16 @@ reader finds: its frames in order, or by their names. Optional:
 - `PICTURE`: the allowed median difference of colours, of 255 (6);
 - `UP_TO_SCALE`: poses and depth of a scene have a common unknown scale;
 - `KNOWN`: the least share of the stored pixels with depth (0.5);
-- `FAULT`: a pattern of what `verify` must say of the walk when it was converted and read with the original's faults.
+- `FAULT`: a pattern of what `verify` must say of the walk when it was converted with the original's faults, read
+  with them unless `FAULT_SURVIVES` our reader;
+- `write_faulty(raw)`: another walk for that, which shows the fault better: the camera turns and comes nearer;
+- `theirs(out)`: writes into the processed folder what the original needs and only its authors have;
+- `PUBLISHED_OPTIONS`, `FULL_SIZE`: options of the converter and of `write` for pictures as large as published ones.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +31,28 @@ from cut3r.data.shading import render
 from cut3r.data.synthetic import plan_walk, quantize
 from cut3r.data.view import RawFrame
 from cut3r.data.walks import WalkConfig
+from cut3r.geometry.cameras import resize_intrinsics
+
+_DRAWN_AT: ContextVar[tuple[int, int] | None] = ContextVar("drawn_at", default=None)
+
+
+@contextmanager
+def drawn_at(size: tuple[int, int]) -> Iterator[None]:
+    """Write walks whose pictures have another size than they ask for, for measurements: (h, w) as published."""
+    token = _DRAWN_AT.set(size)
+    try:
+        yield
+    finally:
+        _DRAWN_AT.reset(token)
+
+
+def drawn(size: tuple[int, int], intrinsics: np.ndarray) -> tuple[tuple[int, int], np.ndarray]:
+    """Give the size to draw at, and the intrinsics there."""
+    larger = _DRAWN_AT.get()
+    if larger is None:
+        return size, intrinsics
+    scale = larger[1] / size[1], larger[0] / size[0]  # x, y
+    return larger, resize_intrinsics(torch.from_numpy(np.asarray(intrinsics, np.float64)), scale).numpy()
 
 
 def render_walk(
@@ -44,6 +73,7 @@ def render_walk(
     h, w = size
     if intrinsics is None:
         intrinsics = np.array([[0.8 * w, 0, (w - 1) / 2], [0, 0.8 * w, (h - 1) / 2], [0, 0, 1]])
+    size, intrinsics = drawn(size, intrinsics)
     config = WalkConfig(size=size, frames=frames)
     config = replace(config, speed_m=speed * config.speed_m, turn_deg=speed * config.turn_deg, moving=0)
     plan = plan_walk(seed, 0, config)
@@ -69,6 +99,7 @@ def viewed_plane(
     size: tuple[int, int], intrinsics: np.ndarray, world_from_cam: np.ndarray, normal: np.ndarray, offset: float
 ) -> RawFrame:
     """See the plane `normal . x = offset` with soft colours, for datasets whose depth comes from a mesh."""
+    size, intrinsics = drawn(size, intrinsics)
     v, u = np.mgrid[: size[0], : size[1]]
     rays = np.stack((u, v, np.ones_like(u)), -1) @ np.linalg.inv(intrinsics).T @ world_from_cam[:3, :3].T
     depth = (offset - normal @ world_from_cam[:3, 3]) / (rays @ normal)

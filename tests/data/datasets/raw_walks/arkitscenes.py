@@ -12,6 +12,8 @@ QUARTERS = {"UP": 0, "RIGHT": 1, "DOWN": 2, "LEFT": 3}  # counter-clockwise, tha
 QUARTER = np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 DEPTH = 0.004  # a pixel of depth is two of the picture
 INTRINSICS = np.array([[100.0, 0, 75], [0, 105, 55], [0, 0, 1]])
+FAULT = "principal point looks counted from the right"  # it does not turn with the picture
+FAULT_SURVIVES = True
 
 
 def write(raw: Path) -> dict[str, list[RawFrame]]:
@@ -22,14 +24,19 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
     return {f"4100000{number}": frames for number in (1, 2, 3)}
 
 
-def write_video(folder: Path, frames: list[RawFrame], sky: str, depth: str, step: int) -> None:
+def write_faulty(raw: Path) -> None:
+    frames = render_walk((120, 160), INTRINSICS, frames=8, speed=1.0)
+    write_video(raw / "Training/41000001", frames, "LEFT", "lowres_depth", 1)
+
+
+def write_video(folder: Path, frames: list[RawFrame], sky: str, depth: str, step: int, start: float = 100.0) -> None:
     """Write pictures as they were taken, of a tablet whose sky is there; depth holds each `step`-th pixel."""
     lines, name = [], folder.name
     for part in ("vga_wide", "vga_wide_intrinsics", depth):
         (folder / part).mkdir(parents=True)
     turns = QUARTERS[sky]
     for number, frame in enumerate(frames):
-        time = f"{100 + 0.1 * number:.3f}"
+        time = f"{start + 0.1 * number:.3f}"
         save_image(folder / f"vga_wide/{name}_{time}.png", np.rot90(frame.rgb, -turns).copy())
         millimetres = np.rint(np.rot90(frame.depth, -turns) * 1000).astype(np.uint16)
         Image.fromarray(millimetres[::step, ::step].copy()).save(folder / f"{depth}/{name}_{time}.png")

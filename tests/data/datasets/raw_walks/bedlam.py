@@ -13,10 +13,18 @@ from tests.data.datasets.raw_walks import render_walk
 
 GROUP, SEQUENCE = "20221013_3_250_batch01hand_orbit_bigOffice", "seq_000000"
 COARSER = 16  # pixels come in blocks: all pictures are published in one size
+FAULT = "is each pose that of its picture"  # the original counts files and cameras, of which there are five times more
+FAULT_SURVIVES = True
+FULL_SIZE = {"repeat": 1}  # where pictures are drawn as large as they are published
 COLUMNS = ("name", "x", "y", "z", "yaw", "pitch", "roll", "focal_length", "sensor_width", "sensor_height", "hfov")
 
 
-def write(raw: Path, *, repeat: int = COARSER) -> dict[str, list[RawFrame]]:
+def write_faulty(raw: Path) -> None:
+    """Write more frames: the original takes every fifth file, and the cameras of the first frames."""
+    write(raw, count=16)
+
+
+def write(raw: Path, *, count: int = 3, repeat: int = COARSER) -> dict[str, list[RawFrame]]:
     """Write the 6-FPS download: of every fifth frame a picture, of all frames a camera.
 
     Args:
@@ -25,10 +33,10 @@ def write(raw: Path, *, repeat: int = COARSER) -> dict[str, list[RawFrame]]:
     h, w = SIZE
     focal, group = 1000.0, raw / GROUP
     coarse = np.array([[focal, 0, w / 2], [0, focal, h / 2], [0, 0, COARSER]]) / COARSER
-    walk = render_walk((h // COARSER, w // COARSER), coarse, frames=3)
+    walk = render_walk((h // COARSER, w // COARSER), coarse, frames=count, speed=0.1 if count == 3 else 1.0)
     exact = np.array([[focal, 0, w / 2], [0, focal, h / 2], [0, 0, 1]])
     frames = [replace(f, rgb=finer(f.rgb, repeat), depth=finer(f.depth, repeat), intrinsics=exact) for f in walk]
-    rows = [{"name": f"{SEQUENCE}_{number:04d}.png", **dict.fromkeys(COLUMNS[1:], 0)} for number in range(15)]
+    rows = [{"name": f"{SEQUENCE}_{number:04d}.png", **dict.fromkeys(COLUMNS[1:], 0)} for number in range(5 * count)]
     for number, frame in enumerate(frames):
         name = f"{SEQUENCE}_{5 * number:04d}"
         save(group, name, frame.rgb, frame.depth * 100)

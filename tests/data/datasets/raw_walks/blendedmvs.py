@@ -18,12 +18,13 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
     for number, frame in enumerate(frames):
         Image.fromarray(frame.rgb).save(folder / f"blended_images/{number:08d}.jpg", quality=95)
         write_pfm(folder / f"rendered_depth_maps/{number:08d}.pfm", frame.depth)
-        write_camera(folder / f"cams/{number:08d}_cam.txt", frame.world_from_cam)
+        write_camera(folder / f"cams/{number:08d}_cam.txt", frame)
     return {NAME: frames}
 
 
-def write_camera(path: Path, world_from_cam: np.ndarray) -> None:
+def write_camera(path: Path, frame: RawFrame) -> None:
     rows = [
-        [" ".join(map(repr, row)) for row in matrix.tolist()] for matrix in (np.linalg.inv(world_from_cam), INTRINSICS)
+        [" ".join(map(repr, row)) for row in matrix.tolist()]
+        for matrix in (np.linalg.inv(frame.world_from_cam), frame.intrinsics)
     ]
     path.write_text("\n".join(["extrinsic", *rows[0], "", "intrinsic", *rows[1], "", "0.5 0.01 128 5.0"]) + "\n")

@@ -20,8 +20,8 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
         save_image(folder / "images" / f"{name}.png", frame.rgb)
         (folder / "images" / f"{name}.png").rename(folder / "images" / f"{name}.jpg")  # lossless, by content
         save_image(folder / "depths" / f"{name}.jpg.geometric.png", frame.depth.astype(np.float16).view(np.uint16))
-        save_image(folder / "masks" / f"{name}.png", np.full((H, W), 255, np.uint8))
-        image = {"path": f"apple/{sequence}/images/{name}.jpg", "size": [H, W]}
+        save_image(folder / "masks" / f"{name}.png", np.full(frame.size, 255, np.uint8))
+        image = {"path": f"apple/{sequence}/images/{name}.jpg", "size": list(frame.size)}
         depth = {"path": f"apple/{sequence}/depths/{name}.jpg.geometric.png", "scale_adjustment": 1.0}
         record = {"sequence_name": sequence, "frame_number": number, "viewpoint": viewpoint(frame)}
         records.append({**record, "image": image, "depth": depth})
@@ -37,7 +37,7 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
 def viewpoint(frame: RawFrame) -> dict:
     """PyTorch3D's camera: x left, y up, row vectors, normalised by half of the shorter side, from corners."""
     cam_from_world = np.linalg.inv(frame.world_from_cam)
-    half, center = min(H, W) / 2, np.array([W, H]) / 2
+    half, center = min(frame.size) / 2, np.array(frame.size[::-1]) / 2
     return {
         "R": (PYTORCH3D_FROM_OPENCV @ cam_from_world[:3, :3]).T.tolist(),
         "T": (PYTORCH3D_FROM_OPENCV @ cam_from_world[:3, 3]).tolist(),

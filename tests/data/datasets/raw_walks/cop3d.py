@@ -18,8 +18,8 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
         path = f"cat/7_8_9/images/frame{number:06d}.jpg"
         (folder / "images").mkdir(parents=True, exist_ok=True)
         save_image(folder / "images" / f"frame{number:06d}.jpg", frame.rgb)
-        save_image(folder / "masks" / f"frame{number:06d}.png", np.full(SIZE, 255, np.uint8))
-        image = {"path": path, "size": list(SIZE)}
+        save_image(folder / "masks" / f"frame{number:06d}.png", np.full(frame.size, 255, np.uint8))
+        image = {"path": path, "size": list(frame.size)}
         records.append(
             {"sequence_name": "7_8_9", "frame_number": number, "image": image, "viewpoint": viewpoint_of(frame)}
         )

@@ -11,9 +11,20 @@ from tests.data.datasets.raw_walks import render_walk
 DEPTH = 0.002  # half precision
 
 
+FAULT = "principal point looks half a pixel too large"
+
+
+def write_faulty(raw: Path) -> None:
+    write_walk(raw, render_walk((120, 192), frames=12, speed=1.0))
+
+
 def write(raw: Path) -> dict[str, list[RawFrame]]:
+    return write_walk(raw, render_walk((60, 96), frames=4))
+
+
+def write_walk(raw: Path, frames: list[RawFrame]) -> dict[str, list[RawFrame]]:
     """Write the second download layout: the annotations lie beside all sequences."""
-    frames, folder, records = render_walk((60, 96), frames=4), raw / "aaa-3_obj_source_left", []
+    folder, records = raw / "aaa-3_obj_source_left", []
     for number, frame in enumerate(frames):
         save_image(folder / "images" / f"aaa-3_obj_source_left-{number:04d}.png", frame.rgb)
         depth = frame.depth.astype(np.float16).view(np.uint16)

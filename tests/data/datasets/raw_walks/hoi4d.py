@@ -10,6 +10,7 @@ from tests.data.datasets.raw_walks import render_unrelated
 SIZE = (240, 320)  # which becomes 480 x 640
 INTRINSICS = np.array([[200.0, 0, 160], [0, 201, 118], [0, 0, 1]])
 OPTIONS = Hoi4dOptions(every=1)
+PUBLISHED_OPTIONS = OPTIONS  # of two frames, one in fifteen would be one
 
 
 def write(raw: Path) -> dict[str, list[RawFrame]]:
@@ -19,5 +20,5 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
         save_image(folder / "align_rgb" / f"{number:05d}.jpg", frame.rgb)
         save_image(folder / "align_depth" / f"{number:05d}.png", np.rint(1000 * frame.depth).astype(np.uint16))
     (raw / "CAMERA_PARAMS" / "ZY20210800001").mkdir(parents=True)
-    np.save(raw / "CAMERA_PARAMS" / "ZY20210800001" / "intrin.npy", INTRINSICS)
+    np.save(raw / "CAMERA_PARAMS" / "ZY20210800001" / "intrin.npy", frames[0].intrinsics)
     return {"all": frames}

@@ -18,5 +18,5 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
         with np.errstate(divide="ignore"):
             disparity = np.where(frame.depth > 0, np.float32(48) / frame.depth, np.float32(0))
         write_exr(raw / path / "d_00001.exr", disparity[..., None], channels=["G"])
-        write_exr(raw / path / "n_00001.exr", np.zeros((*SIZE, 3), np.float32))
+        write_exr(raw / path / "n_00001.exr", np.zeros((*frame.size, 3), np.float32))
     return {"all": frames}

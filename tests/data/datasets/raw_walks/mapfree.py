@@ -22,7 +22,10 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
         Image.fromarray(frame.rgb).save(train / photo, quality=95)
         np.save(release / f"dense{video}/depth/{name}.npy", frame.depth)
         poses.append(f"{photo} {pose_line(frame.world_from_cam)}")
-        calibration.append(f"{photo} 100 105 64.5 88.5 120 160")  # (0, 0) is the corner of the picture
+        (h, w), k = frame.size, frame.intrinsics
+        calibration.append(
+            f"{photo} {k[0, 0]} {k[1, 1]} {k[0, 2] + 0.5} {k[1, 2] + 0.5} {w} {h}"
+        )  # (0, 0) is the corner of the picture
     (train / "poses.txt").write_text("\n".join(["# photo qw qx qy qz tx ty tz", *poses]) + "\n")
     (train / "intrinsics.txt").write_text("\n".join(calibration) + "\n")
     places = np.array([(0, 0, 0, 1), (0, 1, 1, 0), (1, 0, 1, 1)])

@@ -28,6 +28,8 @@ def write(raw: Path) -> dict[str, dict[str, RawFrame]]:
         lines += [f"{number} {values} 1 {name}", " ".join(f"1.5 2.5 {point}" for point in range(20))]
     model = raw / "0001" / "sparse" / "manhattan" / "0"
     model.mkdir(parents=True)
+    first = next(iter(frames.values()))
+    (h, w), focal = first.size, first.intrinsics[0, 0]
     (model / "images.txt").write_text("\n".join(lines) + "\n")
-    (model / "cameras.txt").write_text("# cameras\n" * 3 + f"1 SIMPLE_RADIAL {W} {H} {FOCAL} {W / 2} {H / 2} 0\n")
+    (model / "cameras.txt").write_text("# cameras\n" * 3 + f"1 SIMPLE_RADIAL {w} {h} {focal} {w / 2} {h / 2} 0\n")
     return {"0001/0": frames}

@@ -28,5 +28,5 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
         save_image(folder / "images" / f"{number:03d}.jpg", distorted(frame, RADIAL))
         images.append((f"{number:03d}.jpg", 1, np.linalg.inv(frame.world_from_cam)))
     parameters = [k[0, 0], k[0, 2] + 0.5, k[1, 2] + 0.5, RADIAL]
-    write_model(folder / "sparse" / "0", {1: ("SIMPLE_RADIAL", (160, 120), parameters)}, images)
+    write_model(folder / "sparse" / "0", {1: ("SIMPLE_RADIAL", frames[0].size, parameters)}, images)
     return {"12_0a0b0c0d": frames}

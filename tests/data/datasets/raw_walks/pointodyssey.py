@@ -8,6 +8,8 @@ from tests.data.datasets.raw_fixtures import save_image
 from tests.data.datasets.raw_walks import render_walk
 
 DEPTH = 0.01  # one step is 15 mm
+FAULT = "rotations that were rounded"
+FAULT_SURVIVES = True
 POSE = 2e-3  # half precision
 
 

@@ -21,6 +21,6 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
         np.savetxt(folder / f"pose/{number}.txt", frame.world_from_cam)
     for kind, scale in (("color", 2.0), ("depth", 1.0)):
         matrix = np.eye(4)
-        matrix[:3, :3] = INTRINSICS * [[scale], [scale], [1]]
+        matrix[:3, :3] = frames[0].intrinsics * [[scale], [scale], [1]]
         np.savetxt(folder / f"intrinsic/intrinsic_{kind}.txt", matrix)
     return {"scene0000_00": frames}

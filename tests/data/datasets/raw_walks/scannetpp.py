@@ -29,13 +29,14 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
         frames.append(viewed_plane((H, W), INTRINSICS, pose, NORMAL, OFFSET))
         save_image(folder / "iphone" / "rgb" / f"{name}.png", frames[-1].rgb)
         (folder / "iphone" / "rgb" / f"{name}.png").rename(folder / "iphone" / "rgb" / f"{name}.jpg")
-        save_image(folder / "iphone" / "rgb_masks" / f"{name}.png", np.full((H, W), 255, np.uint8))
+        save_image(folder / "iphone" / "rgb_masks" / f"{name}.png", np.full(frames[-1].size, 255, np.uint8))
         cam_from_world = np.linalg.inv(pose)
         x, y, z, w = Rotation.from_matrix(cam_from_world[:3, :3]).as_quat()
         values = " ".join(f"{value:.12f}" for value in (w, x, y, z, *cam_from_world[:3, 3]))
         lines += [f"{number + 1} {values} 1 {name}.jpg", ""]
-    (fx, fy), (cx, cy) = INTRINSICS.diagonal()[:2], INTRINSICS[:2, 2] + 0.5
-    for device, model, text in (("iphone", f"1 OPENCV {W} {H} {fx} {fy} {cx} {cy} 0 0 0 0\n", lines), ("dslr", "", [])):
+    (h, w), k = frames[0].size, frames[0].intrinsics
+    (fx, fy), (cx, cy) = k.diagonal()[:2], k[:2, 2] + 0.5
+    for device, model, text in (("iphone", f"1 OPENCV {w} {h} {fx} {fy} {cx} {cy} 0 0 0 0\n", lines), ("dslr", "", [])):
         (folder / device / "colmap").mkdir(parents=True)
         (folder / device / "colmap" / "cameras.txt").write_text("# cameras\n" + model)
         (folder / device / "colmap" / "images.txt").write_text("\n".join(text or ["# images"]) + "\n")

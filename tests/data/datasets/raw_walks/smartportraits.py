@@ -23,7 +23,7 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
     for time in (10**15, 10**15 + 33_000_000):
         save_image(folder / "smartphone_video_frames" / f"{time}.png", phone.rgb)
         np.save(folder / "_azure_depth_image_raw" / f"{time + 2000}.npy", depth.depth.astype(np.float64))
-    write_toolkit(raw, SIZE, INTRINSICS, np.linalg.inv(phone.world_from_cam) @ depth.world_from_cam)
+    write_toolkit(raw, phone.size, phone.intrinsics, np.linalg.inv(phone.world_from_cam) @ depth.world_from_cam)
     return {"all": [replace(phone, world_from_cam=np.eye(4))] * 2}
 
 

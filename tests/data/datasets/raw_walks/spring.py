@@ -21,7 +21,7 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
         save_image(folder / "frame_left" / f"frame_left_{number:04d}.png", frame.rgb)
         disparity = frame.intrinsics[0, 0] * OPTIONS.baseline_m / frame.depth
         write_disparity(folder, number, disparity)
-        sky = np.zeros((2 * SIZE[0], 2 * SIZE[1]), np.uint8)
+        sky = np.zeros((2 * frame.size[0], 2 * frame.size[1]), np.uint8)
         save_image(folder / "maps" / "skymap_left" / f"skymap_left_{number:04d}.png", sky)
         k = frame.intrinsics
         intrinsics.append(f"{k[0, 0]} {k[1, 1]} {k[0, 2]} {k[1, 2]}")

@@ -18,8 +18,9 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
         (raw / folder).mkdir(parents=True)
     for number, frame in zip((9, 10), frames, strict=True):
         save_image(raw / "img" / "rgb" / f"{number}.png", frame.rgb)
-        save_image(raw / "img" / "class" / f"{number}.png", np.full(SIZE, 7, np.uint8))
+        save_image(raw / "img" / "class" / f"{number}.png", np.full(frame.size, 7, np.uint8))
         write_exr(raw / "img" / "depth" / f"{number}.exr", frame.depth[..., None], channels=["Z"])
-        camera = {"fx": 90.0, "fy": 91.0, "u0": 68.0, "v0": 46.0, "resx": SIZE[1], "resy": SIZE[0]}
+        (h, w), k = frame.size, frame.intrinsics
+        camera = {"fx": k[0, 0], "fy": k[1, 1], "u0": k[0, 2], "v0": k[1, 2], "resx": w, "resy": h}
         (raw / "meta" / f"{number}.json").write_text(json.dumps({"camera": {"intrinsic": camera}}))
     return {"all": frames}

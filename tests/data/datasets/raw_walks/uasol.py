@@ -8,6 +8,7 @@ from tests.data.datasets.raw_fixtures import save_image
 from tests.data.datasets.raw_walks import render_walk
 
 FAULT = "x and y were swapped"  # the original takes cy for cx
+FAULT_SURVIVES = True
 DEPTH = 0.003  # whole millimetres
 LOG = """SDK version: 1.2
 LEFT CAMERA PARAMETERS

@@ -18,7 +18,7 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
     (raw / "depth").mkdir(parents=True)
     for number, frame in enumerate(frames):
         save_image(raw / "rgb" / f"rgb_{number:04d}.png", frame.rgb)
-        save_image(raw / "ss" / f"ss_{number:04d}.png", np.zeros((*SIZE, 4), np.uint8))
+        save_image(raw / "ss" / f"ss_{number:04d}.png", np.zeros((*frame.size, 4), np.uint8))
         write_exr(raw / "depth" / f"depth_{number:04d}.exr", frame.depth / np.float32(METRES))
     camera = {"focalLength_mm": 20, "sensorWidth_mm": 32, "sensorHeight_mm": 24}
     (raw / "camera_metadata.json").write_text(json.dumps({"parameters": [{"Camera": camera}]}))

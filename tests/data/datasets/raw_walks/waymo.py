@@ -29,7 +29,7 @@ def waymo_frame(number: int, frame: RawFrame) -> WaymoFrame:
     mounted[:3, :3] = Rotation.from_euler("z", 0.3).as_matrix()
     mounted[:3, 3] = 1.5, 0.1, 2
     world_from_vehicle = frame.world_from_cam @ OPENCV_FROM_FORWARD @ np.linalg.inv(mounted)
-    camera = Camera(1, SIZE, frame.intrinsics, np.zeros(5), mounted)
+    camera = Camera(1, frame.size, frame.intrinsics, np.zeros(5), mounted)
     jpeg = io.BytesIO()
     Image.fromarray(frame.rgb).save(jpeg, "JPEG", quality=95)
     picture = Picture(1, jpeg.getvalue(), world_from_vehicle)
@@ -47,7 +47,7 @@ def look(frame: RawFrame, laser: Laser, world_from_vehicle: np.ndarray) -> Sweep
     k, nearer = frame.intrinsics, np.where(ahead, forward, 1)
     x = (k[0, 2] - k[0, 0] * left / nearer).round().astype(int)
     y = (k[1, 2] - k[1, 1] * up / nearer).round().astype(int)
-    shown = ahead & (x >= 0) & (x < SIZE[1]) & (y >= 0) & (y < SIZE[0])
+    shown = ahead & (x >= 0) & (x < frame.size[1]) & (y >= 0) & (y < frame.size[0])
     depth = frame.depth[np.where(shown, y, 0), np.where(shown, x, 0)]
     shown &= depth > 0
     first = np.stack((shown, x * shown, y * shown), axis=-1)

@@ -18,10 +18,11 @@ def write(raw: Path) -> dict[str, list[RawFrame]]:
     for number, frame in enumerate(frames):
         save_image(folder / "rgb" / f"{number:05d}.png", frame.rgb)
         save_image(folder / "depth" / f"{number:05d}.png", np.rint(1000 * frame.depth).astype(np.uint16))
-        save_image(folder / "masks" / f"{number:05d}.png", np.full((320, 240), 255, np.uint8))
+        save_image(folder / "masks" / f"{number:05d}.png", np.full(frame.size, 255, np.uint8))
         lines.append(" ".join(str(value) for value in (number, *frame.world_from_cam.ravel())))
     (folder / "cam_poses.txt").write_text("\n".join(lines) + "\n")
-    metadata = {"K": INTRINSICS.T.ravel().tolist(), "w": 240, "h": 320}
+    (h, w), k = frames[0].size, frames[0].intrinsics
+    metadata = {"K": k.T.ravel().tolist(), "w": w, "h": h}
     (folder / "metadata").write_text(json.dumps(metadata))
     for name in ("camera_eval_list.json", "nvs_list.json"):
         (raw / "cup" / name).write_text(json.dumps({"train": ["scenes/scene_007"], "val": []}))
