@@ -118,7 +118,7 @@ def compare_files(layout: Layout, out: Path, records: Iterable[Record], scenes: 
             yield f"{place[1]}: {len(others)} files that no record names, first {first}; remove them"
     of_records = {scene for _, scene, _ in named}
     for scene in scenes:
-        if scene.path not in of_records:
+        if of_records.isdisjoint((scene.path, scene.name)):  # a video of a scene has the name of its folder
             yield f"{scene.name}: the reader finds this scene, and no record names it; remove it"
 
 
