@@ -3,7 +3,8 @@
 RAW holds scenes, below RAW or RAW/train: `<scene>/seq<k>/*.jpg` with poses.txt, intrinsics.txt and overlaps.npz as
 published, and models of COLMAP, below RAW/colmap or RAW: `<scene>/seq<k>/*.bin` as published, or workspaces
 `<scene>/dense<k>/{sparse,images,stereo}`. Beside a workspace's `sparse` may lie the `depth` and `sky_mask` that the
-CUT3R project released, and above it their `metadata.pkl`; other depth is that of COLMAP's stereo, if it has run.
+CUT3R project released, and above it their `metadata.pkl`; other depth is that of COLMAP's stereo, if it has run, or
+is computed.
 """
 
 import logging
@@ -14,18 +15,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float64, UInt8
+from jaxtyping import UInt8
 
 from cut3r.data.datasets.mapfree import MapFree
 from cut3r.data.layout import read_npz
 from cut3r.files.damaged import naming_the_file
 from cut3r.files.listing import visible
-from cut3r.geometry.poses import invert, matrix_from_quaternion, pose_from_parts, rotation_angle
-from cut3r.io import colmap
+from cut3r.geometry.poses import invert, rotation_angle
 from cut3r.io.colmap_dense import read_dense_map
 from cut3r.io.images import read_image
 from cut3r.io.known_cameras import CORNER
-from cut3r.io.numbers import read_lines
+from datasets_preprocess.colmap_stereo import MAPS
+from datasets_preprocess.computed_depth import ComputedDepth
+from datasets_preprocess.depth_options import DepthOptions
+from datasets_preprocess.mapfree_cameras import Camera, read_model, read_published
+from datasets_preprocess.mvs import Model, fill_depth, fill_sky
 from datasets_preprocess.readable import readable_frames
 from datasets_preprocess.runner import Converter, LeftOut, RawScene, Writer, require_rigid
 
@@ -34,16 +38,6 @@ logger = logging.getLogger(__name__)
 VIDEOS = (0, 1)
 NEAR_M, NEAR_RAD = 0.01, np.deg2rad(0.5)  # how far COLMAP's cameras may be from the published ones
 RELEASE = "https://drive.google.com/file/d/1gJGEAV5e08CR6nK2gH9i71a7_WJ4ANwc"
-Intrinsics = Float64[np.ndarray, "3 3"]
-Pose = Float64[np.ndarray, "4 4"]
-
-
-@dataclass(frozen=True)
-class Camera:
-    """Intrinsics whose (0, 0) is the corner of the picture, as published, and world_from_cam."""
-
-    intrinsics: Intrinsics
-    world_from_cam: Pose
 
 
 @dataclass(frozen=True)
@@ -54,6 +48,7 @@ class Video:
     folder: Path
     photos: dict[str, Path]
     cameras: dict[str, Camera]
+    model: Model | None = None  # of COLMAP, in the unit of the cameras
 
 
 def scenes(raw: Path) -> Iterator[RawScene]:
@@ -84,32 +79,15 @@ def convert(raw: Path, scene: RawScene, writer: Writer) -> list[str]:
     if published and not _agree(videos, published):
         logger.info("%s: COLMAP's models are not in one frame, so the cameras are those of poses.txt", scene.name)
         videos = [_with_cameras(video, published) for video in videos]
-    frames = [f"dense{video.number}/{frame}" for video in videos for frame in _convert_video(scene.name, video, writer)]
+    options = writer.options or DepthOptions()
+    frames = []
+    for video in videos:
+        done = _convert_video(scene.name, video, writer)
+        if not writer.parity:
+            _complete(f"{scene.name}/dense{video.number}", done, video, writer, options)
+        frames += [f"dense{video.number}/{frame}" for frame in done]
     _write_overlaps(raw, scene.name, writer)
     return frames
-
-
-def read_published(poses: Path) -> dict[str, Camera]:
-    """Read poses.txt ("<photo> qw qx qy qz tx ty tz", cam_from_world) and intrinsics.txt beside it ("<photo> fx fy cx
-    cy W H"), if they are there.
-
-    Raises:
-        ValueError: A damaged file.
-    """
-    calibration = poses.with_name("intrinsics.txt")
-    if not (poses.is_file() and calibration.is_file()):
-        return {}
-    intrinsics = {}
-    for photo, (fx, fy, cx, cy, *_) in _rows(calibration, 6).items():
-        intrinsics[photo] = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-    cameras = {}
-    for photo, row in _rows(poses, 7).items():
-        numbers = torch.tensor(row, dtype=torch.float64)
-        pose = invert(pose_from_parts(matrix_from_quaternion(numbers[:4]), numbers[4:])).numpy()
-        require_rigid(pose, f"{poses}, {photo}")
-        if photo in intrinsics:
-            cameras[photo] = Camera(intrinsics[photo], pose)
-    return cameras
 
 
 def _video(raw: Path, scene: str, number: int, published: dict[str, Camera], *, parity: bool) -> Video | None:
@@ -119,30 +97,14 @@ def _video(raw: Path, scene: str, number: int, published: dict[str, Camera], *, 
     for model in (workspace / "sparse", raw / "colmap" / scene / f"seq{number}"):
         if (model / "images.bin").is_file() or (model / "images.txt").is_file():
             below = workspace / "images" if (workspace / "images").is_dir() else photos.parent
-            return Video(number, workspace, *_of_model(model, below, parity=parity))
+            paths, cameras = read_model(model, below, parity=parity)
+            names = {frame: path.relative_to(below).as_posix() for frame, path in paths.items()}
+            return Video(number, workspace, paths, cameras, Model(model, below, names))
     own = {photo: camera for photo, camera in published.items() if photo.startswith(f"seq{number}/")}
     if not own:
         return None
     paths = {Path(photo).stem: photos.parent / photo for photo in own}
     return Video(number, workspace, paths, {Path(photo).stem: camera for photo, camera in own.items()})
-
-
-def _of_model(model: Path, photos: Path, *, parity: bool) -> tuple[dict[str, Path], dict[str, Camera]]:
-    cameras_file, images_file = (
-        path if (path := model / f"{name}.bin").is_file() else model / f"{name}.txt" for name in ("cameras", "images")
-    )
-    models = colmap.read_cameras(cameras_file)
-    paths, cameras = {}, {}
-    with naming_the_file(images_file):
-        for image in sorted(colmap.read_images(images_file), key=lambda image: image.name):
-            camera = models[image.camera]
-            if camera.model != "PINHOLE" and not parity:
-                raise ValueError(f"{image.name} is of a {camera.model} camera; expected PINHOLE, so undistort it first")
-            fx, fy, cx, cy = [*camera.parameters.values()][:4]
-            frame = Path(image.name).stem
-            paths[frame] = photos / image.name
-            cameras[frame] = Camera(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]), image.world_from_cam)
-    return paths, cameras
 
 
 def _agree(videos: list[Video], published: dict[str, Camera]) -> bool:
@@ -164,23 +126,32 @@ def _agree(videos: list[Video], published: dict[str, Camera]) -> bool:
 
 def _with_cameras(video: Video, published: dict[str, Camera]) -> Video:
     own = {Path(photo).stem: c for photo, c in published.items() if photo.startswith(f"seq{video.number}/")}
-    return Video(video.number, video.folder, video.photos, {f: own[f] for f in video.cameras if f in own})
+    model = video.model if _agree([video], published) else None  # else it may have another unit
+    return Video(video.number, video.folder, video.photos, {f: own[f] for f in video.cameras if f in own}, model)
 
 
 def _convert_video(scene: str, video: Video, writer: Writer) -> list[str]:
-    folder, frames, blind = f"{scene}/dense{video.number}", [], 0
+    folder, frames = f"{scene}/dense{video.number}", []
+    ours = ComputedDepth(folder, list(video.cameras), writer).ours()
     for frame, (rgb, camera) in readable_frames(video.cameras, partial(_read, video), writer):
         intrinsics = camera.intrinsics.copy()
         if not writer.parity:
             intrinsics[:2, 2] -= CORNER  # 10_mapfree.md quirk 3
         writer.image("rgb", folder, frame, rgb)
         writer.npz("camera", folder, frame, intrinsic=intrinsics, pose=camera.world_from_cam)
-        blind += not _take_depth(video, folder, frame, writer)
+        _take_depth(video, folder, frame, writer, replace=frame in ours)
         frames.append(frame)
-    if blind:
-        hint = f"put what is released ({RELEASE}) beside RAW's models or into {writer.out}, or run COLMAP's stereo"
-        logger.warning("%s: %d of %d frames have no depth and are not read; %s", folder, blind, len(frames), hint)
     return frames
+
+
+def _complete(folder: str, frames: list[str], video: Video, writer: Writer, options: DepthOptions) -> None:
+    """Compute what depth and, if wanted, masks of the sky are missing, and say what still is."""
+    fill_depth(folder, frames, writer, options, video.model)
+    fill_sky(folder, frames, writer, options)
+    blind = sum(not writer.path("depth", folder, frame).is_file() for frame in frames)
+    if blind:
+        hint = f"put what is released ({RELEASE}) beside RAW's models or into {writer.out}, or see --mvs"
+        logger.warning("%s: %d of %d frames have no depth and are not read; %s", folder, blind, len(frames), hint)
 
 
 def _read(video: Video, frame: str) -> tuple[UInt8[np.ndarray, "h w 3"], Camera]:
@@ -189,19 +160,15 @@ def _read(video: Video, frame: str) -> tuple[UInt8[np.ndarray, "h w 3"], Camera]
     return read_image(video.photos[frame]), camera
 
 
-def _take_depth(video: Video, folder: str, frame: str, writer: Writer) -> bool:
-    """Copy the released depth and mask, or convert COLMAP's stereo; say whether there is depth."""
+def _take_depth(video: Video, folder: str, frame: str, writer: Writer, *, replace: bool) -> None:
+    """Copy the released depth and mask, or convert COLMAP's stereo."""
     released = {"depth": f"depth/{frame}.npy", "sky": f"sky_mask/{frame}.jpg"}
     for kind, name in released.items():
         if (path := video.folder / name).is_file():
             writer.copy(kind, folder, frame, path)
-    if writer.path("depth", folder, frame).is_file():
-        return True
-    stereo = video.folder / "stereo/depth_maps" / f"seq{video.number}" / f"{frame}.jpg.geometric.bin"
-    if not stereo.is_file():
-        return False
-    writer.depth("depth", folder, frame, read_dense_map(stereo))
-    return True
+    stereo = video.folder / MAPS.format(f"seq{video.number}/{frame}.jpg")
+    if stereo.is_file() and (replace or not writer.path("depth", folder, frame).is_file()):
+        writer.depth("depth", folder, frame, read_dense_map(stereo))
 
 
 def _write_overlaps(raw: Path, scene: str, writer: Writer) -> None:
@@ -227,14 +194,4 @@ def _has_photos(folder: Path) -> bool:
     return bool(visible(folder, "*.jpg"))
 
 
-def _rows(path: Path, width: int) -> dict[str, list[float]]:
-    rows = {}
-    with naming_the_file(path):
-        for line, (photo, *numbers) in read_lines(path):
-            if len(numbers) != width:
-                raise ValueError(f"line {line} has {len(numbers)} numbers; expected {width}")
-            rows[photo] = [float(number) for number in numbers]
-    return rows
-
-
-CONVERTER = Converter(MapFree, 1, scenes, convert, sources=sources)
+CONVERTER = Converter(MapFree, 2, scenes, convert, sources=sources, options=DepthOptions)

@@ -1,4 +1,7 @@
-"""Options of converters: dataclasses whose fields become flags of the command line and part of the records."""
+"""Options of converters: dataclasses whose fields become flags of the command line and part of the records.
+
+Fields that are no arguments (`init=False`) are part of the records only: what follows from the others on this machine.
+"""
 
 import argparse
 import json
@@ -25,7 +28,7 @@ def add_flags(parser: argparse.ArgumentParser, kind: type) -> None:
     about, of_fields = _docstring(kind)
     group = parser.add_argument_group("options of this dataset", about)
     hints = get_type_hints(kind)
-    for field in fields(kind):
+    for field in (field for field in fields(kind) if field.init):
         default = _default(field)
         text = f"{of_fields.get(field.name, '')} (default: {_shown(default)})".strip()
         group.add_argument(

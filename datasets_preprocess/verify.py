@@ -143,7 +143,8 @@ def compare_files(layout: Layout, out: Path, records: Iterable[Record], scenes: 
             yield f"{place[1]}: {len(others)} files that no record names, first {first}; remove them"
     of_records = {scene for _, scene, _ in named}
     for scene in scenes:
-        if scene.path not in of_records and not any(path.startswith(f"{scene.path}/") for path in of_records):
+        known = not of_records.isdisjoint((scene.path, scene.name))  # a video of a scene has the name of its folder
+        if not known and not any(path.startswith(f"{scene.path}/") for path in of_records):
             yield f"{scene.name}: the reader finds this scene, and no record names it; remove it"
 
 

@@ -4,9 +4,9 @@ import shutil
 import numpy as np
 import pytest
 
+from cut3r.data.agreement import Seen, agreeing_views
 from cut3r.data.datasets.dl3dv import LAYOUT, Dl3dv
 from cut3r.io.colmap_dense import read_dense_map, write_dense_map
-from datasets_preprocess.depth_agreement import Seen, agreeing_views
 from datasets_preprocess.dl3dv import CONVERTER, Dl3dvOptions, convert
 from datasets_preprocess.geometry import prove
 from datasets_preprocess.runner import LeftOut, RawScene, Writer, run
@@ -121,7 +121,7 @@ def test_scenes_are_left_out_for_a_reason(tmp_path):
     (name,) = walk.write(raw)
     (tmp_path / "list.txt").write_text(name.split("/")[1] + "\n")
     with pytest.raises(LeftOut, match=r"list\.txt lists it"):
-        convert(raw, scene_of(raw), Writer(tmp_path, LAYOUT, options=Dl3dvOptions(tmp_path / "list.txt")))
+        convert(raw, scene_of(raw), Writer(tmp_path, LAYOUT, options=Dl3dvOptions(exclude=tmp_path / "list.txt")))
     for path in (raw / name).rglob("*.geometric.bin"):
         write_dense_map(path, np.zeros((120, 160), np.float32))
     with pytest.raises(LeftOut, match="less than 5%"):

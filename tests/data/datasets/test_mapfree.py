@@ -8,7 +8,8 @@ from cut3r.data.datasets.mapfree import MapFree
 from cut3r.data.layout import read_npz
 from cut3r.data.sampling import Wanted
 from cut3r.data.scene import Graph, Scene
-from datasets_preprocess.mapfree import CONVERTER, read_published
+from datasets_preprocess.mapfree import CONVERTER
+from datasets_preprocess.mapfree_cameras import read_published
 from datasets_preprocess.runner import RawScene, Writer, run
 from tests.data.datasets.raw_walks.mapfree import pose_line, write
 from tests.data.datasets.recorded import load_views, unpack

@@ -37,7 +37,8 @@ CARD = Card(
         "depth below 0 is unknown, not sky",
         "depth and masks of another size than the picture are brought to its size",
         "frames that lack a file are left out, and so are folders without pictures",
-        "scenes without any depth (official packages) teach cameras only",
+        "missing depth is computed from the pictures; with --mvs off, scenes without any teach cameras only",
+        "missing masks are made: outliers are what other views contradict, the sky is empty (--sky detect)",
     ),
 )
 LAYOUT = Layout(
