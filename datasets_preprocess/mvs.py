@@ -65,7 +65,10 @@ def fill_depth(folder: str, frames: Sequence[str], writer: Writer, options: Dept
     if not (options.computes and missing) or len(frames) < 2:
         return 0
     logger.info("%s: computing the depth of %d of %d pictures (%s)", folder, len(missing), len(frames), options.stereo)
-    maps = _by_colmap if options.by_colmap and model is not None and model.has_points else _by_sweep
+    has_points = model is not None and model.has_points
+    if options.by_colmap and not has_points:
+        logger.warning("%s has no model with points, which COLMAP's stereo needs, so it is swept", folder)
+    maps = _by_colmap if options.by_colmap and has_points else _by_sweep
     filled, start, told = 0, time.monotonic(), time.monotonic()
     for count, (frame, depth) in enumerate(maps(work, missing, model), start=1):
         if (depth > 0).mean() >= LEAST_KNOWN:
