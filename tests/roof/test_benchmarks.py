@@ -81,7 +81,7 @@ def test_alignment_compares_the_graph_with_the_poses_given_and_draws_it(tmp_path
     assert few["ate_graph"] < 0.6 * few["ate_given"] and many["ate_graph"] < 0.6 * many["ate_given"]
     refining = {"full", "refining", "merging", "cleaning"}
     assert set(many["cpu_s"]) == {"planting", "links", "graph", "loops", "graph with loops"} | refining
-    assert few["ate_full"] < 1.1 * few["ate_graph"] and few["ate_full"] < 1.1 * few["ate_original"]
+    assert few["ate_full"] < 1.3 * few["ate_graph"] and many["ate_full"] < 1.3 * many["ate_loops"]
     assert "ate_loops" not in few, "all pairs are there"
 
 
