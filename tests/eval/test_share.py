@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from pathlib import Path
 
 import psutil
@@ -70,16 +69,19 @@ def _is_worker(process: psutil.Process) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("who", ["workers=2", "dask=local:2"])
+def test_two_processes_give_the_identical_table(workplace, whole):
+    assert main(words(workplace, "two", "workers=2")) == 0
+    assert table(workplace, "two") == whole
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets of a killed Dask worker
-def test_two_workers_of_which_one_is_killed_give_the_identical_table(workplace, whole, killing, who):
-    if who.startswith("dask"):
-        pytest.importorskip("distributed")
-    out = re.sub(r"\W", "_", who)
-    assert main(words(workplace, out, who)) == 0
+def test_a_cluster_of_two_workers_of_which_one_is_killed_gives_the_identical_table(workplace, whole, killing):
+    pytest.importorskip("distributed")
+    assert main(words(workplace, "cluster", "dask=local:2")) == 0
     assert len(killing) == 1
-    assert table(workplace, out) == whole
-    assert not list((workplace / out / ".claims").glob("*.claim"))
+    assert table(workplace, "cluster") == whole
+    assert not list((workplace / "cluster/.claims").glob("*.claim"))
 
 
 def test_a_sequence_that_costs_its_workers_has_failed_by_name(tmp_path):
