@@ -139,7 +139,7 @@ def _flicker(
     found = {}
     for group, fit in fits.items():
         told, told_next = (clip(fit.apply(each.predicted), scoring.post_clip) for each in (before, now))
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):  # where the next frame has no depth
             after = 1 / inverse_depth_at(np.maximum(told_next, FLOOR_M), pixels)
         usable = np.isfinite(after)
         values = flicker(
