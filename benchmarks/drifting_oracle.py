@@ -9,7 +9,8 @@ first pixels hold the frame's number. What is planted:
 - a frame that shares nothing with the frames the state holds is a guess, and the confidence says so;
 - two places may look alike: who knows the one and sees the other takes it for the first, and is sure of it.
 
-Everything follows from the seed, the first frame of the stream and the frame: a replay gives the same again.
+Predictions follow from the seed, the first frame of the stream and the frame: a replay gives the same again. The noise
+of tokens is drawn anew by each oracle of a walk.
 """
 
 import math

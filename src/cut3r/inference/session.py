@@ -256,9 +256,10 @@ class Session:
         elsewhere since the last result, by their number, for `Reconstruction.move`."""
         if self._chunking is not None:
             self._now = self._chunking.settle(self._now)
+        empty = {joint.chunk for joint in self.joints if joint.first >= self._now.number}  # begun, but without a frame
         moves = self._now.course.places.changed
         self._forget_moves()
-        return moves
+        return {chunk: place for chunk, place in moves.items() if chunk not in empty}
 
     @property
     def frames_seen(self) -> int:
