@@ -347,7 +347,7 @@ def test_padding_has_no_say_in_the_focal_length(tiny_linear, monkeypatch, mode, 
         weights.append(options["weights"])
         return torch.tensor(60.0)
 
-    monkeypatch.setattr("cut3r.inference.session.estimate_focal", watched)
+    monkeypatch.setattr("cut3r.inference.focal.estimate_focal", watched)
     monkeypatch.setattr(heads, "to_confidence", lambda raw: torch.full_like(raw, 2.0))
     result = Session(tiny_linear, fit=FitConfig(64, mode)).push(frame(0, (40, 64)))
     inside = result.pixel_map.inside()

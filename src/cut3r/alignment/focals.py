@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cut3r.inference.session import FOCAL_RANGE, UNKNOWN_FOCAL
+from cut3r.inference.focal import FOCAL_RANGE, UNKNOWN_FOCAL
 
 
 def plausible(focals: Float[Tensor, "n"], size: tuple[int, int]) -> Float[Tensor, "n"]:

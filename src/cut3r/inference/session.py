@@ -5,7 +5,6 @@ frame.
 """
 
 import logging
-import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,12 +17,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cut3r.files.atomic import atomic_path
-from cut3r.geometry.cameras import image_center, pinhole, ray_map
-from cut3r.geometry.focal import estimate_focal
+from cut3r.geometry.cameras import ray_map
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.chunks import Chunking, ResetConfig
 from cut3r.inference.course import Course
 from cut3r.inference.engine import Encoded, Engine, nothing
+from cut3r.inference.focal import LensRule, focal_as_original, focal_of_trusted
 from cut3r.inference.joints import Joint
 from cut3r.inference.keyframes import KeyframeConfig
 from cut3r.inference.pipeline import Launched, Pipeline, Prepared, Result
@@ -43,10 +42,6 @@ from cut3r.model.update import OVERWRITE, UpdateRule
 from cut3r.rules import rule_of
 
 logger = logging.getLogger(__name__)
-
-FOCAL_WINDOW = 101  # frames that vote for a shared focal length
-FOCAL_RANGE = (0.05, 50.0)  # longer sides of the image; no lens is outside
-UNKNOWN_FOCAL = 0.866  # longer sides of the image: sees 60 degrees
 
 
 class Session:
@@ -372,7 +367,7 @@ class Session:
         return Pipeline(self._prepare, self._encode, launch, finish, now, asynchronous, waits)
 
     def _launch(self, prepared: Prepared, encoded: Encoded, before: StreamState, *, update: bool) -> Launched:
-        measure = _focal_as_original if self.parity else _focal_of_trusted
+        measure = focal_as_original if self.parity else focal_of_trusted
         mask = None if self.parity or bool(prepared.counts.all()) else prepared.counts
         with self._engine.lock:
             pending, after = self._engine.step(before, encoded, self.outputs, update=update, measure=measure, mask=mask)
@@ -425,7 +420,8 @@ class Session:
         points = prediction.points_cam[0]
         finite, pose_is_finite = points.isfinite().all(dim=-1), bool(prediction.world_from_cam.isfinite().all())
         valid = (points[..., 2] > 0) & finite & prepared.counts & pose_is_finite
-        intrinsics, focals = self._intrinsics(prepared, float(focal))
+        lens = LensRule(shared=self.shared_focal, parity=self.parity)
+        intrinsics, focals = lens.intrinsics(prepared, float(focal), now.focals, now.number)
         result = FrameResult(
             prepared.frame,
             now.number,
@@ -456,27 +452,6 @@ class Session:
                 f"{int((~finite).sum())} of its points are" if pose_is_finite else "its pose is",
             )
 
-    def _intrinsics(self, prepared: Prepared, focal: float) -> tuple[Float[Tensor, "3 3"], tuple[float, ...]]:
-        """The frame's camera in network pixels, and the votes for a shared focal length, in longer image sides."""
-        if prepared.frame.intrinsics is not None:
-            known = torch.as_tensor(prepared.frame.intrinsics, dtype=torch.float32)
-            return prepared.pixel_map.intrinsics_to_image(known), self._now.focals
-        h, w = prepared.image.shape[:2]
-        if self.parity:
-            return pinhole((h, w), focal, (float(w // 2), float(h // 2))), ()
-        focal /= max(h, w)
-        if not FOCAL_RANGE[0] < focal < FOCAL_RANGE[1]:  # also when it is not a number; keep the files usable
-            focal = self._now.focals[-1] if self._now.focals else UNKNOWN_FOCAL
-            logger.warning(
-                "frame %d: its points fit no pinhole camera, using a focal length of %.2f image sides",
-                self._now.number,
-                focal,
-            )
-        votes = (*self._now.focals, focal)[-FOCAL_WINDOW:]
-        if self.shared_focal:
-            focal = statistics.median(votes)
-        return pinhole((h, w), focal * max(h, w), image_center((h, w))), votes
-
     def _warn_about_size(self) -> None:
         trained = trained_size(self.model)
         if self.fit.size != trained:
@@ -499,22 +474,6 @@ def _placed(prediction: Prediction, place: Similarity | None) -> Prediction:
         points_world=None if world is None else place.apply(world.double()).float(),
         world_from_cam=place.place(prediction.world_from_cam),
     )
-
-
-def _focal_of_trusted(prediction: Prediction, mask: Tensor | None) -> Tensor:
-    """The focal length of a frame's own points, in pixels: on the device, which is faster than the host."""
-    assert prediction.points_cam is not None and prediction.conf_cam is not None
-    trust = prediction.conf_cam[0].float() - 1
-    return estimate_focal(
-        prediction.points_cam[0].float(), weights=trust if mask is None else trust.masked_fill(~mask, 0.0)
-    )
-
-
-def _focal_as_original(prediction: Prediction, _mask: Tensor | None) -> Tensor:
-    assert prediction.points_cam is not None
-    points = prediction.points_cam[0].float()
-    h, w = points.shape[:2]
-    return estimate_focal(points, principal_point=(float(w // 2), float(h // 2)))
 
 
 def trained_size(model: Cut3r) -> int:
