@@ -35,7 +35,7 @@ def by_full(taken: Taken, predictions: Predictions, config: AlignConfig, on_prog
         DenseConfig(config.sweeps, config.pixels, config.with_scale, config.shared_focal),
         groups=graph.report["groups"],
         known_poses=list(held),
-        known_focals=list(taken.intrinsics),
+        known_focals=_known_lenses(taken, config),
         on_progress=on_progress,
     )
     return Alignment(
@@ -50,6 +50,11 @@ def by_full(taken: Taken, predictions: Predictions, config: AlignConfig, on_prog
         replace(graph.before, scale=graph.before.scale * _growth(graph, full.depth)),
         full.depth,
     )
+
+
+def _known_lenses(taken: Taken, config: AlignConfig) -> list[int]:
+    """Frames whose intrinsics stay: those that are known, or all if the one camera of all is known."""
+    return list(range(len(taken))) if config.shared_focal and taken.intrinsics else list(taken.intrinsics)
 
 
 def _full_report(predictions: Predictions, full: Full, graph: dict[str, Any]) -> dict[str, Any]:
