@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,7 @@ def test_a_second_run_in_the_same_folder_is_refused_while_the_first_lives(weight
     first = subprocess.Popen([*command, "--revisit", "10000"], cwd=ROOT, stderr=subprocess.DEVNULL)
     while not (out / ".cut3r.lock").exists() or not (out / ".cut3r.lock").read_text():
         assert first.poll() is None, "the first run ended before the second began"
+        time.sleep(0.05)
     second = subprocess.run(command, cwd=ROOT, check=False, stderr=subprocess.PIPE, text=True)
     assert second.returncode == demo.WRONG_ARGUMENTS
     assert f"another run (process {first.pid} on " in second.stderr.splitlines()[-1]
