@@ -22,8 +22,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from mixed_loading import cold_rows, stage_rows, waiting_rows
-from mixed_sets import make_sets
 from recipes import recipe, stages, with_batches
 from report import add_out_flag, environment, finish, table
 
@@ -85,6 +83,10 @@ def main() -> None:
 
 def mixed(args: argparse.Namespace, machine: dict[str, Any]) -> None:
     """Measure eight datasets of one's own making."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))  # where datasets_preprocess is
+    from mixed_loading import cold_rows, stage_rows, waiting_rows
+    from mixed_sets import make_sets
+
     torch.set_num_threads(1)  # as in the workers
     with TemporaryDirectory(prefix="mixed-") as name:
         folder = args.sets or Path(name)

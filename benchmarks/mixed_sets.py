@@ -4,7 +4,6 @@ All show one walk through a rendered room, stretched to each set's size, with th
 files would be far smaller than those of photographs, and cheaper to decode.
 """
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,6 @@ from cut3r.io.images import resize
 from datasets_preprocess import CONVERTERS
 from datasets_preprocess.pack import pack
 from datasets_preprocess.writer import Writer
-
-logging.getLogger("cut3r").setLevel(logging.ERROR)  # that indexes are made is no news here
 
 RENDERED = (240, 320)  # (h, w)
 NOISE = 3.0  # of 255, standard deviation: a good camera indoors

@@ -22,7 +22,7 @@ def test_every_protocol_runs_on_rooms_with_one_network(tmp_path, capsys, monkeyp
     assert main([*words, f"out={tmp_path}/runs"]) == 0
     assert opened == ["loaded"]
     said = capsys.readouterr().out
-    assert f"4 runs; for the report: python -m eval.report {tmp_path}/runs" in said and "skipped" not in said
+    assert f"6 runs; for the report: python -m eval.report {tmp_path}/runs" in said and "skipped" not in said
     for protocol in PROTOCOLS:
         result = json.loads((tmp_path / "runs" / f"{protocol}_rooms" / "result.json").read_text())
         assert result["coverage"]["scored"] == 2, protocol
@@ -33,12 +33,13 @@ def test_every_protocol_runs_on_rooms_with_one_network(tmp_path, capsys, monkeyp
 def test_what_is_not_there_is_skipped_with_the_reason(tmp_path, capsys):
     assert main(["all", f"root={tmp_path}", "weights=no_motion", f"out={tmp_path}/runs", "device=cpu"]) == 0
     said = capsys.readouterr().out
-    assert "1 runs;" in said
+    assert "2 runs;" in said
     assert "skipped: monodepth on rooms: no_motion says nothing of depth" in said
     for protocol, sets in SETS.items():
         for name in set(sets) - {"rooms"}:
             assert f"skipped: {protocol} on {name}: " in said
-    assert [path.parent.name for path in (tmp_path / "runs").glob("*/result.json")] == ["relpose_rooms"]
+    written = {path.parent.name for path in (tmp_path / "runs").glob("*/result.json")}
+    assert written == {"relpose_rooms", "pose_pairs_rooms"}
 
 
 def test_with_nothing_there_it_is_refused(tmp_path, capsys):
