@@ -7,6 +7,7 @@ from pathlib import Path
 from eval.build import RESULTS, Subject, combine, open_sequences, open_subject, set_label
 from eval.config import EvalConfig
 from eval.launch import SEQUENCES_FAILED, Processes, perform, start
+from eval.lengths import require_lengths
 from eval.run import OtherRunError
 from eval.sequences import SETS, Sequence
 from eval.settings import WrongSettingsError
@@ -62,6 +63,7 @@ def planned(config: EvalConfig) -> Iterator[Planned]:
         for dataset in sets if config.dataset == EVERY_SET else (config.dataset,):
             one = replace(config, dataset=dataset)
             try:
+                require_lengths(protocol, one)
                 yield Planned(protocol, one, tuple(open_sequences(protocol, one)))
             except (ValueError, FileNotFoundError) as error:
                 yield Planned(protocol, one, skipped=str(error))

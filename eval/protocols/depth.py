@@ -29,7 +29,7 @@ from cut3r.metrics.depth_scoring import (
     resize_cubic,
 )
 from eval.protocols.base import MAIN_GROUPS, EvaluationProtocol, Item, Look, Metrics, Score
-from eval.protocols.depth_frames import PictureDepth, calibration, frame_metrics, has_confidence
+from eval.protocols.depth_frames import PictureDepth, calibration, frame_metrics, has_confidence, zero_is_none
 from eval.sequences.sequence import Sequence
 from eval.systems.base import Wanted
 from eval.systems.saved import Predictions
@@ -175,12 +175,6 @@ def scoring(dataset: str, *, parity: bool) -> DepthScoring:
     """How depth of this set is scored."""
     family = dataset.split("_")[0]
     return DepthScoring(max_depth=MAX_DEPTH.get(family), post_clip=POST_CLIP.get(family, NO_CLIP), parity=parity)
-
-
-def zero_is_none(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    """Give what is 0 no number."""
-    known: np.ndarray = np.where(depth == 0, np.float32(np.nan), depth)
-    return known
 
 
 def require_pixels(sequence: Sequence, without_truth: list[str], scored: int) -> None:

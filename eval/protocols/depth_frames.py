@@ -39,9 +39,7 @@ class PictureDepth:
     def read(cls, sequence: Sequence, predictions: Predictions, number: int, scoring: DepthScoring) -> "PictureDepth":
         assert sequence.read_depth is not None
         true = sequence.read_depth(number)
-        given = predictions.depth(number)
-        given = np.where(given == 0, np.float32(np.nan), given)  # 0: the system knows none
-        predicted = clip(resize_cubic(given, true.shape), scoring.pre_clip)
+        predicted = clip(resize_cubic(zero_is_none(predictions.depth(number)), true.shape), scoring.pre_clip)
         return cls(predicted, true, known_depth(true, scoring.max_depth))
 
 
@@ -76,6 +74,12 @@ def frame_metrics(
         group: {name: float(np.mean(values)) for name, values in metrics.items() if values}
         for group, metrics in found.items()
     }
+
+
+def zero_is_none(depth: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """Give what is 0, which the system does not know, no number."""
+    known: np.ndarray = np.where(depth == 0, np.float32(np.nan), depth)
+    return known
 
 
 def has_confidence(predictions: Predictions) -> bool:

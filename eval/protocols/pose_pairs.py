@@ -13,7 +13,7 @@ import torch
 
 from cut3r.metrics.pair_poses import PairErrors, area, area_by_degrees, pair_errors, share_below
 from eval.protocols.base import EvaluationProtocol, Item, Look, Metrics, NotScoredError, Score
-from eval.protocols.relpose import require_cameras
+from eval.protocols.relpose import paired_cameras, require_cameras
 from eval.sequences.sequence import Sequence
 from eval.systems.base import Wanted
 from eval.systems.saved import Predictions
@@ -33,11 +33,7 @@ class PosePairs(EvaluationProtocol):
         return {"parity": self.parity}
 
     def score(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
-        assert sequence.world_from_cam is not None
-        predicted, true = predictions.cameras(), sequence.world_from_cam
-        if len(predicted) != len(true):
-            raise ValueError(f"{len(predicted)} predicted and {len(true)} true cameras do not pair; expected as many")
-        known = sequence.known_cameras()
+        predicted, true, known = paired_cameras(sequence, predictions)
         require_cameras(predicted, known & predictions.has_camera(), sequence)  # pairs without a camera have failed
         frames = np.flatnonzero(known)
         if len(frames) < 2:

@@ -19,7 +19,8 @@ from cut3r.metrics.depth_alignment import DepthAlignment, ScaleShift
 from cut3r.metrics.depth_scoring import DepthScorer, DepthScoring
 from cut3r.metrics.pictures import psnr, ssim
 from eval.protocols.base import EvaluationProtocol, Item, Look, Metrics, NotScoredError, Score
-from eval.protocols.depth import depth_look, item, zero_is_none
+from eval.protocols.depth import depth_look, item
+from eval.protocols.depth_frames import zero_is_none
 from eval.sequences.sequence import Sequence
 from eval.systems.base import AskedView, FramePrediction, System, Wanted
 from eval.systems.saved import Predictions

@@ -39,11 +39,7 @@ class RelativePose(EvaluationProtocol):
         return {"parity": self.parity}
 
     def score(self, sequence: Sequence, predictions: Predictions) -> tuple[Score, Look]:
-        assert sequence.world_from_cam is not None
-        predicted, true = predictions.cameras(), sequence.world_from_cam
-        if len(predicted) != len(true):
-            raise ValueError(f"{len(predicted)} predicted and {len(true)} true cameras do not pair; expected as many")
-        known = sequence.known_cameras()
+        predicted, true, known = paired_cameras(sequence, predictions)
         if self.parity and not known.all():
             raise NotScoredError(f"{(~known).sum()} of {len(known)} true cameras are not known")
         given = predictions.has_camera()
@@ -69,6 +65,21 @@ class RelativePose(EvaluationProtocol):
         if not self.parity and not stands_still(predicted[frames, :3, 3], true[frames, :3, 3]):
             groups["sim3"][0].metrics["scale_error"] = abs(math.log(sim3.scale))
         return Score(groups, notes), _look(sim3, true[frames], frames)
+
+
+def paired_cameras(
+    sequence: Sequence, predictions: Predictions
+) -> tuple[Float[np.ndarray, "v 4 4"], Float[np.ndarray, "v 4 4"], Bool[np.ndarray, "v"]]:
+    """Give the predicted and the true cameras, and which of the true ones are known.
+
+    Raises:
+        ValueError: They are not as many.
+    """
+    assert sequence.world_from_cam is not None
+    predicted, true = predictions.cameras(), sequence.world_from_cam
+    if len(predicted) != len(true):
+        raise ValueError(f"{len(predicted)} predicted and {len(true)} true cameras do not pair; expected as many")
+    return predicted, true, sequence.known_cameras()
 
 
 def require_cameras(predicted: Float[np.ndarray, "v 4 4"], known: Bool[np.ndarray, "v"], sequence: Sequence) -> None:

@@ -45,3 +45,9 @@ def test_what_is_not_there_is_skipped_with_the_reason(tmp_path, capsys):
 def test_with_nothing_there_it_is_refused(tmp_path, capsys):
     assert main(["all", "dataset=sintel", f"root={tmp_path}", "weights=no_motion"]) == WRONG_SETTINGS
     assert "there is nothing to run: monodepth on sintel: " in capsys.readouterr().err
+
+
+def test_lengths_are_for_long_sets(tmp_path, capsys):
+    words = ["all", "dataset=rooms", f"root={tmp_path}", "weights=no_motion", "lengths=[5]", "device=cpu"]
+    assert main(words) == WRONG_SETTINGS
+    assert "rooms has no lengths for relpose" in capsys.readouterr().err

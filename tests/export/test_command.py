@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cut3r.export.config import ExportConfig
 from cut3r.export.of_run import export_run
+from cut3r.export.tracks import TrackConfig
 from cut3r.io.colmap import read_images
 from cut3r.io.depth import read_depth
 from cut3r.io.frames import FrameOptions
@@ -16,6 +18,8 @@ from cut3r.run.finished import FinishedRun
 from cut3r.run.footage import Footage
 from cut3r.run.output_folder import THE_INPUT, Marker, RunState
 from tests.export.room import make_room
+
+FEW = ExportConfig(tracks=TrackConfig(most=2000))
 
 
 def export(*arguments: object) -> int:
@@ -132,7 +136,7 @@ def test_frames_that_agree_on_nothing_are_an_error_that_helps(room, tmp_path, ca
 def test_a_frame_that_no_other_confirms_is_named_and_left_out(fresh, caplog):
     depth = fresh / "out/depth/000004.npy"
     np.save(depth, np.load(depth) * 3)
-    scene = export_run(FinishedRun(fresh / "out"), fresh / "scene", source=str(fresh / "photos"))
+    scene = export_run(FinishedRun(fresh / "out"), fresh / "scene", FEW, source=str(fresh / "photos"))
     assert "1 frames see nothing that others confirm" in caplog.text and "IMG_005.png" in caplog.text
     assert len(scene.frames) == 7 and not (fresh / "scene/images/IMG_005.png").exists()
 
@@ -159,3 +163,25 @@ def test_what_was_aligned_finds_the_pictures_of_its_run(fresh):
     assert len(list((fresh / "out/aligned/scene/images").iterdir())) == 8
     (fresh / "photos/IMG_001.png").write_bytes(b"another")
     assert export(fresh / "out/aligned", "--overwrite") == WRONG_ARGUMENTS
+
+
+def test_frames_of_another_world_are_left_out(fresh, caplog):
+    """After a reset that nothing joined, poses begin anew: they must not be mixed with those before."""
+    for number in (6, 7):
+        path = fresh / f"out/camera/{number:06d}.npz"
+        with np.load(path) as saved:
+            facts = dict(saved)
+        np.savez(path, **facts | {"chunk": np.array(1)})
+    scene = export_run(FinishedRun(fresh / "out"), fresh / "scene", FEW, source=str(fresh / "photos"))
+    assert [frame.name for frame in scene.frames] == [f"IMG_00{number}" for number in range(1, 7)]
+    assert "2 frames came after a reset" in caplog.text
+
+
+def test_where_a_link_leads_the_scene_is_put(fresh):
+    (fresh / "disk").mkdir()
+    (fresh / "link").symlink_to(fresh / "disk")
+    for _ in range(2):
+        given = (fresh / "out", "--seq_path", fresh / "photos", "--to", fresh / "link", "--overwrite")
+        assert export(*given) == 0
+    assert (fresh / "link").is_symlink() and (fresh / "disk/transforms.json").is_file()
+    assert sorted(path.name for path in fresh.iterdir()) == ["disk", "link", "out", "photos"]

@@ -1,5 +1,7 @@
 """Points that several frames agree on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -71,7 +73,7 @@ def test_there_are_at_most_as_many_points_as_are_wanted_and_all_frames_see_some(
 def test_a_frame_in_a_wrong_place_sees_nothing(frames):
     wrong = frames[3].world_from_cam.clone()
     wrong[:3, 3] += torch.tensor([0.0, 0.0, 40.0])
-    moved = [*frames[:3], ExportedFrame(**(vars(frames[3]) | {"world_from_cam": wrong})), *frames[4:]]
+    moved = [*frames[:3], replace(frames[3], world_from_cam=wrong), *frames[4:]]
     tracks = find_tracks(moved, TrackConfig())
     assert len(tracks.pixels[3]) == 0
     kept = [number for number in range(len(frames)) if number != 3]

@@ -44,7 +44,7 @@ def agreeing_views(
     points = transform(torch.from_numpy(view.world_from_cam), rays * depth.unsqueeze(-1))
     count = np.zeros(view.depth.shape, np.int64)
     for other in others:
-        theirs, agree = _same_depth(points, other, tolerance)
+        _, theirs, agree = same_depth(points, other, tolerance)
         if pixels < np.inf:
             agree &= (_appears(theirs, view)[0] - places).norm(dim=-1) <= pixels
         count[row, column] += agree.numpy()
@@ -53,12 +53,19 @@ def agreeing_views(
 
 def agrees(points: Float[Tensor, "p 3"], view: Seen, tolerance: float) -> Bool[np.ndarray, "p"]:
     """Tell which points of the world a view sees at about their depth; see `agreeing_views`."""
-    agree: Bool[np.ndarray, "p"] = _same_depth(points, view, tolerance)[1].numpy()
+    agree: Bool[np.ndarray, "p"] = same_depth(points, view, tolerance)[2].numpy()
     return agree
 
 
-def _same_depth(points: Tensor, view: Seen, tolerance: float) -> tuple[Float[Tensor, "p 3"], Bool[Tensor, "p"]]:
-    """What a view sees where points of the world appear in it, and whether that is as far away as they are."""
+def same_depth(
+    points: Float[Tensor, "p 3"], view: Seen, tolerance: float
+) -> tuple[Float[Tensor, "p 2"], Float[Tensor, "p 3"], Bool[Tensor, "p"]]:
+    """Look where points of the world appear in a view: the pixels, the points that the view itself sees there (nan
+    where it knows of none), and whether these are as far away as the points.
+
+    Args:
+        tolerance: How far depths may differ, as a share of the view's.
+    """
     places, z = _appears(points, view)
     h, w = view.depth.shape
     inside = (z > 0) & (places >= 0).all(dim=-1) & (places[:, 0] <= w - 1) & (places[:, 1] <= h - 1)
@@ -66,7 +73,7 @@ def _same_depth(points: Tensor, view: Seen, tolerance: float) -> tuple[Float[Ten
     inverse[inside] = torch.from_numpy(inverse_depth_at(view.depth, places[inside].numpy()))
     rays = pixel_rays(places, torch.from_numpy(view.intrinsics))
     there = transform(torch.from_numpy(view.world_from_cam), rays / inverse.unsqueeze(-1))
-    return there, (z * inverse - 1).abs() <= tolerance
+    return places, there, (z * inverse - 1).abs() <= tolerance
 
 
 def _appears(points: Tensor, view: Seen) -> tuple[Float[Tensor, "p 2"], Float[Tensor, "p"]]:

@@ -2,19 +2,11 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, Float64
 
 from cut3r.geometry.poses import rotation_angle
 
 STANDING = 0.01  # of the mean step: what time alone counts, so that a camera that stands still has stretches, too
-
-
-def sharpness(rgb: UInt8[np.ndarray, "h w 3"]) -> float:
-    """The variance of the Laplacian of the grey picture: edges make it large, blur makes it small."""
-    grey = rgb.astype(np.float32).mean(axis=-1)
-    middle = grey[1:-1, 1:-1]
-    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * middle
-    return float(laplacian.var()) if laplacian.size else 0.0
 
 
 def choose(
@@ -26,7 +18,7 @@ def choose(
     """Choose at most so many frames: as many stretches of the way, of equal length, and the sharpest frame of each.
 
     Args:
-        sharp: `sharpness` of each frame.
+        sharp: How sharp each frame is: see `cut3r.inference.keyframes.sharpness`.
         depths: A usual depth of each frame, metres: a metre of way counts less where all is far away.
 
     Returns:

@@ -1,12 +1,14 @@
 """A frame as it is exported: its depth and camera, and the way to the pixels of its original picture."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float64, UInt8
 from torch import Tensor
 
+from cut3r.data.agreement import Seen
 from cut3r.inference.preprocess import PixelMap
 from cut3r.inference.view import View
 
@@ -35,6 +37,11 @@ class ExportedFrame:
         depth = view.depth.float().where(known & view.depth.isfinite(), torch.tensor(UNKNOWN))
         poses = view.intrinsics.double(), view.world_from_cam.double()
         return cls(name, (view.index, view.name), view.image, depth, *poses, view.pixel_map)
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What it knows of depth, to be compared with others."""
+        return Seen(self.depth.numpy(), self.intrinsics.numpy(), self.world_from_cam.numpy())
 
     @property
     def intrinsics_original(self) -> Float64[np.ndarray, "3 3"]:

@@ -7,12 +7,13 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from cut3r.export.choose import choose, sharpness
+from cut3r.export.choose import choose
 from cut3r.export.config import ExportConfig
 from cut3r.export.exported import ExportedFrame
 from cut3r.export.scene_folder import Scene, check_target, write_scene
 from cut3r.export.tracks import Tracks, find_tracks
 from cut3r.export.upright import upright_from_world
+from cut3r.inference.keyframes import sharpness
 from cut3r.inference.view import View
 from cut3r.io.frame import Frame
 from cut3r.run.finished import FinishedRun
@@ -67,14 +68,23 @@ def export_run(
 
 
 def _chosen(run: FinishedRun, config: ExportConfig, known: Known, progress: Progress) -> list[ExportedFrame]:
-    numbers, poses, sharp, depths = [], [], [], []
+    numbers, poses, sharp, depths, elsewhere, first = [], [], [], [], 0, None
     for number, (view, _) in enumerate(run.views(Known())):
         progress("choosing frames", number + 1, run.count)
-        if view.camera_is_finite and bool(view.valid.any()):
+        first = view.chunk if first is None else first
+        if view.world_from_chunk is None and view.chunk != first:
+            elsewhere += 1
+        elif view.camera_is_finite and bool(view.valid.any()):
             numbers.append(number)
             poses.append(view.world_from_cam.double().numpy())
             sharp.append(sharpness(view.image))
             depths.append(float(view.depth[view.valid].median()))
+    if elsewhere:
+        logger.warning(
+            "%d frames came after a reset that nothing joined to what was before, so nobody knows where they are; they "
+            "are left out (cut3r align may find out)",
+            elsewhere,
+        )
     if not numbers:
         raise ValueError(f"no frame of {run.folder} has a finite camera and depth; there is nothing to export")
     places = choose(np.stack(poses), np.array(sharp), np.array(depths), config.frames)

@@ -65,7 +65,7 @@ def check_target(folder: Path, *, overwrite: bool) -> None:
     Raises:
         ValueError: The folder holds something, and it is no exported scene, or is not to be replaced.
     """
-    if not folder.exists() and not folder.is_symlink():
+    if not folder.exists():
         return
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file; name another folder for the scene")
@@ -102,6 +102,7 @@ def write_scene(
     Raises:
         DiskFullError: There is no room. What was at the folder before stays.
     """
+    folder = folder.resolve()  # of a link, what it leads to is replaced
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(temporary_name(folder))
     try:

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int64, UInt8
 from torch import Tensor
-from torch.nn.functional import grid_sample
 
+from cut3r.data.agreement import same_depth
 from cut3r.export.exported import ExportedFrame
-from cut3r.geometry.cameras import project, unproject
+from cut3r.geometry.cameras import pixel_rays, project, unproject
 from cut3r.geometry.poses import invert, transform
 from cut3r.io.colmap_points import ColmapPoints
 
@@ -151,20 +151,21 @@ def _of_frame(
     free = ~taken[number][rows // stride, columns // stride]
     rows, columns = rows[free], columns[free]
     pixels = torch.stack((columns, rows), dim=-1).double()
-    own = transform(frame.world_from_cam, _lift(pixels, frame.depth[rows, columns].double(), frame.intrinsics))
+    rays = pixel_rays(pixels, frame.intrinsics)
+    own = transform(frame.world_from_cam, rays * frame.depth[rows, columns].double()[:, None])
     by = [number, *around]
-    seen, at, said, weights = [torch.ones(len(own)).bool()], [pixels], [own], [_weight(frame.depth[rows, columns])]
+    seen, at, said, weights = [torch.ones(len(own)).bool()], [pixels], [own], [_weight(own, frame)]
     for other in around:
-        agrees, place, depth = _look(frames[other], own, config.tolerance)
-        seen.append(agrees)
+        place, there, agrees = same_depth(own, frames[other].seen, config.tolerance)
+        seen.append(agrees & _is_known_at(frames[other], place))
         at.append(place)
-        said.append(transform(frames[other].world_from_cam, _lift(place, depth, frames[other].intrinsics)))
-        weights.append(_weight(depth))
+        said.append(there.nan_to_num())
+        weights.append(_weight(there.nan_to_num(), frames[other]))
     agreed = torch.stack(seen)
     kept = agreed.sum(dim=0) >= min(config.views, len(frames))
     agreed, places = agreed[:, kept], torch.stack(at)[:, kept]
     share = torch.stack(weights)[:, kept] * agreed
-    points = torch.stack(said)[:, kept].nan_to_num()
+    points = torch.stack(said)[:, kept]
     world = (points * share[..., None]).sum(dim=0) / share.sum(dim=0)[:, None]
     errors = torch.stack([_off(frames[k], world, place) for k, place in zip(by, places, strict=True)])
     error = (errors.where(agreed, 0.0)).sum(dim=0) / agreed.sum(dim=0)
@@ -176,38 +177,17 @@ def _of_frame(
     return _Found(world, colors, error, by, agreed, places, len(rows))
 
 
-def _lift(pixels: Float[Tensor, "p 2"], depth: Float[Tensor, "p"], intrinsics: Float[Tensor, "3 3"]) -> Tensor:
-    (fx, _, cx), (_, fy, cy), _ = intrinsics
-    u, v = pixels.unbind(dim=-1)
-    return torch.stack(((u - cx) / fx * depth, (v - cy) / fy * depth, depth), dim=-1)
-
-
-def _weight(depth: Float[Tensor, "p"]) -> Tensor:
-    """Depth is as uncertain as it is large."""
-    return depth.double().clamp_min(1e-6).pow(-2)
-
-
-def _look(
-    frame: ExportedFrame, world: Float[Tensor, "p 3"], tolerance: float
-) -> tuple[Bool[Tensor, "p"], Float[Tensor, "p 2"], Float[Tensor, "p"]]:
-    """Whether a frame has the same surface where these points project; where that is, and its depth there."""
-    pixels, z = project(transform(invert(frame.world_from_cam), world), frame.intrinsics)
+def _is_known_at(frame: ExportedFrame, pixels: Float[Tensor, "p 2"]) -> Bool[Tensor, "p"]:
+    """Whether the nearest pixel counts: masks and edges leave out some beside which depth is known."""
     h, w = frame.depth.shape
-    inside = (z > 0) & (pixels >= 0).all(dim=-1) & (pixels[:, 0] <= w - 1) & (pixels[:, 1] <= h - 1)
-    place = pixels.where(inside[:, None], 0.0)
-    depth, whole = _between(frame.depth, place)
-    return inside & whole & ((z - depth).abs() < tolerance * depth), place, depth
+    u, v = pixels.nan_to_num(-1.0, -1.0, -1.0).clamp(-1, max(h, w)).round().long().unbind(dim=-1)
+    inside = (u >= 0) & (u < w) & (v >= 0) & (v < h)
+    return inside & (frame.depth[v.clamp(0, h - 1), u.clamp(0, w - 1)] > 0)
 
 
-def _between(depth: Float[Tensor, "h w"], pixels: Float[Tensor, "p 2"]) -> tuple[Tensor, Tensor]:
-    """The depth between four pixels, straight in inverse depth as planes are; and whether all four are known."""
-    h, w = depth.shape
-    known = depth > 0
-    planes = torch.stack((torch.where(known, 1 / depth.clamp_min(1e-6), 0.0), known.float()))[None]
-    grid = (pixels / pixels.new_tensor([max(w - 1, 1), max(h - 1, 1)]) * 2 - 1).float()[None, None]
-    inverse, share = grid_sample(planes, grid, mode="bilinear", align_corners=True)[0, :, 0].double()
-    whole = share > 1 - 1e-4
-    return torch.where(whole, 1 / inverse.clamp_min(1e-9), 0.0), whole
+def _weight(points: Float[Tensor, "p 3"], frame: ExportedFrame) -> Float[Tensor, "p"]:
+    """Depth is as uncertain as it is large."""
+    return (points - frame.world_from_cam[:3, 3]).norm(dim=-1).clamp_min(1e-6).pow(-2)
 
 
 def _off(frame: ExportedFrame, world: Float[Tensor, "p 3"], at: Float[Tensor, "p 2"]) -> Float[Tensor, "p"]:

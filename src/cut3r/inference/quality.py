@@ -7,7 +7,7 @@ from enum import Enum
 class Trust(Enum):
     good = "good"
     weak = "weak"  # confidence is far below what is usual in the chunk
-    lost = "lost"  # no numbers, or weak for so long that the chunk is given up
+    lost = "lost"  # no numbers, or no valid pixel
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which stage an alignment is in, how far, and how long still: a bar in a terminal, elsewhere a line now and then."""
+"""Which stage long work is in, how far, and how long still: a bar in a terminal, elsewhere a line now and then."""
 
 import logging
 import time
