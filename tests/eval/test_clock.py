@@ -34,9 +34,9 @@ def test_slow_decoding_does_not_count_for_frames_but_for_the_whole():
     assert len(list(clock.watch(predictions(clock.read(slow_pictures(6, 0.02)), 0.001)))) == 6
     record = clock.record()
     assert record["frames_timed"] == 5  # all but the first
-    assert record["frame_ms_median"] < 10 < 20 * 6 < 1e3 * record["decoding_seconds"]
-    assert record["frame_ms_first"] < 20
-    assert record["seconds"] > 0.12
+    decoding_ms = 1e3 * record["decoding_seconds"]
+    assert record["frame_ms_median"] < decoding_ms / 6 and record["frame_ms_first"] < decoding_ms
+    assert record["seconds"] > record["decoding_seconds"] >= 6 * 0.02
     assert len(ticks) == 6
 
 
