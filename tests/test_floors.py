@@ -36,7 +36,7 @@ ONLY_IN = {
     "pyceres": ("src/cut3r/alignment/bundle_problem.py", "src/cut3r/alignment/bundle_costs.py"),
     "croco": ("src/cut3r/model/rope.py",),
     "evo": ("eval/protocols/trajectory.py",),
-    "open3d": ("eval/protocols/clouds.py",),
+    "open3d": ("eval/protocols/clouds.py", "src/cut3r/export/mesh.py"),
     "h5py": ("src/cut3r/io/hdf5.py", "eval/prepare/nyu.py"),
     "OpenEXR": ("src/cut3r/io/exr_library.py",),
     "liblzfse": ("src/cut3r/io/lzfse.py",),
