@@ -37,6 +37,7 @@ ONLY_IN = {
     "croco": ("src/cut3r/model/rope.py",),
     "evo": ("eval/protocols/trajectory.py",),
     "open3d": ("eval/protocols/clouds.py", "src/cut3r/export/mesh.py"),
+    "rerun": ("src/cut3r/export/rerun_sink.py",),
     "h5py": ("src/cut3r/io/hdf5.py", "eval/prepare/nyu.py"),
     "OpenEXR": ("src/cut3r/io/exr_library.py",),
     "liblzfse": ("src/cut3r/io/lzfse.py",),
