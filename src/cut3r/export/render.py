@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Float32, Float64, Int32, UInt8, UInt32
 from scipy.spatial import cKDTree
 
 BACKGROUND = (255, 255, 255)
@@ -58,19 +58,25 @@ def render(
     ahead, z, u, v = ahead[seen], z[seen], u[seen].astype(np.int32), v[seen].astype(np.int32)
     order = np.argsort(-z, kind="stable")  # the nearest last: of several values for one pixel, numpy keeps the last
     ahead, z, u, v = ahead[order], z[order], u[order], v[order]
-    colors = cloud.colors[ahead]
     sides = np.clip(np.ceil(cloud.widths[ahead] * intrinsics[0, 0] / z), 1, LARGEST).astype(np.int32)
-    picture = np.full((h * w, 3), BACKGROUND, np.uint8)
-    nearest = np.full(h * w, np.inf, np.float32)
-    for down in range(LARGEST):
-        for right in range(LARGEST):
-            large = np.flatnonzero(sides > max(down, right))
-            if not len(large):
-                break
-            row, column = v[large] - sides[large] // 2 + down, u[large] - sides[large] // 2 + right
-            place = row * w + column
-            wins = (row >= 0) & (row < h) & (column >= 0) & (column < w)
-            wins[wins] = z[large[wins]] < nearest[place[wins]]
-            place, large = place[wins], large[wins]
-            nearest[place], picture[place] = z[large], colors[large]
-    return picture.reshape(h, w, 3)
+    wide = w + 4 * LARGEST  # with a margin, in which squares may end
+    corner = (v - sides // 2 + 2 * LARGEST) * wide + u - sides // 2 + 2 * LARGEST
+    covered = sides * sides
+    nth = np.arange(covered.sum(), dtype=np.int32) - np.repeat(np.cumsum(covered, dtype=np.int32) - covered, covered)
+    steps, begins = _steps(wide)
+    place = np.repeat(corner, covered) + steps[np.repeat(begins[sides], covered) + nth]
+    picture = np.full((h + 4 * LARGEST) * wide, _packed(np.array([BACKGROUND], np.uint8))[0])
+    picture[place] = np.repeat(_packed(cloud.colors[ahead]), covered)
+    rgb = picture.view(np.uint8).reshape(-1, wide, 4)
+    return np.ascontiguousarray(rgb[2 * LARGEST : -2 * LARGEST, 2 * LARGEST : -2 * LARGEST, :3])
+
+
+def _steps(wide: int) -> tuple[Int32[np.ndarray, "k"], Int32[np.ndarray, "s"]]:
+    """From the first pixel of a square to all of its pixels, for each side; and where those of a side begin."""
+    squares = [np.add.outer(np.arange(side) * wide, np.arange(side)).ravel() for side in range(LARGEST + 1)]
+    begins = np.cumsum([0, *(len(square) for square in squares[:-1])])
+    return np.concatenate(squares).astype(np.int32), begins.astype(np.int32)
+
+
+def _packed(colors: UInt8[np.ndarray, "p 3"]) -> UInt32[np.ndarray, "p"]:
+    return np.concatenate((colors, np.full((len(colors), 1), 255, np.uint8)), axis=1).view(np.uint32)[:, 0]

@@ -22,7 +22,7 @@ from cut3r.run.known import Known
 
 PHOTOS_FPS = 4.0  # of pictures without times
 FLIGHT_FPS = 30.0
-FLIGHT_SIDE = 960  # pixels of the longer side
+FLIGHT_SIDE = 800  # pixels of the longer side
 SMOOTHED_S = 0.5  # the hand that held the camera shakes
 BEHIND = 0.25  # the flight's camera stands so much of the usual depth behind that of the run ...
 ABOVE = 0.08  # ... and above it, so that one sees more than the run saw
@@ -63,7 +63,7 @@ def write_fly_through(
     path: Path,
     config: ExportConfig | None = None,
     *,
-    max_points: int = 500_000,
+    max_points: int = 1_000_000,
     on_progress: Progress | None = None,
 ) -> None:
     """Write a flight through the points along the smoothed way of the run, from a little behind and above it.
