@@ -15,7 +15,8 @@ FLOORS = [
     {"weights"},
     {"data", "inference"},
     {"run"},
-    {"training", "alignment", "export", "viewer"},
+    {"export"},
+    {"training", "alignment", "viewer"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {

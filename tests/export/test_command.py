@@ -1,5 +1,6 @@
 """`cut3r export`, as a user runs it; and what must not be lost."""
 
+import json
 import shutil
 
 import numpy as np
@@ -12,8 +13,9 @@ from cut3r.export.tracks import TrackConfig
 from cut3r.io.colmap import read_images
 from cut3r.io.depth import read_depth
 from cut3r.io.frames import FrameOptions
+from cut3r.io.trajectory import read_tum
 from cut3r.run.command import main
-from cut3r.run.console import NO_INPUT, WRONG_ARGUMENTS
+from cut3r.run.console import NO_INPUT, WRONG_ARGUMENTS, told
 from cut3r.run.finished import FinishedRun
 from cut3r.run.footage import Footage
 from cut3r.run.output_folder import THE_INPUT, Marker, RunState
@@ -185,3 +187,68 @@ def test_where_a_link_leads_the_scene_is_put(fresh):
         assert export(*given) == 0
     assert (fresh / "link").is_symlink() and (fresh / "disk/transforms.json").is_file()
     assert sorted(path.name for path in fresh.iterdir()) == ["disk", "link", "out", "photos"]
+
+
+def test_one_format_alone_or_several_in_one_folder(fresh):
+    given = (fresh / "out", "--seq_path", fresh / "photos")
+    assert export(*given, "--only", "colmap") == 0
+    assert {path.name for path in (fresh / "out/scene_colmap").iterdir()} == {"images", "sparse", "README.txt"}
+    assert export(*given, "--only", "kitti", "--only", "ply", "--to", fresh / "both") == 0
+    assert {path.name for path in (fresh / "both").iterdir()} == {"trajectory.kitti", "pointcloud.ply", "README.txt"}
+    assert "images" not in (fresh / "both/README.txt").read_text()
+
+
+def test_what_needs_no_pictures_does_without_them(fresh):
+    shutil.rmtree(fresh / "photos")
+    for name, file in {"depth": "depth", "tum": "trajectory.tum", "glb": "scene.glb"}.items():
+        assert export(fresh / "out", "--only", name) == 0
+        assert (fresh / "out" / f"scene_{name}" / file).exists()
+
+
+def test_the_world_does_not_depend_on_which_frames_are_chosen(fresh):
+    """So that formats that are exported at different times fit each other."""
+    applied = []
+    for count in (3, 8):
+        given = (fresh / "out", "--seq_path", fresh / "photos", "--frames", count, "--to", fresh / f"{count}")
+        assert export(*given, "--only", "nerfstudio") == 0
+        applied.append(json.loads((fresh / f"{count}/transforms.json").read_text())["applied_transform"])
+    np.testing.assert_array_equal(*applied)
+
+
+@pytest.mark.parametrize("which", ["all", "some"])
+def test_photos_have_the_times_when_they_were_taken_if_all_say_so(which, fresh):
+    for number, path in enumerate(sorted((fresh / "photos").iterdir())):
+        exif = Image.Exif()
+        if which == "all" or number != 3:
+            exif[0x8769] = {0x9003: f"2026:11:29 12:00:{3 * number:02d}", 0x9291: "5"}
+        with Image.open(path) as image:
+            image.copy().save(path, exif=exif)
+    assert export(fresh / "out", "--seq_path", fresh / "photos", "--only", "tum") == 0
+    times = read_tum(fresh / "out/scene_tum/trajectory.tum")[1]
+    assert np.diff(times).tolist() == [3 if which == "all" else 1] * 7
+    assert times[0] % 60 == (0.5 if which == "all" else 0)
+
+
+def test_a_run_with_the_originals_files_is_refused(fresh, capfd):
+    Marker("1", {"original": "True"}, "now", RunState.finished, frames=8).write(fresh / "out/cut3r.json")
+    assert export(fresh / "out", "--seq_path", fresh / "photos") == WRONG_ARGUMENTS
+    assert "was written with --original" in capfd.readouterr().err
+
+
+def test_pictures_of_a_webcam_are_gone_and_what_needs_none_is_not(fresh, capfd):
+    settings = {"seq_path": "camera:0, 640x480", THE_INPUT: "live"}
+    Marker("1", settings, "now", RunState.finished, frames=8).write(fresh / "out/cut3r.json")
+    assert export(fresh / "out") == WRONG_ARGUMENTS
+    assert "camera:0, 640x480, which nobody can read again" in capfd.readouterr().err
+    assert export(fresh / "out", "--only", "ply") == 0
+
+
+def test_masks_alone_need_masks(fresh, capfd):
+    assert export(fresh / "out", "--only", "masks") == WRONG_ARGUMENTS
+    assert "--masks" in capfd.readouterr().err
+
+
+def test_a_password_does_not_get_into_the_readme():
+    source = "rtsp://admin:hunter2@cam/s?token=1"
+    assert told(["cut3r", f"--seq_path={source}"]) == "cut3r --seq_path=rtsp://cam/s"
+    assert told(["cut3r", "a b", "x@y.mp4"]) == "cut3r 'a b' x@y.mp4"
