@@ -146,6 +146,8 @@ def test_the_way_back_to_the_world_of_the_stream_is_recorded(exported):
     wall, folder = exported
     applied = json.loads((folder / "transforms.json").read_text())["applied_transform"]
     np.testing.assert_allclose(applied, upright(wall)[:3], atol=1e-6)
+    said = (folder / "README.txt").read_text().split("turned by\n")[1].splitlines()[:3]
+    np.testing.assert_allclose([list(map(float, line.split())) for line in said], upright(wall)[:3, :3], atol=1e-8)
 
 
 def test_time_stamps_of_a_video_are_kept(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from cut3r.geometry.cameras import unproject
 from cut3r.inference.preprocess import FitConfig, fit
@@ -30,10 +31,9 @@ class Wall:
     video: bool = False  # time stamps, and no file to copy
 
     def pose(self, number: int) -> np.ndarray:
-        """world_from_cam: a step to the side and down, turned a little."""
-        a = 0.04 * number
+        """world_from_cam: a step to the side and down, turned a little; held neither level nor straight."""
         pose = np.eye(4)
-        pose[:3, :3] = [[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]]
+        pose[:3, :3] = Rotation.from_euler("yxz", (0.04 * number, 0.12, 0.08 - 0.01 * number)).as_matrix()
         pose[:3, 3] = (0.1 * number - 0.1, 0.02 * number, 0.03 * number)
         return pose
 

@@ -116,11 +116,15 @@ def _readme(scene: Scene, parts: set[Part], command: str) -> str:
     written = [part for part in Part if part in parts and (part is not Part.masks or scene.masked)]
     width = max(len(part.value) for part in written) + 3
     lines = "\n".join(f"{part.value:{width}}{ABOUT[part]}" for part in written)
+    turn = "\n".join("  ".join(f"{number:12.9f}" for number in row) for row in scene.upright[:3, :3])
     return f"""{SIGN} on {datetime.datetime.now().astimezone():%Y-%m-%d %H:%M %Z}
 {command}
 
 Metres; z is up. {_about_frames(scene, parts)}
 {lines}
+
+This world is that of the reconstruction (x right, y down, z forward, as the first camera sees it), turned by
+{turn}
 {_about_points(scene)}"""
 
 
