@@ -10,6 +10,7 @@ from PIL import Image
 from cut3r.export.config import ExportConfig
 from cut3r.export.of_run import export_run
 from cut3r.export.tracks import TrackConfig
+from cut3r.inference.frame_folder import FrameFolder
 from cut3r.io.colmap import read_images
 from cut3r.io.depth import read_depth
 from cut3r.io.frames import FrameOptions
@@ -20,6 +21,7 @@ from cut3r.run.finished import FinishedRun
 from cut3r.run.footage import Footage
 from cut3r.run.output_folder import THE_INPUT, Marker, RunState
 from tests.export.room import make_room
+from tests.export.wall import Wall, make_photos
 
 FEW = ExportConfig(tracks=TrackConfig(most=2000))
 
@@ -189,62 +191,72 @@ def test_where_a_link_leads_the_scene_is_put(fresh):
     assert sorted(path.name for path in fresh.iterdir()) == ["disk", "link", "out", "photos"]
 
 
-def test_one_format_alone_or_several_in_one_folder(fresh):
-    given = (fresh / "out", "--seq_path", fresh / "photos")
+@pytest.fixture
+def small(tmp_path):
+    """A finished run of four small photos."""
+    make_photos(tmp_path / "photos", (101, 180))
+    files = FrameFolder(tmp_path / "out")
+    for result in Wall(tmp_path / "photos").results():
+        files.add(result)
+    return tmp_path
+
+
+def test_one_format_alone_or_several_in_one_folder(small):
+    given = (small / "out", "--seq_path", small / "photos")
     assert export(*given, "--only", "colmap") == 0
-    assert {path.name for path in (fresh / "out/scene_colmap").iterdir()} == {"images", "sparse", "README.txt"}
-    assert export(*given, "--only", "kitti", "--only", "ply", "--to", fresh / "both") == 0
-    assert {path.name for path in (fresh / "both").iterdir()} == {"trajectory.kitti", "pointcloud.ply", "README.txt"}
-    assert "images" not in (fresh / "both/README.txt").read_text()
+    assert {path.name for path in (small / "out/scene_colmap").iterdir()} == {"images", "sparse", "README.txt"}
+    assert export(*given, "--only", "kitti", "--only", "ply", "--to", small / "both") == 0
+    assert {path.name for path in (small / "both").iterdir()} == {"trajectory.kitti", "pointcloud.ply", "README.txt"}
+    assert "images" not in (small / "both/README.txt").read_text()
 
 
-def test_what_needs_no_pictures_does_without_them(fresh):
-    shutil.rmtree(fresh / "photos")
+def test_what_needs_no_pictures_does_without_them(small):
+    shutil.rmtree(small / "photos")
     for name, file in {"depth": "depth", "tum": "trajectory.tum", "glb": "scene.glb"}.items():
-        assert export(fresh / "out", "--only", name) == 0
-        assert (fresh / "out" / f"scene_{name}" / file).exists()
+        assert export(small / "out", "--only", name) == 0
+        assert (small / "out" / f"scene_{name}" / file).exists()
 
 
-def test_the_world_does_not_depend_on_which_frames_are_chosen(fresh):
+def test_the_world_does_not_depend_on_which_frames_are_chosen(small):
     """So that formats that are exported at different times fit each other."""
     applied = []
-    for count in (3, 8):
-        given = (fresh / "out", "--seq_path", fresh / "photos", "--frames", count, "--to", fresh / f"{count}")
+    for count in (3, 4):
+        given = (small / "out", "--seq_path", small / "photos", "--frames", count, "--to", small / f"{count}")
         assert export(*given, "--only", "nerfstudio") == 0
-        applied.append(json.loads((fresh / f"{count}/transforms.json").read_text())["applied_transform"])
+        applied.append(json.loads((small / f"{count}/transforms.json").read_text())["applied_transform"])
     np.testing.assert_array_equal(*applied)
 
 
 @pytest.mark.parametrize("which", ["all", "some"])
-def test_photos_have_the_times_when_they_were_taken_if_all_say_so(which, fresh):
-    for number, path in enumerate(sorted((fresh / "photos").iterdir())):
+def test_photos_have_the_times_when_they_were_taken_if_all_say_so(which, small):
+    for number, path in enumerate(sorted((small / "photos").iterdir())):
         exif = Image.Exif()
-        if which == "all" or number != 3:
+        if which == "all" or number != 2:
             exif[0x8769] = {0x9003: f"2026:11:29 12:00:{3 * number:02d}", 0x9291: "5"}
         with Image.open(path) as image:
             image.copy().save(path, exif=exif)
-    assert export(fresh / "out", "--seq_path", fresh / "photos", "--only", "tum") == 0
-    times = read_tum(fresh / "out/scene_tum/trajectory.tum")[1]
-    assert np.diff(times).tolist() == [3 if which == "all" else 1] * 7
+    assert export(small / "out", "--seq_path", small / "photos", "--only", "tum") == 0
+    times = read_tum(small / "out/scene_tum/trajectory.tum")[1]
+    assert np.diff(times).tolist() == [3 if which == "all" else 1] * 3
     assert times[0] % 60 == (0.5 if which == "all" else 0)
 
 
-def test_a_run_with_the_originals_files_is_refused(fresh, capfd):
-    Marker("1", {"original": "True"}, "now", RunState.finished, frames=8).write(fresh / "out/cut3r.json")
-    assert export(fresh / "out", "--seq_path", fresh / "photos") == WRONG_ARGUMENTS
+def test_a_run_with_the_originals_files_is_refused(small, capfd):
+    Marker("1", {"original": "True"}, "now", RunState.finished, frames=4).write(small / "out/cut3r.json")
+    assert export(small / "out", "--seq_path", small / "photos") == WRONG_ARGUMENTS
     assert "was written with --original" in capfd.readouterr().err
 
 
-def test_pictures_of_a_webcam_are_gone_and_what_needs_none_is_not(fresh, capfd):
+def test_pictures_of_a_webcam_are_gone_and_what_needs_none_is_not(small, capfd):
     settings = {"seq_path": "camera:0, 640x480", THE_INPUT: "live"}
-    Marker("1", settings, "now", RunState.finished, frames=8).write(fresh / "out/cut3r.json")
-    assert export(fresh / "out") == WRONG_ARGUMENTS
+    Marker("1", settings, "now", RunState.finished, frames=4).write(small / "out/cut3r.json")
+    assert export(small / "out") == WRONG_ARGUMENTS
     assert "camera:0, 640x480, which nobody can read again" in capfd.readouterr().err
-    assert export(fresh / "out", "--only", "ply") == 0
+    assert export(small / "out", "--only", "ply") == 0
 
 
-def test_masks_alone_need_masks(fresh, capfd):
-    assert export(fresh / "out", "--only", "masks") == WRONG_ARGUMENTS
+def test_masks_alone_need_masks(small, capfd):
+    assert export(small / "out", "--only", "masks") == WRONG_ARGUMENTS
     assert "--masks" in capfd.readouterr().err
 
 

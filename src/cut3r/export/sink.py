@@ -53,6 +53,18 @@ class ExportSink(Sink):
         self._pictures = KeptPictures(self._work / "pictures", f".{self.config.pictures}")
         self._places: dict[int, Similarity] = {}
 
+    def begin(self, first: int = 0) -> None:
+        """Take a stream from its beginning.
+
+        Raises:
+            ValueError: It goes on where an earlier one stopped, of which nothing was kept.
+        """
+        if first:
+            raise ValueError(
+                f"{self.folder} is made of a whole stream, and this one goes on at frame {first}; make it of the run's "
+                "folder, with cut3r export"
+            )
+
     def add(self, result: FrameResult) -> None:
         self._frames.add(result)
         self._pictures.add(result)
