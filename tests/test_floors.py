@@ -15,7 +15,9 @@ FLOORS = [
     {"weights"},
     {"data", "inference"},
     {"run"},
-    {"training", "alignment", "export", "viewer"},
+    {"viewer"},
+    {"export"},
+    {"training", "alignment"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {

@@ -57,6 +57,13 @@ class Surface:
     voxel_m: float
     dropped: float
 
+    def summary(self) -> str:
+        """Say in a part of a line what it is, and what was left out."""
+        return (
+            f"a surface of {len(self.mesh.triangles):,} triangles, voxels of {1000 * self.voxel_m:.1f} mm; "
+            f"{100 * self.dropped:.0f} % of the depth was left out because too few other frames confirm it"
+        )
+
 
 def fuse(
     frames: Sequence[ExportedFrame],

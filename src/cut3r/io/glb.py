@@ -44,6 +44,7 @@ def write_glb(
     *,
     frustum_depth: float = 0.1,
     srgb_colors: bool = False,
+    gltf_from_world: Float[np.ndarray, "4 4"] | None = None,
 ) -> None:
     """Write points and cameras, atomically. Frustum colours run from dark violet (first) to yellow (last).
 
@@ -56,14 +57,17 @@ def write_glb(
         frustum_depth: Distance in metres from a camera's centre to its drawn image plane.
         srgb_colors: Write the colours as sRGB bytes, for programs that take vertex colours as they are. Those that
             follow the standard show them too light: a grey of 128 as 188.
+        gltf_from_world: How the scene is turned instead: for a world of other axes.
     """
     cloud = without_non_finite(cloud, path)
     finite = np.isfinite(world_from_cams).all(axis=(1, 2)) & np.isfinite(intrinsics).all(axis=(1, 2))
     if not finite.all():
         logger.warning("%d of %d cameras are not finite and were left out of %s", (~finite).sum(), len(finite), path)
     world_from_cams = world_from_cams[finite]
-    first = world_from_cams[0].astype(np.float64) if len(world_from_cams) else np.eye(4)
-    content = GlbContent(GLTF_FROM_OPENCV @ np.linalg.inv(first), srgb_colors)
+    if gltf_from_world is None:
+        first = world_from_cams[0].astype(np.float64) if len(world_from_cams) else np.eye(4)
+        gltf_from_world = GLTF_FROM_OPENCV @ np.linalg.inv(first)
+    content = GlbContent(gltf_from_world, srgb_colors)
     content.add("points", POINTS, cloud.points, cloud.colors)
     corners = frusta(world_from_cams, intrinsics[finite], image_sizes[finite], frustum_depth)
     edges = FRUSTUM_EDGES + 5 * np.arange(len(corners), dtype=np.uint32)[:, None, None]
