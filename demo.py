@@ -9,6 +9,7 @@ import io
 import logging
 import sys
 from contextlib import ExitStack, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(args: argparse.Namespace) -> int:
     """Do what the flags say. What a user can do wrong comes as an exception with one clear sentence."""
     from cut3r.alignment.stream_loops import StreamLoops
+    from cut3r.export.saving import check_saving, make_saving
     from cut3r.inference.sink import Sinks
     from cut3r.run import from_flags
     from cut3r.run.run import Run
@@ -44,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     console = start_logging()
     from_flags.check_flags(args, BUNDLED_CLIP)
+    check_saving(args)
     if not args.no_viewer:
         check_host(args.host)
     with ExitStack() as stack:  # what would fail only after minutes or hours is refused before the network is loaded
@@ -58,7 +61,8 @@ def run(args: argparse.Namespace) -> int:
         logger.info("%s on %s with %s", footage.stream.description, model.device, args.model_path or TINY)
         session = from_flags.make_session(args, model, StreamLoops() if args.loops == "auto" else None)
         footage.fit = session.fit
-        writer = from_flags.make_writer(args, session, footage, output, version=cut3r.__version__)
+        saving = partial(make_saving, args, output.folder, console, can_be_read_again=footage.can_be_read_again)
+        writer = from_flags.make_writer(args, session, footage, output, saving, version=cut3r.__version__)
         viewer = None if args.no_viewer else open_viewer(args, session.query, stack)
         watching = Sinks({"the viewer": viewer} if viewer else {})
         watching.begin(session.frames_seen)

@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cut3r
@@ -50,12 +51,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what the flags say. What a user can do wrong comes as an exception with one clear sentence."""
     from cut3r.alignment.flags import align_config, align_footage, check_align_flags, check_footage, clean_up
-    from cut3r.alignment.outcome import write_report, write_results
+    from cut3r.alignment.outcome import write_results
     from cut3r.alignment.taken import take
+    from cut3r.export.saving import check_saving, make_saving
     from cut3r.inference.sink import Sinks
     from cut3r.run import from_flags
     from cut3r.run.known_flags import count_all, make_known
-    from cut3r.run.output_folder import RunState
     from cut3r.run.stages import Stages
     from cut3r.speed.device import check_device
     from cut3r.viewer.address import check_host
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     check_align_flags(args)
     config = align_config(args)
     from_flags.check_flags(args, demo.BUNDLED_CLIP)
+    check_saving(args)
     if not args.no_viewer:
         check_host(args.host)
     with ExitStack() as stack:
@@ -97,10 +99,10 @@ def run(args: argparse.Namespace) -> int:
         watching.begin()
         stack.callback(watching.finish)
         results = session.stream(open_frames()) if aligned is None else aligned.results()
-        count = write_results(args, output, _shown(results, watching))
-        if aligned is not None:
-            write_report(output.folder, aligned.report)
-        output.end(RunState.finished, count)
+        saving = partial(make_saving, args, output.folder, console)
+        report = None if aligned is None else aligned.report
+        if failures := write_results(args, output, _shown(results, watching), saving, report):
+            return sorry(f"{'; '.join(failures)}: the files of each frame are in {output.folder}", FAILED, PROGRAM)
         clean_up(args)
         if not_shown := watching.finish():
             return sorry(f"{not_shown[0]}; all files were written", FAILED, PROGRAM)

@@ -1,10 +1,10 @@
 """How much of the driving thread do the sinks take, and how many frames per second do they sustain?
 
 Streams frames of 512x384 through everything that the demo does around the network: session, progress, files of each
-frame, reconstruction, resume points and the page. The network is replaced by predictions that are made beforehand (a
-camera walks along a wavy wall), and so is the focal estimate, so what is left is what the driving thread, which feeds
-the network, spends on other things: `driving_ms`, of the processor. The other threads are `files_and_scene_ms`,
-`viewer_ms` and `drawing_ms`; `cpu_ms` is the whole process, reading included.
+frame, reconstruction, resume points, two files of `--save`, and the page. The network is replaced by predictions that
+are made beforehand (a camera walks along a wavy wall), and so is the focal estimate, so what is left is what the
+driving thread, which feeds the network, spends on other things: `driving_ms`, of the processor. The other threads are
+`files_and_scene_ms`, `viewer_ms` and `drawing_ms`; `cpu_ms` is the whole process, reading included.
 
 `fps` is by a clock on the wall, until the last file is written. `fps_by_cpu` is the bound that processor times set: no
 thread can be faster than its own time, nor all of them together than the cores. Other programs on the machine change it
@@ -36,6 +36,7 @@ from torch import Tensor
 from cut3r.inference.engine import Encoded, Engine
 from cut3r.inference.frame_folder import FrameFolder
 from cut3r.inference.reconstruction import Reconstruction
+from cut3r.inference.saved_file import SavedFile
 from cut3r.inference.session import Session
 from cut3r.inference.sink import Sinks
 from cut3r.io.frames import Frame
@@ -54,6 +55,7 @@ SIZE = (384, 512)  # (h, w)
 FOCAL = 440.0  # pixels
 DIFFERENT = 8  # walls; the camera moves on at each frame
 STEP_M = 0.02  # of the camera per frame
+SAVES = ("scene.ply", "traj.tum")
 EVERY = {"none": 0, "some": SOME, "all": 1}
 WARMUP = 5  # frames that are not timed: libraries are loaded, memory is allocated
 NAMES = {"run writer": "files_and_scene_ms", "the viewer": "viewer_ms", "viewer": "drawing_ms"}  # of threads: columns
@@ -145,7 +147,8 @@ def measure(mode: str, frames: int, *, viewer: bool) -> dict[str, Any]:
         files = FrameFolder(output.folder, every=EVERY[mode]) if EVERY[mode] else None
         resume = ResumePoint(output.resume_path, {})
         scene = Reconstruction()
-        writer = RunWriter(session, scene, output, files, targets=[], resume=resume, version="", settings={})
+        saves = {name: SavedFile(scene, Path(place) / name) for name in SAVES}
+        writer = RunWriter(session, scene, output, files, saving=Sinks(saves), resume=resume, version="", settings={})
         page = open_page() if viewer else None
         row = {"save_frames": mode} | drive(session, writer, Sinks({"the viewer": page} if page else {}), frames)
         if page:

@@ -15,7 +15,9 @@ FLOORS = [
     {"weights"},
     {"data", "inference"},
     {"run"},
-    {"training", "alignment", "export", "viewer"},
+    {"viewer"},
+    {"export"},
+    {"training", "alignment"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 ONLY_IN = {
@@ -36,7 +38,8 @@ ONLY_IN = {
     "pyceres": ("src/cut3r/alignment/bundle_problem.py", "src/cut3r/alignment/bundle_costs.py"),
     "croco": ("src/cut3r/model/rope.py",),
     "evo": ("eval/protocols/trajectory.py",),
-    "open3d": ("eval/protocols/clouds.py",),
+    "open3d": ("eval/protocols/clouds.py", "src/cut3r/export/mesh.py"),
+    "rerun": ("src/cut3r/export/rerun_sink.py",),
     "h5py": ("src/cut3r/io/hdf5.py", "eval/prepare/nyu.py"),
     "OpenEXR": ("src/cut3r/io/exr_library.py",),
     "liblzfse": ("src/cut3r/io/lzfse.py",),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOME = {
+    "ExportConfig": "cut3r.export.config",
+    "ExportSink": "cut3r.export.sink",
     "FILT3R": "cut3r.rules.filt3r",
     "FitConfig": "cut3r.inference.preprocess",
     "FitMode": "cut3r.inference.preprocess",
@@ -37,6 +39,8 @@ _HOME = {
     "open_frames": "cut3r.io.frames",
 }
 __all__ = [
+    "ExportConfig",
+    "ExportSink",
     "FILT3R",
     "FitConfig",
     "FitMode",
@@ -69,6 +73,8 @@ __all__ = [
 if TYPE_CHECKING:
     from cut3r.alignment.library import align as align
     from cut3r.alignment.stream_loops import StreamLoops as StreamLoops
+    from cut3r.export.config import ExportConfig as ExportConfig
+    from cut3r.export.sink import ExportSink as ExportSink
     from cut3r.geometry.registration import Similarity as Similarity
     from cut3r.inference.chunks import ResetConfig as ResetConfig
     from cut3r.inference.keyframes import KeyframeConfig as KeyframeConfig

@@ -1,5 +1,6 @@
 """`cut3r export`, as a user runs it; and what must not be lost."""
 
+import json
 import shutil
 
 import numpy as np
@@ -9,15 +10,18 @@ from PIL import Image
 from cut3r.export.config import ExportConfig
 from cut3r.export.of_run import export_run
 from cut3r.export.tracks import TrackConfig
+from cut3r.inference.frame_folder import FrameFolder
 from cut3r.io.colmap import read_images
 from cut3r.io.depth import read_depth
 from cut3r.io.frames import FrameOptions
+from cut3r.io.trajectory import read_tum
 from cut3r.run.command import main
-from cut3r.run.console import NO_INPUT, WRONG_ARGUMENTS
+from cut3r.run.console import NO_INPUT, WRONG_ARGUMENTS, told
 from cut3r.run.finished import FinishedRun
 from cut3r.run.footage import Footage
 from cut3r.run.output_folder import THE_INPUT, Marker, RunState
 from tests.export.room import make_room
+from tests.export.wall import Wall, make_photos
 
 FEW = ExportConfig(tracks=TrackConfig(most=2000))
 
@@ -185,3 +189,78 @@ def test_where_a_link_leads_the_scene_is_put(fresh):
         assert export(*given) == 0
     assert (fresh / "link").is_symlink() and (fresh / "disk/transforms.json").is_file()
     assert sorted(path.name for path in fresh.iterdir()) == ["disk", "link", "out", "photos"]
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A finished run of four small photos."""
+    make_photos(tmp_path / "photos", (101, 180))
+    files = FrameFolder(tmp_path / "out")
+    for result in Wall(tmp_path / "photos").results():
+        files.add(result)
+    return tmp_path
+
+
+def test_one_format_alone_or_several_in_one_folder(small):
+    given = (small / "out", "--seq_path", small / "photos")
+    assert export(*given, "--only", "colmap") == 0
+    assert {path.name for path in (small / "out/scene_colmap").iterdir()} == {"images", "sparse", "README.txt"}
+    assert export(*given, "--only", "kitti", "--only", "ply", "--to", small / "both") == 0
+    assert {path.name for path in (small / "both").iterdir()} == {"trajectory.kitti", "pointcloud.ply", "README.txt"}
+    assert "images" not in (small / "both/README.txt").read_text()
+
+
+def test_what_needs_no_pictures_does_without_them(small):
+    shutil.rmtree(small / "photos")
+    for name, file in {"depth": "depth", "tum": "trajectory.tum", "glb": "scene.glb"}.items():
+        assert export(small / "out", "--only", name) == 0
+        assert (small / "out" / f"scene_{name}" / file).exists()
+
+
+def test_the_world_does_not_depend_on_which_frames_are_chosen(small):
+    """So that formats that are exported at different times fit each other."""
+    applied = []
+    for count in (3, 4):
+        given = (small / "out", "--seq_path", small / "photos", "--frames", count, "--to", small / f"{count}")
+        assert export(*given, "--only", "nerfstudio") == 0
+        applied.append(json.loads((small / f"{count}/transforms.json").read_text())["applied_transform"])
+    np.testing.assert_array_equal(*applied)
+
+
+@pytest.mark.parametrize("which", ["all", "some"])
+def test_photos_have_the_times_when_they_were_taken_if_all_say_so(which, small):
+    for number, path in enumerate(sorted((small / "photos").iterdir())):
+        exif = Image.Exif()
+        if which == "all" or number != 2:
+            exif[0x8769] = {0x9003: f"2026:11:29 12:00:{3 * number:02d}", 0x9291: "5"}
+        with Image.open(path) as image:
+            image.copy().save(path, exif=exif)
+    assert export(small / "out", "--seq_path", small / "photos", "--only", "tum") == 0
+    times = read_tum(small / "out/scene_tum/trajectory.tum")[1]
+    assert np.diff(times).tolist() == [3 if which == "all" else 1] * 3
+    assert times[0] % 60 == (0.5 if which == "all" else 0)
+
+
+def test_a_run_with_the_originals_files_is_refused(small, capfd):
+    Marker("1", {"original": "True"}, "now", RunState.finished, frames=4).write(small / "out/cut3r.json")
+    assert export(small / "out", "--seq_path", small / "photos") == WRONG_ARGUMENTS
+    assert "was written with --original" in capfd.readouterr().err
+
+
+def test_pictures_of_a_webcam_are_gone_and_what_needs_none_is_not(small, capfd):
+    settings = {"seq_path": "camera:0, 640x480", THE_INPUT: "live"}
+    Marker("1", settings, "now", RunState.finished, frames=4).write(small / "out/cut3r.json")
+    assert export(small / "out") == WRONG_ARGUMENTS
+    assert "camera:0, 640x480, which nobody can read again" in capfd.readouterr().err
+    assert export(small / "out", "--only", "ply") == 0
+
+
+def test_masks_alone_need_masks(small, capfd):
+    assert export(small / "out", "--only", "masks") == WRONG_ARGUMENTS
+    assert "--masks" in capfd.readouterr().err
+
+
+def test_a_password_does_not_get_into_the_readme():
+    source = "rtsp://admin:hunter2@cam/s?token=1"
+    assert told(["cut3r", f"--seq_path={source}"]) == "cut3r --seq_path=rtsp://cam/s"
+    assert told(["cut3r", "a b", "x@y.mp4"]) == "cut3r 'a b' x@y.mp4"

@@ -5,13 +5,22 @@ import sys
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from cut3r.io.images import Resampling, UnreadableImageError, page_count, read_image, resize, write_image
+from cut3r.io.images import (
+    Resampling,
+    UnreadableImageError,
+    capture_time_of,
+    page_count,
+    read_image,
+    resize,
+    write_image,
+)
 from tests.io.pictures import STORED, save
 
 SCENE = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -440,3 +449,21 @@ def test_damaged_bytes_are_read_or_refused_in_one_sentence(tmp_path, suffix):
         with warnings.catch_warnings(), contextlib.suppress(UnreadableImageError):
             warnings.simplefilter("ignore")  # Pillow's remarks about the damage; ours is the error
             assert read_image(path).ndim == 3
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_the_time_of_a_photo_is_read_with_its_zone_and_fraction(tmp_path, suffix):
+    exif, path = Image.Exif(), tmp_path / f"photo.{suffix}"
+    exif[0x8769] = {0x9003: "2026:11:29 12:00:00", 0x9011: "+02:00", 0x9291: "250"}
+    Image.new("RGB", (16, 16)).save(path, exif=exif)
+    assert capture_time_of(path) == datetime(2026, 11, 29, 10, tzinfo=timezone.utc).timestamp() + 0.25
+
+
+@pytest.mark.parametrize("said", [{}, {0x9003: "0000:00:00 00:00:00"}, {0x9003: "yesterday"}, {0x9003: b"\xff" * 20}])
+def test_a_photo_without_a_time_has_none(tmp_path, said):
+    exif = Image.Exif()
+    exif[0x8769] = said
+    exif[0x0112] = 6
+    Image.new("RGB", (16, 8)).save(tmp_path / "photo.jpg", exif=exif)
+    assert capture_time_of(tmp_path / "photo.jpg") is None
+    assert read_image(tmp_path / "photo.jpg").shape == (16, 8, 3), "what else EXIF says counts"

@@ -12,6 +12,7 @@ import torch
 import cut3r
 from cut3r.inference.frame_folder import FrameFolder, read_frame_folder
 from cut3r.io.ply import read_ply
+from cut3r.io.trajectory import read_tum
 from cut3r.run.command import main
 from cut3r.run.console import NO_INPUT, WRONG_ARGUMENTS
 from cut3r.run.output_folder import RunState, read_marker
@@ -34,7 +35,8 @@ def align(*arguments: object) -> int:
 @pytest.mark.parametrize("method", ["graph", "full"])
 def test_a_finished_run_is_aligned_and_stays_as_it_is(out, method):
     before = contents(out)
-    assert align(out, "--align", method, "--device", "cpu", "--save", "scene.ply", "--save", "traj.tum") == 0
+    saves = ["--save", "scene.ply", "--save", "traj.tum", "--export", "tum:path"]
+    assert align(out, "--align", method, "--device", "cpu", *saves) == 0
     after = contents(out)
     assert {name: after[name] for name in before} == before
     aligned = out / "aligned"
@@ -46,6 +48,7 @@ def test_a_finished_run_is_aligned_and_stays_as_it_is(out, method):
     report = json.loads((aligned / "alignment.json").read_text())
     assert report["align"] == method and report["frames"] == 6 and report["left_out"] == [] and "loops" in report
     assert len(read_ply(aligned / "scene.ply")) > 0 and (aligned / "traj.tum").exists()
+    assert len(read_tum(aligned / "path" / "trajectory.tum")[0]) == 6
     assert read_marker(aligned / "cut3r.json").state is RunState.finished
     assert not (aligned / ".alignment").exists()
 
@@ -136,6 +139,8 @@ def test_what_cannot_be_aligned_is_one_sentence(case, out, capsys):
         (["--window", "0"], "--window is 0"),
         (["--save", "OUT/scene.ply"], "would replace the input"),
         (["--save", "scene.obj"], ".obj"),
+        (["--save", "OUT/"], "holds files of others"),
+        (["--save", "scene/", "--save-frames", "none"], "is made of the files of frames"),
     ],
 )
 def test_flags_that_make_no_sense_are_one_sentence(flags, part, out, capsys):

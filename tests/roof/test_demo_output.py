@@ -155,7 +155,7 @@ def test_one_target_that_fails_in_the_end_does_not_keep_the_others_from_it(
     saves = ["--save", tmp_path / "scene.ply", "--save", tmp_path / "traj.tum"]
     assert run_demo(*flags, *saves) == demo.FAILED
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith(f"demo.py: {tmp_path / 'scene.ply'} could not be written")
+    assert last.startswith(f"demo.py: {tmp_path / 'scene.ply'} could not be finished")
     assert "--resume and --save OTHER writes it" in last
     assert len(read_tum(tmp_path / "traj.tum")[0]) == 6
     monkeypatch.undo()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cut3r.run.output_check import check_inputs, check_output, check_targets
+from cut3r.run.output_check import check_inputs, check_output
 
 
 @pytest.fixture
@@ -91,36 +91,3 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path):
         check_output(tmp_path / "file")
     with pytest.raises(ValueError, match="depth is not a folder"):
         check_output(tmp_path / "out")
-
-
-BAD_TARGETS = {
-    "a suffix that nobody writes": (["scene.obj"], "suffix"),
-    "a folder": (["dir.ply"], "because it is a folder"),
-    "below a file": (["afile/scene.ply"], "afile is not a folder"),
-    "twice": (["scene.ply", "out/../scene.ply"], "named twice"),
-    "the resume point": (["out/resume.npz"], "writes into .*out itself"),
-    "a frame": (["out/camera/000002.npz"], "writes into .*out itself"),
-    "the input": (["clip.npz"], "would replace the input"),
-    "the input through a link": (["second.ply"], "would replace the input"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_TARGETS)
-def test_a_target_that_cannot_be_or_must_not_be_written_is_refused(case, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("afile").touch()
-    Path("dir.ply").mkdir()
-    Path("out/camera").mkdir(parents=True)
-    Path("clip.npz").touch()
-    Path("third.png").touch()
-    Path("second.ply").symlink_to("third.png")
-    Path("first.png").symlink_to("second.ply")
-    targets, hint = BAD_TARGETS[case]
-    with pytest.raises(ValueError, match=hint):
-        check_targets(Path("out"), [Path(target) for target in targets], [Path("clip.npz"), Path("first.png")])
-
-
-def test_good_targets_are_allowed_and_nothing_is_made(tmp_path):
-    targets = [tmp_path / "a" / "scene.ply", tmp_path / "out" / "traj.tum", tmp_path / "out" / "camera" / "all.npz"]
-    check_targets(tmp_path / "out", targets, [tmp_path / "photo.png"])
-    assert not os.listdir(tmp_path)

@@ -31,7 +31,7 @@ def output(tmp_path):
 def make_writer(session: Session, output: OutputFolder, frames: FrameFolder | None) -> RunWriter:
     resume = ResumePoint(output.resume_path, {})
     scene = Reconstruction(confidence=0.0, voxel_size=0.5)
-    return RunWriter(session, scene, output, frames, targets=[], resume=resume, version="1", settings={})
+    return RunWriter(session, scene, output, frames, resume=resume, version="1", settings={})
 
 
 def push(session: Session):

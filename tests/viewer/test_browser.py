@@ -22,8 +22,10 @@ from selenium.webdriver.common.keys import Keys
 
 from cut3r.geometry.lie import rotation_from_vector
 from cut3r.geometry.registration import Similarity
+from cut3r.inference.reconstruction import Reconstruction
 from cut3r.viewer.app import Viewer
 from cut3r.viewer.config import ViewerConfig
+from cut3r.viewer.page_file import write_page
 
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -232,3 +234,22 @@ def test_chunks_move_and_a_switch_shows_before_and_after(open_viewer, open_page,
     wait_until(lambda: viewer.look().poses == "after")
     wait_until(lambda: (np.abs(page.scene() - one_room).max(axis=-1) > 40).mean() < 0.01)
     page.scene("9_switch_after")
+
+
+def test_a_saved_page_opens_from_the_disk_and_plays(driver, room, tmp_path, wait_until):
+    scene = Reconstruction(voxel_size=None, max_points=30_000)
+    for number in range(6):
+        scene.add(room.result(number, of=6))
+    write_page(tmp_path / "scene.html", scene.cloud(), scene.cameras)
+    driver.execute_cdp_cmd("Network.enable", {})
+    driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["http://*", "https://*", "ws://*"]})
+    try:
+        driver.get((tmp_path / "scene.html").as_uri())
+
+        def colourful() -> float:
+            picture = np.asarray(Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")).astype(int)
+            return float((np.ptp(picture[150:560], axis=-1) > 40).mean())
+
+        wait_until(lambda: colourful() > 0.03, seconds=60)
+    finally:
+        driver.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})

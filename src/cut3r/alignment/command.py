@@ -14,8 +14,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from cut3r.run.console import guarded, start_logging, version
-from cut3r.run.flags import add_align, add_known, add_scene, as_declared
+from cut3r.run.console import FAILED, guarded, sorry, start_logging, version
+from cut3r.run.flags import add_align, add_known, add_saves, add_scene, as_declared
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +50,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument("--overwrite", action="store_true", help=overwrite)
     frames = "which frames get files (default: %(default)s)"
     group.add_argument("--save-frames", choices=("none", "some", "all"), default="all", help=frames)
-    save = "scene.ply, scene.glb, traj.tum, ...; repeat"
-    group.add_argument("--save", type=Path, action="append", default=[], metavar="FILE", help=save)
+    add_saves(group)
     add_scene(group)
     args = parser.parse_args(as_declared(parser, sys.argv[1:] if arguments is None else arguments))
     args.original = False
-    args.save = [args.folder / ALIGNED / path if path.name == str(path) else path for path in args.save]
     return args
 
 
@@ -65,16 +63,17 @@ def run(args: argparse.Namespace) -> int:
     from cut3r.alignment.align import remove_work
     from cut3r.alignment.flags import WORK, bundle_adjusted, check_any_align_flags, stream_config, tell
     from cut3r.alignment.of_stream import align_stream
-    from cut3r.alignment.outcome import write_report, write_results
+    from cut3r.alignment.outcome import write_results
     from cut3r.alignment.streamed import collect
+    from cut3r.export.saving import check_saving, make_saving
     from cut3r.run.finished import FinishedRun
     from cut3r.run.from_flags import USUAL_THRESHOLD
     from cut3r.run.known_flags import make_known
-    from cut3r.run.output_folder import RunState
     from cut3r.run.stages import Stages
 
     console = start_logging()
     check_any_align_flags(args)
+    check_saving(args)
     config, finished, known = stream_config(args), FinishedRun(args.folder), make_known(args)
     if args.vis_threshold is None:
         args.vis_threshold = float(finished.setting("vis_threshold") or USUAL_THRESHOLD)
@@ -90,8 +89,7 @@ def run(args: argparse.Namespace) -> int:
             originals = partial(finished.original_frames, origins, known, source=args.seq_path, who="--ba")
             aligned = bundle_adjusted(aligned, config, originals, stages)
         output.begin(version(), of_folder.settings_of(args))
-        count = write_results(args, output, aligned.results())
-        write_report(folder, aligned.report)
-        output.end(RunState.finished, count)
+        saving = partial(make_saving, args, folder, console, into=folder, source=args.seq_path)
+        failures = write_results(args, output, aligned.results(), saving, aligned.report)
         remove_work(folder / WORK)
-    return 0
+    return sorry("; ".join(failures), FAILED, PROGRAM) if failures else 0

@@ -6,14 +6,15 @@ from pathlib import Path
 
 from cut3r.model.network import Cut3r
 from cut3r.run.finished import FinishedRun
-from cut3r.run.output_check import check_output, check_targets
+from cut3r.run.output_check import check_output
 from cut3r.run.output_folder import OutputFolder
+from cut3r.run.targets import check_targets, targets_of
 from cut3r.speed.device import check_device
 from cut3r.weights import checkpoint, zoo
 
 logger = logging.getLogger(__name__)
 
-NOT_SETTINGS = {"overwrite", "save", "device", "seq_path"}
+NOT_SETTINGS = {"overwrite", "save", "export", "device", "seq_path"}
 
 
 def make_output(args: argparse.Namespace, finished: FinishedRun, folder: Path) -> OutputFolder:
@@ -21,7 +22,7 @@ def make_output(args: argparse.Namespace, finished: FinishedRun, folder: Path) -
     output = OutputFolder(folder, overwrite=args.overwrite)
     output.check_owner()
     check_output(folder)
-    check_targets(folder, args.save, finished.files())
+    check_targets(folder, targets_of(args, folder), finished.files())
     return output
 
 

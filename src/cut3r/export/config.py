@@ -13,12 +13,14 @@ class ExportConfig:
     """`frames`: at most so many are exported. `confidence`, `edges`: which pixels count, as for a `Reconstruction`.
 
     `pictures`: how pictures are written that cannot be copied as they are, such as those of videos.
+    `voxel_m`: of a mesh, see `MeshConfig`.
     """
 
     frames: int = 200
     confidence: float = 1.5
     edges: float | None = EDGES
     pictures: str = "jpg"
+    voxel_m: float | None = None
     tracks: TrackConfig = field(default_factory=TrackConfig)
 
     def __post_init__(self) -> None:

@@ -91,7 +91,7 @@ def find_tracks(
     What one frame has confirmed is not made again of another, so that a surface has one layer of points, not as many as
     there are frames.
     """
-    around = _neighbours(frames, config.neighbours)
+    around = overlapping(frames, config.neighbours)
     total = sum(int((frame.depth > 0).sum()) for frame in frames)
     coarse = max(1, math.isqrt(round(total / config.most)))
     found = _on_grid(frames, around, coarse, config, on_progress)
@@ -196,8 +196,8 @@ def _off(frame: ExportedFrame, world: Float[Tensor, "p 3"], at: Float[Tensor, "p
     return ((pixels - at) / at.new_tensor(frame.pixel_map.scale)).norm(dim=-1)
 
 
-def _neighbours(frames: Sequence[ExportedFrame], most: int) -> list[list[int]]:
-    """The frames that see most of what each sees, by a few of its points."""
+def overlapping(frames: Sequence[ExportedFrame], most: int) -> list[list[int]]:
+    """For each frame the others, at most so many, that see most of what it sees, by a few of its points."""
     clouds = [_few(frame) for frame in frames]
     chosen = []
     for number, cloud in enumerate(clouds):

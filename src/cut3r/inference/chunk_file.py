@@ -5,6 +5,7 @@ folder takes places from here (`read_frame_folder` does): no file of a frame is 
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,13 @@ def write_chunks(folder: Path, course: Course, frames: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / CHUNKS) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def write_places(folder: Path, places: Mapping[int, Similarity]) -> None:
+    """Write where chunks stand and nothing else, for who has only results of a stream."""
+    matrices = {str(number): place.matrix().tolist() for number, place in places.items()}
+    with atomic_path(folder / CHUNKS) as temporary:
+        temporary.write_text(json.dumps({"world_from_chunk": matrices}) + "\n", encoding="utf-8")
 
 
 def read_places(folder: Path) -> dict[int, Similarity]:

@@ -133,6 +133,11 @@ class Reconstruction(Sink):
             return len(self._kept)
 
     @property
+    def frame_count(self) -> int:
+        """Count the frames that were taken in."""
+        return len(self._names)
+
+    @property
     def voxel_size(self) -> float | None:
         """Edge length in metres now, after all doublings; None when sampling uniformly."""
         return self._kept.voxel_size
@@ -179,10 +184,11 @@ class Reconstruction(Sink):
         """Write the file that the suffix asks for, atomically.
 
         Points: .ply, .glb (with camera frusta). Cameras: .tum, .kitti. Everything: .npz (the arrays of `state_arrays`).
-        Every number in them is finite, but for the time stamps of pictures, which have none.
+        Every number in them is finite, but for the time stamps of pictures, which have none. A folder for splat
+        trainers needs the pictures and depth, which are not kept here: `cut3r.ExportSink` writes it.
 
         Raises:
-            ValueError: Another suffix.
+            ValueError: Another suffix, or a folder.
         """
         WRITERS[check_suffix(path)](self, Path(path))
 
@@ -246,9 +252,14 @@ def check_suffix(path: str | os.PathLike[str]) -> str:
     """Return the suffix that chooses the writer.
 
     Raises:
-        ValueError: No writer has this suffix.
+        ValueError: No writer has this suffix, or it is a folder.
     """
     suffix = Path(path).suffix.lower()
+    if not suffix or os.fspath(path).endswith(("/", os.sep)):
+        raise ValueError(
+            f"{path} is a folder, which needs the pictures and depth of frames, and a reconstruction keeps neither; "
+            "hand the results to cut3r.ExportSink(folder), too, or make it of a finished run with cut3r export"
+        )
     if suffix not in WRITERS:
         raise ValueError(f"{path} has the suffix '{suffix}'; a reconstruction is saved as one of {', '.join(WRITERS)}")
     return suffix

@@ -59,7 +59,7 @@ class Sinks:
     def begin(self, first: int = 0) -> None:
         """Begin each sink, before the first `add`."""
         for member in self._members:
-            member.attempt(partial(member.sink.begin, first), "before its first frame")
+            member.attempt(partial(member.sink.begin, first), "could not begin")
 
     def add(self, result: FrameResult) -> None:
         """Hand over a result; waits for a sink that is behind."""
@@ -72,7 +72,7 @@ class Sinks:
         for member in self._members:
             member.attempt(member.thread.drain)
             for chunk, place in places.items() if member.error is None else ():
-                member.attempt(partial(member.sink.move, chunk, place), "when a chunk was moved")
+                member.attempt(partial(member.sink.move, chunk, place), "failed when a chunk was moved")
 
     def finish(self) -> list[str]:
         """Wait until each sink has taken in what it got, and finish it. A second call only repeats the answer.
@@ -84,9 +84,14 @@ class Sinks:
             member.attempt(member.thread.drain)
         for member in [] if self._finished else self._members:
             member.thread.close()
-            member.attempt(member.sink.finish, "after its last frame")
+            member.attempt(member.sink.finish, "could not be finished")
         self._finished = True
         return [member.failure for member in self._members if member.error is not None]
+
+    @property
+    def good(self) -> list[str]:
+        """The names of those that have not failed."""
+        return [member.name for member in self._members if member.error is None]
 
     def __enter__(self) -> "Sinks":
         self.begin()
@@ -105,16 +110,16 @@ class _Member:
 
     def __init__(self, name: str, sink: Sink, waiting: int) -> None:
         self.sink = sink
+        self.name = name
         self.thread = Background(sink.add, most=waiting, name=name)
         self.error: Exception | None = None
         self.failure = ""
-        self._name = name
 
-    def attempt(self, call: Callable[[], None], when: str = "") -> None:
+    def attempt(self, call: Callable[[], None], failed: str = "") -> None:
         """Make a call to the sink or its thread, and note an error of the sink: of any kind, for it may be anybody's.
 
         Args:
-            when: For the message; by default, at the frame that the thread failed at.
+            failed: For the message; by default, that the thread failed at a frame.
         """
         try:
             call()
@@ -122,7 +127,8 @@ class _Member:
             if self.error is not None:
                 return
             if (result := self.thread.failed) is not None:
-                when = f"at frame {result.number} ({result.frame.name})"
+                failed = f"failed at frame {result.number} ({result.frame.name}) and got no later ones"
             self.error = error
-            self.failure = f"{self._name} failed {when} and got no later ones ({type(error).__name__}: {error})"
-            logger.error("%s", self.failure, exc_info=error)
+            is_sentence = result is None and isinstance(error, (OSError, ValueError))  # that says what to do
+            self.failure = f"{self.name} {failed} ({'' if is_sentence else f'{type(error).__name__}: '}{error})"
+            logger.error("%s", self.failure, exc_info=None if is_sentence else error)

@@ -17,7 +17,7 @@ from cut3r.files.atomic import atomic_path
 from cut3r.files.packed_path import as_path
 from cut3r.io.content import recognise
 from cut3r.io.grey import GreyScale, deep_values, is_deep, to_8_bits
-from cut3r.io.metadata import orientation
+from cut3r.io.metadata import capture_time, orientation
 from cut3r.io.opening import HEIF_SUFFIXES, UnreadableImageError, open_picture
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "GreyScale",
     "Resampling",
     "UnreadableImageError",
+    "capture_time_of",
     "is_image",
     "page_count",
     "read_image",
@@ -114,6 +115,16 @@ def read_image(
         if reduction > 1:
             _say_reduced(path, reduction, upright)
         return upright
+
+
+def capture_time_of(path: Path) -> float | None:
+    """When a photo was taken, in seconds since 1970, see `capture_time`; nothing is decoded.
+
+    Raises:
+        FileNotFoundError, UnreadableImageError: As of `read_image`.
+    """
+    with open_picture(path) as image:
+        return capture_time(image)
 
 
 def page_count(path: str | Path) -> int:

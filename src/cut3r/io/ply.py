@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
+from jaxtyping import Float32, Int32, Shaped, UInt8
 
 from cut3r.files.atomic import atomic_path
 from cut3r.io.point_cloud import PointCloud, without_non_finite
@@ -35,7 +36,8 @@ WRITTEN_NAMES = {"<f4": "float", "|u1": "uchar", "<i4": "int"}  # the oldest typ
 
 def write_ply(path: str | os.PathLike[str], cloud: PointCloud) -> None:
     """Write a cloud, atomically. Points that are not finite are left out and counted in a warning."""
-    vertices = _vertices(without_non_finite(cloud, path))
+    cloud = without_non_finite(cloud, path)
+    vertices = vertex_records(cloud.points, cloud.colors, cloud.confidence, cloud.frame)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         file.write(_header_of(vertices).encode("ascii"))
         file.write(vertices.tobytes())
@@ -68,15 +70,20 @@ class _Header:
     vertex: np.dtype
 
 
-def _vertices(cloud: PointCloud) -> np.ndarray:
+def vertex_records(
+    points: Float32[np.ndarray, "p 3"],
+    colors: UInt8[np.ndarray, "p 3"],
+    confidence: Float32[np.ndarray, "p"] | None = None,
+    frame: Int32[np.ndarray, "p"] | None = None,
+) -> Shaped[np.ndarray, "p"]:
     """One record per point, in the order of the file."""
-    columns = {name: cloud.points[:, axis].astype("<f4") for axis, name in enumerate(COORDINATES)}
-    columns |= {name: cloud.colors[:, axis] for axis, name in enumerate(CHANNELS)}
-    if cloud.confidence is not None:
-        columns["confidence"] = cloud.confidence.astype("<f4")
-    if cloud.frame is not None:
-        columns["frame"] = cloud.frame.astype("<i4")
-    vertices = np.empty(len(cloud), dtype=[(name, column.dtype) for name, column in columns.items()])
+    columns = {name: points[:, axis].astype("<f4") for axis, name in enumerate(COORDINATES)}
+    columns |= {name: colors[:, axis] for axis, name in enumerate(CHANNELS)}
+    if confidence is not None:
+        columns["confidence"] = confidence.astype("<f4")
+    if frame is not None:
+        columns["frame"] = frame.astype("<i4")
+    vertices = np.empty(len(points), dtype=[(name, column.dtype) for name, column in columns.items()])
     for name, column in columns.items():
         vertices[name] = column
     return vertices

@@ -4,8 +4,10 @@ import argparse
 import importlib
 import logging
 import os
+import re
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cut3r.speed.machine import SLEEPY_THREADS
@@ -14,6 +16,7 @@ if TYPE_CHECKING:  # imported when needed: --help answers at once
     from rich.console import Console
 
 FAILED, WRONG_ARGUMENTS, NO_INPUT, INTERRUPTED = 1, 2, 3, 130
+ADDRESS = re.compile(r"(\w+://)(?:[^/\s]*@)?([^\s?]*)(?:\?\S*)?")
 CHATTY = ("websockets", "viser")  # loggers that tell of each connection
 
 
@@ -41,6 +44,12 @@ def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace,
 def version() -> str:
     """The program's, for what it writes."""
     return str(importlib.import_module(__name__.partition(".")[0]).__version__)
+
+
+def told(words: Sequence[str]) -> str:
+    """A command as text for a file: addresses without user, password and query."""
+    shown = [ADDRESS.sub(r"\1\2", word) for word in words]
+    return os.fsencode(shlex.join(shown)).decode(errors="replace")  # names of files may be anything but UTF-8
 
 
 def sorry(error: object, code: int, program: str) -> int:

@@ -1,7 +1,8 @@
 """The folder of a finished run, read back: what the run was, what it said of each frame, and its original pictures."""
 
+import math
 from collections.abc import Iterable, Iterator
-from itertools import tee
+from itertools import takewhile, tee
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from cut3r.inference.view import View
 from cut3r.io.frame import Frame
 from cut3r.io.frames import FrameOptions, FrameStream, SortOrder
 from cut3r.run.flags import SOME
-from cut3r.run.footage import Footage
+from cut3r.run.footage import LIVE, Footage
 from cut3r.run.known import Known
 from cut3r.run.output_check import MARKER
 from cut3r.run.output_folder import THE_INPUT, Marker, RunState, read_marker
@@ -22,17 +23,20 @@ EVERY = {"all": 1, "some": SOME}  # --save-frames: one of so many frames has fil
 class FinishedRun:
     """Frames that a run has written, with its marker `cut3r.json`; a folder of `FrameFolder` alone has none.
 
+    Args:
+        stopped: Take a run that was stopped, too, with the frames that it has.
+
     Raises:
         FileNotFoundError: No such folder, nothing of a run in it, or no files of frames.
         ValueError: The run is not finished, or files are missing.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, stopped: bool = False) -> None:
         self.folder = folder
         if not folder.is_dir():
             raise FileNotFoundError(f"there is no folder {folder}; expected is the --output_dir of a finished run")
         self.marker: Marker | None = read_marker(folder / MARKER)
-        self._check_state()
+        self._check_state(stopped)
         self.count = self._check_files()
 
     def setting(self, name: str) -> str | None:
@@ -46,7 +50,9 @@ class FinishedRun:
 
     def views(self, known: Known) -> Iterator[tuple[View, Frame]]:
         """Each frame as it was seen, and with what is known of its camera."""
-        views, same = tee(saved.view() for saved in read_frame_folder(self.folder))
+        end = math.inf if self.marker is None else self.marker.frames  # files of others may have frames' names, too
+        saved = takewhile(lambda frame: frame.number < end, read_frame_folder(self.folder))
+        views, same = tee(frame.view() for frame in saved)
         frames = FrameStream(map(stand_in, same), str(self.folder), expected=self.count, skipped=[])
         yield from zip(views, known.onto(frames), strict=True)
 
@@ -75,8 +81,13 @@ class FinishedRun:
             raise ValueError(
                 f"{self.folder} does not say where its pictures are, and {who} needs them; give --seq_path"
             )
-        footage = Footage(place, run._options())
         was = run.setting(THE_INPUT)
+        if source is None and was == LIVE:
+            raise ValueError(
+                f"the run read {place}, which nobody can read again, and {who} needs its pictures: --save scene/ keeps "
+                "them while a run is going on"
+            )
+        footage = Footage(place, run._options())
         if source is None and was is not None and footage.contents != was:
             footage.stream.close()
             raise ValueError(
@@ -84,6 +95,11 @@ class FinishedRun:
                 f"{who} needs them; bring them back, or name a copy with --seq_path"
             )
         return footage
+
+    def source_files(self, source: str | None = None, *, who: str) -> dict[str, Path]:
+        """The photos that the run read, by the names of their frames; arguments and errors as above."""
+        with self.open_footage(source, who=who) as footage:
+            return {path.name: path for path in footage.stream.files}
 
     def _first(self) -> "FinishedRun":
         """The run that read pictures: the folder of an alignment names the run that it has aligned."""
@@ -114,13 +130,14 @@ class FinishedRun:
             parity=self.setting("original") == "True",
         )
 
-    def _check_state(self) -> None:
-        if self.marker is None or self.marker.state is RunState.finished:
+    def _check_state(self, stopped: bool) -> None:
+        fine = {RunState.finished, RunState.stopped} if stopped else {RunState.finished}
+        if self.marker is None or self.marker.state in fine:
             return
         said = "was interrupted" if self.marker.state is RunState.stopped else "is still going on, or was killed"
         raise ValueError(
             f"the run in {self.folder} {said} after {self.marker.frames} frames; repeat its command with --resume, and "
-            "align the folder when it is finished"
+            "come back when it is finished"
         )
 
     def _check_files(self) -> int:

@@ -74,6 +74,14 @@ def add_known(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--scale-from", metavar="A,B=METRES|poses", help=scale)
 
 
+def add_saves(group: argparse._ArgumentGroup) -> None:
+    """Declare the flags for what is left in the end. The slash at the end of a folder counts, so they are no paths."""
+    save = "scene.ply, scene.glb, traj.tum, ... or a folder (scene/) that splat trainers take; repeat"
+    group.add_argument("--save", action="append", default=[], metavar="FILE|DIR/", help=save)
+    export = "a folder in one format (docs/exports.md): colmap, nerfstudio, ply, glb, depth, masks, tum, kitti; repeat"
+    group.add_argument("--export", action="append", default=[], metavar="FORMAT:DIR", help=export)
+
+
 def add_scene(group: argparse._ArgumentGroup) -> None:
     """Declare the flags for what becomes a part of the scene."""
     threshold = "show and save points above this confidence (default: what the network's file says, else 1.5)"
@@ -143,8 +151,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--overwrite", action="store_true", help=overwrite)
     frames = f"which frames get files in output_dir; some: every {SOME}th (default: %(default)s)"
     group.add_argument("--save-frames", choices=("none", "some", "all"), default="all", help=frames)
-    save = "scene.ply, scene.glb, traj.tum, ...; repeat"
-    group.add_argument("--save", type=Path, action="append", default=[], metavar="FILE", help=save)
+    add_saves(group)
     add_scene(group)
     group.add_argument("--resume", action="store_true", help="go on where a run with the same flags stopped")
     group.add_argument("--no-viewer", action="store_true", help="no 3D page; the program ends when it is done")

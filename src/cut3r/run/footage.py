@@ -7,6 +7,8 @@ from types import TracebackType
 from cut3r.inference.preprocess import FitConfig, fit
 from cut3r.io.frames import Frame, FrameOptions, FrameStream, open_frames
 
+LIVE = "live"  # the contents of what has no files
+
 
 class Footage:
     """What a run reads. Use it in a `with`, which closes what is open in the end.
@@ -38,7 +40,7 @@ class Footage:
     def contents(self) -> str:
         """The files behind it in a few words that change when they do."""
         if self.stream.fingerprint is None:
-            return "live"
+            return LIVE
         return f"{len(self.stream.files)} files with fingerprint {self.stream.fingerprint[:16]}"
 
     def open(self, skip: int) -> FrameStream:

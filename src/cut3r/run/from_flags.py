@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,18 +12,20 @@ from cut3r.inference.frame_folder import FrameFolder
 from cut3r.inference.keyframes import KeyframeConfig
 from cut3r.inference.places import LoopCloser
 from cut3r.inference.preprocess import FitConfig, FitMode
-from cut3r.inference.reconstruction import Reconstruction, check_suffix
+from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.result import PointSource
 from cut3r.inference.session import Session, trained_size
+from cut3r.inference.sink import Sinks
 from cut3r.inference.view import EDGES
 from cut3r.io.frames import FrameOptions, SortOrder
 from cut3r.model.network import Cut3r
 from cut3r.rules import rule_of, text_of
 from cut3r.run.flags import DTYPES, SOME
 from cut3r.run.footage import Footage
-from cut3r.run.output_check import check_inputs, check_output, check_targets
+from cut3r.run.output_check import check_inputs, check_output
 from cut3r.run.output_folder import THE_INPUT, OutputFolder
 from cut3r.run.resume import ResumePoint
+from cut3r.run.targets import check_targets, targets_of
 from cut3r.run.writer import RunWriter
 from cut3r.speed.packed import pack
 from cut3r.speed.precision import apply_precision, compile_blocks
@@ -32,7 +35,19 @@ from cut3r.weights.zoo import BUNDLED
 logger = logging.getLogger(__name__)
 
 USUAL_THRESHOLD = 1.5
-NOT_SETTINGS = {"dtype", "seq_path", "output_dir", "overwrite", "save", "resume", "no_viewer", "host", "port", "device"}
+NOT_SETTINGS = {
+    "dtype",
+    "seq_path",
+    "output_dir",
+    "overwrite",
+    "save",
+    "export",
+    "resume",
+    "no_viewer",
+    "host",
+    "port",
+    "device",
+}
 
 
 def check_flags(args: argparse.Namespace, example: Path) -> None:
@@ -44,8 +59,6 @@ def check_flags(args: argparse.Namespace, example: Path) -> None:
     for flag in ("seq_path", "model_path", "output_dir"):
         if (value := getattr(args, flag)) is not None and not value.strip():
             raise ValueError(f"--{flag} is empty; name something, or leave the flag out")
-    for path in args.save:
-        check_suffix(path)
     args.update = text_of(rule_of(args.update))  # with all constants: what they mean does not depend on the version
     if args.revisit < 1:
         raise ValueError(f"--revisit is {args.revisit}, expected 1 (one pass) or more")
@@ -92,7 +105,7 @@ def make_output(args: argparse.Namespace, footage: Footage) -> OutputFolder:
     check_inputs(output.folder, footage.files)
     output.check_owner()
     check_output(output.folder)
-    check_targets(output.folder, args.save, footage.files)
+    check_targets(output.folder, targets_of(args), footage.files)
     return output
 
 
@@ -148,9 +161,19 @@ def resets_of(args: argparse.Namespace) -> ResetConfig | None:
 
 
 def make_writer(
-    args: argparse.Namespace, session: Session, footage: Footage, output: OutputFolder, *, version: str
+    args: argparse.Namespace,
+    session: Session,
+    footage: Footage,
+    output: OutputFolder,
+    saving: Callable[[Reconstruction], Sinks],
+    *,
+    version: str,
 ) -> RunWriter:
-    """Bring the session to where it goes on, and make what keeps its results."""
+    """Bring the session to where it goes on, and make what keeps its results.
+
+    Args:
+        saving: Makes what --save and --export write of a scene.
+    """
     settings = settings_of(args, footage) | {"dtype": precision_of(args, session.model)}
     folder = frame_folder(args, output)
     scene = Reconstruction(
@@ -162,7 +185,7 @@ def make_writer(
     if folder is not None and folder.finished() < session.frames_seen:
         raise ValueError(f"{output.folder} lacks files of finished frames; start again without --resume")
     return RunWriter(
-        session, scene, output, folder, targets=args.save, resume=resume, version=version, settings=settings
+        session, scene, output, folder, saving=saving(scene), resume=resume, version=version, settings=settings
     )
 
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cut3r.files.disk import check_creatable
-from cut3r.inference.frame_folder import SUFFIXES, is_frame_file
-from cut3r.inference.reconstruction import check_suffix
+from cut3r.inference.frame_folder import SUFFIXES
 
 MARKER = "cut3r.json"
 RESUME_FILES = ("resume.npz", "resume.previous.npz")
@@ -21,10 +20,10 @@ def check_inputs(folder: Path, inputs: Sequence[Path]) -> None:
     Raises:
         ValueError: One does.
     """
-    holders = {place if place.is_dir() else place.parent: file for place, file in _places(inputs).items()}
+    holders = {place if place.is_dir() else place.parent: file for place, file in places_of(inputs).items()}
     for holder, file in holders.items():
         for kind in SUFFIXES:
-            if any(_is_same(parent, folder / kind) for parent in (holder, *holder.parents)):
+            if any(is_same(parent, folder / kind) for parent in (holder, *holder.parents)):
                 raise ValueError(
                     f"the input {file} lies in {folder / kind}, which this run would write to; "
                     f"name another --output_dir than {folder}"
@@ -43,46 +42,7 @@ def check_output(folder: Path) -> None:
         check_creatable(folder / name)
 
 
-def check_targets(folder: Path, targets: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """See that the files that a run writes in the end can be written, and are not needed otherwise.
-
-    Raises:
-        ValueError: A suffix without a writer, a place that takes no file, the same file twice, a file of the input, or
-            one of those that the run writes by itself into its output folder.
-    """
-    seen: set[Path] = set()
-    for target in targets:
-        check_suffix(target)
-        check_creatable(target)
-        if (place := _place(target)) in seen:
-            raise ValueError(f"--save {target} is named twice; give each file a name of its own")
-        seen.add(place)
-        if _is_reserved(folder, target):
-            raise ValueError(
-                f"--save {target} is a file that the run writes into {folder} itself; give it another name"
-            )
-    places = _places(inputs) if targets else {}
-    for target in targets:
-        if (file := _input_at(target, places)) is not None:
-            raise ValueError(f"--save {target} would replace the input {file}; give it another name")
-
-
-def _is_reserved(folder: Path, target: Path) -> bool:
-    if any(_is_same(target.parent, folder / kind) for kind in SUFFIXES):
-        return is_frame_file(target)
-    return _is_same(target.parent, folder) and target.name.lower() in RESUME_FILES
-
-
-def _input_at(target: Path, places: dict[Path, Path]) -> Path | None:
-    """The file of the input that a target would replace: of the same name, or where upper case does not count."""
-    if _place(target) in places:
-        return places[_place(target)]
-    if not target.exists():
-        return None
-    return next((file for place, file in places.items() if _is_same(place, target)), None)
-
-
-def _places(files: Sequence[Path]) -> dict[Path, Path]:
+def places_of(files: Sequence[Path]) -> dict[Path, Path]:
     """Every place on the way from a file's name through its links: to replace any of them would change the input."""
     resolved: dict[Path, Path] = {}  # folders: a hundred thousand pictures lie in a few
     places: dict[Path, Path] = {}
@@ -99,12 +59,12 @@ def _places(files: Sequence[Path]) -> dict[Path, Path]:
     return places
 
 
-def _place(path: Path) -> Path:
+def place_of(path: Path) -> Path:
     """Where a file lies, with links of folders followed, but not its own: that is what would be replaced."""
     return path.parent.resolve() / path.name
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def is_same(one: Path, other: Path) -> bool:
     """Compare places; those that exist by what they are, so that neither links nor upper case hide anything."""
     try:
         return os.path.samefile(one, other)

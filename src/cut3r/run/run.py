@@ -80,6 +80,7 @@ class Run:
             except BaseException:
                 writer.give_up()
                 raise
+        seconds = progress.meter.seconds  # what is saved in the end may take long, and is no frame
         stopped = stop.asked and not footage.stream.live  # a webcam has no other end
         if writer.count == 0:
             return Outcome(0, [], [], stopped, stop.killed)
@@ -87,9 +88,7 @@ class Run:
             self.watching.move(writer.settle())
         failures = writer.finish(RunState.stopped if stopped else RunState.finished)
         not_shown = self.watching.finish()
-        self._tell(progress.meter)
-        for failure in failures:
-            logger.error("%s", failure)
+        self._tell(progress.meter, seconds)
         return Outcome(writer.count, failures, not_shown, stopped, stop.killed)
 
     def _take_in(self, progress: Progress, stop: Stop) -> None:
@@ -118,10 +117,11 @@ class Run:
             on_absorbed=on_absorbed,
         )
 
-    def _tell(self, meter: Meter) -> None:
+    def _tell(self, meter: Meter, seconds: float) -> None:
         """Say how fast it was and what came of it."""
-        speed = meter.new / meter.seconds
-        logger.info("%d frames in %.0f s (%.2f per second), %s", meter.new, meter.seconds, speed, meter.memory())
+        logger.info(
+            "%d frames in %.0f s (%.2f per second), %s", meter.new, seconds, meter.new / seconds, meter.memory()
+        )
         if skipped := self.footage.stream.skipped:
             logger.warning("%d unreadable frames were skipped: %s", len(skipped), "; ".join(skipped[:5]))
         scene = self.writer.scene

@@ -40,6 +40,7 @@ class Stages:
             self._told = now
 
     def __enter__(self) -> "Stages":
+        self._stage = ""
         self._bar.start()
         return self
 

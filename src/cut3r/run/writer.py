@@ -1,7 +1,7 @@
 """What a run leaves on disk, written so that an error at any moment loses nothing that was finished."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from cut3r.inference.frame_folder import FrameFolder
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.result import FrameResult
 from cut3r.inference.session import Session
-from cut3r.inference.sink import WAITING
+from cut3r.inference.sink import WAITING, Sinks
 from cut3r.inference.snapshot import Packed, Snapshot
 from cut3r.run.output_folder import OutputFolder, RunState
 from cut3r.run.resume import ResumePoint
@@ -32,7 +32,7 @@ class _Entry:
 
 
 class RunWriter:
-    """Takes the results of a session: files of each frame, the resume point now and then, other files in the end.
+    """Takes the results of a session: files of each frame, the resume point now and then, what is saved in the end.
 
     Another thread writes them, one frame after the other: its files, then its points, then, if it is time, a resume
     point. So a frame counts, and a resume point knows of it, when everything of it is there. The files of an earlier
@@ -41,7 +41,7 @@ class RunWriter:
     Args:
         output: Entered, and so locked.
         frames: None writes no files of each frame.
-        targets: What `Reconstruction.save` writes in the end.
+        saving: What --save and --export write, begun here; finished when the folder is complete.
         resume: None where the source cannot be opened again.
         version: Of the program, for the folder's marker.
         settings: Everything that changes the results, for the folder's marker.
@@ -54,7 +54,7 @@ class RunWriter:
         output: OutputFolder,
         frames: FrameFolder | None,
         *,
-        targets: Sequence[Path],
+        saving: Sinks | None = None,
         resume: ResumePoint | None,
         version: str,
         settings: dict[str, str],
@@ -63,13 +63,14 @@ class RunWriter:
         self.frames = frames
         self._session = session
         self._output = output
-        self._targets = targets
+        self._saving = saving or Sinks({})
         self._resume = resume
         self._marker = (version, settings)
         self._kept = session.snapshot()  # after the last frame that is kept
         self._began = self._is_saving = False
         self._chunk = 0  # of the last result
         self._writing = Background(self._write, most=WAITING, name="run writer")
+        self._saving.begin(session.frames_seen)
 
     @property
     def count(self) -> int:
@@ -78,8 +79,9 @@ class RunWriter:
 
     @property
     def written(self) -> list[Path]:
-        """The folder and the files that people look for in the end."""
-        return [self._output.folder, *self._targets]
+        """The folder and what was saved, which people look for in the end."""
+        saved = map(Path, self._saving.good)
+        return [self._output.folder, *(path for path in saved if path.exists())]  # without what was kept until then
 
     def add(self, result: FrameResult) -> None:
         """Hand over the result that the session stands at; waits while the writing thread is behind.
@@ -90,6 +92,7 @@ class RunWriter:
         """
         packed = self._session.pack() if self._is_time_to_save() else None
         self._writing.put(_Entry(result, self._session.snapshot(), packed))
+        self._saving.add(result)
 
     def drain(self) -> None:
         """Wait until all frames are written.
@@ -106,6 +109,7 @@ class RunWriter:
         moves = {chunk: place for chunk, place in self._session.settle().items() if chunk in known}
         for chunk, place in moves.items():
             self.scene.move(chunk, place)
+        self._saving.move(moves)
         self._kept = self._session.snapshot()
         return moves
 
@@ -113,10 +117,11 @@ class RunWriter:
         """Write what is written in the end; a file that cannot be written does not keep the others from it.
 
         Returns:
-            One sentence for each file that could not be written.
+            One sentence for each file that could not be written, which the log has, too.
         """
         self._writing.close()
         if self.count == 0:
+            self._saving.finish()
             return []
         if self._session.frames_seen != self.count:
             self._session.restore(self._kept)
@@ -126,14 +131,11 @@ class RunWriter:
             failures += _attempt(self._output.folder / CHUNKS, write)
         if self._resume is not None:
             failures += _attempt(self._resume.path, self._save_resume_point)
-        for target in self._targets:
-            failures += _attempt(target, partial(self.scene.save, target))
-        return failures
+        return failures + self._saving.finish()
 
     def give_up(self) -> None:
         """After an error in the middle of the run: write what there is, and say so."""
-        for failure in self.finish(RunState.stopped):
-            logger.error("%s", failure)
+        self.finish(RunState.stopped)
         if self.count:
             logger.info("%d finished frames are kept in %s; %s", self.count, self._output.folder, self.way_on())
 
@@ -201,5 +203,6 @@ def _attempt(path: Path, write: Callable[[], None]) -> list[str]:
     try:
         write()
     except (OSError, ValueError, RuntimeError, MemoryError) as error:  # RuntimeError: a device that has failed
+        logger.error("%s could not be written (%s)", path, error)
         return [f"{path} could not be written ({error})"]
     return []

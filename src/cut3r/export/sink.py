@@ -1,0 +1,131 @@
+"""Folders for other programs as sinks: of a run that keeps its frames itself, or of any stream."""
+
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from cut3r.export.config import ExportConfig
+from cut3r.export.kept import KeptPictures
+from cut3r.export.of_run import Progress, RunExport
+from cut3r.files.disk import temporary_name
+from cut3r.geometry.registration import Similarity
+from cut3r.inference.chunk_file import write_places
+from cut3r.inference.frame_folder import FrameFolder
+from cut3r.inference.result import FrameResult
+from cut3r.inference.sink import Sink
+from cut3r.run.finished import FinishedRun
+from cut3r.run.targets import SCENE, check_folder, parts_of
+
+logger = logging.getLogger(__name__)
+
+
+class ExportSink(Sink):
+    """Writes a folder for splat trainers and other programs of the results of a stream, when there are no more.
+
+    Until then it keeps depth and pictures on the disk, in a hidden folder beside (2 MB per frame of 512x384, and its
+    picture), and nothing but names in memory. What was exported there before is replaced then.
+
+    Args:
+        formats: Names of `cut3r.run.targets.FORMATS`.
+        on_progress: As for `export_run`.
+
+    Raises:
+        ValueError: The folder holds something else, or cannot be made.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        config: ExportConfig | None = None,
+        *,
+        formats: Sequence[str] = (SCENE,),
+        on_progress: Progress | None = None,
+    ) -> None:
+        self.folder, self.config, self.formats = Path(folder), config or ExportConfig(), formats
+        parts_of(formats)
+        check_folder(self.folder, replace=True)
+        self._on_progress = on_progress
+        place = self.folder.resolve()
+        self._work = place.with_name(temporary_name(place))
+        self._frames = FrameFolder(self._work)
+        self._pictures = KeptPictures(self._work / "pictures", f".{self.config.pictures}")
+        self._places: dict[int, Similarity] = {}
+
+    def begin(self, first: int = 0) -> None:
+        """Take a stream from its beginning.
+
+        Raises:
+            ValueError: It goes on where an earlier one stopped, of which nothing was kept.
+        """
+        if first:
+            raise ValueError(
+                f"{self.folder} is made of a whole stream, and this one goes on at frame {first}; make it of the run's "
+                "folder, with cut3r export"
+            )
+
+    def add(self, result: FrameResult) -> None:
+        self._frames.add(result)
+        self._pictures.add(result)
+        if result.world_from_chunk is not None:
+            self._places[result.chunk] = result.world_from_chunk
+        self._places |= result.moves
+
+    def move(self, chunk: int, world_from_chunk: Similarity) -> None:
+        self._places[chunk] = world_from_chunk
+
+    def finish(self) -> None:
+        """Write the folder; without a frame nothing.
+
+        Raises:
+            ValueError: No two frames see the same.
+            OSError: There is no room.
+        """
+        if not self._work.exists():
+            return
+        try:
+            write_places(self._work, self._places)
+            export = RunExport(
+                FinishedRun(self._work),
+                self.config,
+                originals=self._pictures.frames,
+                masked=self._pictures.masked,
+                on_progress=self._on_progress,
+            )
+            scene = export.write(self.folder, self.formats, command="cut3r.ExportSink")
+        finally:
+            shutil.rmtree(self._work, ignore_errors=True)
+        logger.info("%s: %s", self.folder, scene.summary())
+
+
+class RunFolder(Sink):
+    """The same for a run whose files of frames are written elsewhere: this only takes them in the end.
+
+    Args:
+        export: Makes what is exported, when the run has ended.
+        count: Frames of the run by then; without one, nothing is written.
+        stages: Entered while it is written, to show progress.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        formats: Sequence[str],
+        export: Callable[[], RunExport],
+        count: Callable[[], int],
+        command: str,
+        stages: AbstractContextManager[object],
+    ) -> None:
+        self.folder, self.formats = folder, formats
+        self._export, self._count, self._command, self._stages = export, count, command, stages
+
+    def add(self, result: FrameResult) -> None:
+        """The run keeps it."""
+
+    def finish(self) -> None:
+        if not self._count():
+            return
+        with self._stages:
+            scene = self._export().write(self.folder, self.formats, command=self._command)
+        logger.info("%s: %s", self.folder, scene.summary())
