@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     return guarded(run, parse_args(arguments), PROGRAM)
 
 
-def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -53,6 +53,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     save = "scene.ply, scene.glb, traj.tum, ...; repeat"
     group.add_argument("--save", type=Path, action="append", default=[], metavar="FILE", help=save)
     add_scene(group)
+    return parser
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = make_parser()
     args = parser.parse_args(as_declared(parser, sys.argv[1:] if arguments is None else arguments))
     args.original = False
     args.save = [args.folder / ALIGNED / path if path.name == str(path) else path for path in args.save]

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     return guarded(run, args, PROGRAM)
 
 
-def parse_args(arguments: list[str]) -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -48,6 +48,11 @@ def parse_args(arguments: list[str]) -> argparse.Namespace:
     pictures = "how pictures are written that cannot be copied, such as those of videos (default: %(default)s)"
     add("--pictures", choices=("jpg", "png"), default="jpg", help=pictures)
     add("--overwrite", action="store_true", help="replace a scene that was exported before")
+    return parser
+
+
+def parse_args(arguments: list[str]) -> argparse.Namespace:
+    parser = make_parser()
     args = parser.parse_args(as_declared(parser, list(map(str, arguments))))
     args.to = args.folder / SCENE if args.to is None else args.to
     return args
