@@ -35,7 +35,7 @@ def test_the_answer_is_that_of_the_session_that_ran(out, weights, photos, capfd)
     for frame in cut3r.open_frames(str(photos)):
         session.push(frame)
     frames = list(read_frame_folder(out))
-    camera = beside(frames[2].world_from_cam, (0.1, 0, -0.2), (10, 5))
+    camera = beside(frames[2].world_from_cam, (0.1, 0.0, -0.2), (10.0, 5.0))
     expected = session.query(camera, torch.from_numpy(frames[2].intrinsics), (48, 64))
     with np.load(out / "query" / "camera.npz") as written:
         np.testing.assert_array_equal(written["pose"], camera.numpy())
@@ -85,7 +85,7 @@ def test_what_cannot_be_asked_is_one_sentence(case, part, out, capsys):
 def test_turning_is_to_the_right_and_up_and_moving_is_along_the_axes_of_the_camera():
     start = np.eye(4, dtype=np.float32)
     ahead = torch.tensor([0.0, 0, 1, 0])
-    assert (beside(start, (0, 0, 0), (90, 0)) @ ahead).tolist() == pytest.approx([1, 0, 0, 0], abs=1e-6)
-    assert (beside(start, (0, 0, 0), (0, 90)) @ ahead).tolist() == pytest.approx([0, -1, 0, 0], abs=1e-6)
-    turned = beside(start, (0, 0, 0), (90, 0)).numpy()
-    assert beside(turned, (0, 0, 2), (0, 0))[:3, 3].tolist() == pytest.approx([2, 0, 0], abs=1e-6)
+    assert (beside(start, (0.0, 0.0, 0.0), (90.0, 0.0)) @ ahead).tolist() == pytest.approx([1, 0, 0, 0], abs=1e-6)
+    assert (beside(start, (0.0, 0.0, 0.0), (0.0, 90.0)) @ ahead).tolist() == pytest.approx([0, -1, 0, 0], abs=1e-6)
+    turned = beside(start, (0.0, 0.0, 0.0), (90.0, 0.0)).numpy()
+    assert beside(turned, (0.0, 0.0, 2.0), (0.0, 0.0))[:3, 3].tolist() == pytest.approx([2, 0, 0], abs=1e-6)
