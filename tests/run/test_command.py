@@ -56,7 +56,8 @@ for name in {LIGHT!r}:
     heavy = {{"torch", "numpy", "cv2", "viser", "PIL", "scipy", "rich"}} & set(sys.modules)
     assert not heavy, f"cut3r {{name}} --help imports {{heavy}}"
 """
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert all(f"usage: cut3r {name}" in run.stdout for name in LIGHT)
 

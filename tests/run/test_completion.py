@@ -1,13 +1,16 @@
 """Words that a shell completes: tried in bash, which is where the tests run."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from cut3r.run.command import COMMANDS
 from cut3r.run.completion import all_words, bash_script, fish_script, main
 
+ROOT = Path(__file__).parents[2]
 ASK = """
 {script}
 COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _cut3r; printf '%s\\n' "${{COMPREPLY[@]}}"
@@ -49,7 +52,9 @@ def test_other_shells_know_the_same_words():
 
 def test_printing_a_script_imports_nothing_heavy():
     code = "import sys; from cut3r.run.completion import main; main(['bash']); assert 'torch' not in sys.modules"
-    assert "_cut3r" in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert run.returncode == 0 and "_cut3r" in run.stdout, run.stderr
 
 
 def test_an_unknown_shell_is_refused(capsys):
