@@ -52,7 +52,7 @@ def all_words() -> dict[str, Words]:
     """By command. Those of `eval` and `data` are known only after imports that take seconds: they have none."""
     from cut3r.run.command import COMMANDS
 
-    found = {}
+    found: dict[str, Words] = {}
     for name, command in COMMANDS.items():
         match name:
             case "eval" | "data":

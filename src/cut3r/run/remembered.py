@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from math import radians
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -101,6 +102,6 @@ def write_answer(answer: QueryResult, folder: Path) -> None:
     write_depth(folder / "depth.npy", answer.depth.where(answer.on_surfaces(None), 0.0).numpy())
     with atomic_path(folder / "conf.npy") as temporary:
         np.save(temporary, answer.confidence.numpy())
-    camera = {"pose": answer.world_from_cam.numpy(), "intrinsics": answer.intrinsics.numpy()}
+    camera: dict[str, Any] = {"pose": answer.world_from_cam.numpy(), "intrinsics": answer.intrinsics.numpy()}
     with atomic_path(folder / "camera.npz") as temporary:
         np.savez(temporary, **camera)

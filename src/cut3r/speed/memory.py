@@ -44,9 +44,10 @@ def memory_of_frame(config: ModelConfig, size: tuple[int, int], dtype: torch.dty
     """
     with torch.device("meta"):
         model = Cut3r(config).eval().requires_grad_(False).to_dtype(dtype)
-        view, state = ViewInput(image=torch.empty(1, 3, *size)), model.initial_state()
+        image, state = torch.empty(1, 3, *size), model.initial_state()
     weights = [*model.parameters(), *model.buffers()]
-    with torch.inference_mode(), LiveBytes([*weights, *state.tensors().values(), view.image]) as alive:
+    with torch.inference_mode(), LiveBytes([*weights, *state.tensors().values(), image]) as alive:
+        view = ViewInput(image=image)
         model.step(state, view, model.encode(view), Outputs())
     return FrameMemory(sum(tensor.nbytes for tensor in weights), alive.peak)
 
