@@ -9,7 +9,7 @@ ARGS ?=
 
 setup: $(STAMP)
 
-$(STAMP): requirements.txt requirements-dev.txt requirements-ba.txt requirements-heic.txt requirements-preprocess.txt requirements-dask.txt requirements-mesh.txt requirements-rerun.txt requirements-eval.txt constraints.txt pyproject.toml
+$(STAMP): $(wildcard requirements*.txt) constraints.txt pyproject.toml setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -r requirements.txt -r requirements-dev.txt -r requirements-eval.txt -c constraints.txt
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps -e .

@@ -5,18 +5,18 @@ python demo.py --model_path 512-dpt --seq_path kitchen.mp4      your footage, wi
 """
 
 import argparse
-import io
 import logging
 import sys
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cut3r
-from cut3r.run.console import FAILED, INTERRUPTED, NO_INPUT, guarded, sorry, start_logging
+from cut3r.run.console import FAILED, INTERRUPTED, NO_INPUT, guarded, has_page, sorry, start_logging
 from cut3r.run.console import WRONG_ARGUMENTS as WRONG_ARGUMENTS
 from cut3r.run.flags import add_loops, parse_args
+from cut3r.run.flags import make_parser as make_run_parser
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.run.run import Outcome, Run
@@ -30,11 +30,26 @@ TINY = "the bundled tiny network: rough depth of synthetic rooms, cameras that l
 BUNDLED_CLIP = Path(__file__).parent / "assets" / "example.mp4"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    return guarded(run, parse_args(arguments, description=__doc__, extend=add_loops), PROGRAM)
+def main(arguments: list[str] | None = None, program: str = PROGRAM) -> int:
+    """Read the flags, and do what they say; gives the exit code.
+
+    Args:
+        program: The name that it was called by: `cut3r run` is the same.
+    """
+    args = parse_args(arguments, description=_description(program), extend=add_loops, prog=program)
+    return guarded(partial(run, program=program), args, program)
 
 
-def run(args: argparse.Namespace) -> int:
+def make_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
+    """Declare the flags that `main` takes, for the completion of shells."""
+    return make_run_parser(description=_description(program), extend=add_loops, prog=program)
+
+
+def _description(program: str) -> str:
+    return (__doc__ or "").replace(f"python {PROGRAM}", program)
+
+
+def run(args: argparse.Namespace, program: str = PROGRAM) -> int:
     """Do what the flags say. What a user can do wrong comes as an exception with one clear sentence."""
     from cut3r.alignment.stream_loops import StreamLoops
     from cut3r.export.saving import check_saving, make_saving
@@ -47,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     console = start_logging()
     from_flags.check_flags(args, BUNDLED_CLIP)
     check_saving(args)
+    args.no_viewer = args.no_viewer or not has_page()
     if not args.no_viewer:
         check_host(args.host)
     with ExitStack() as stack:  # what would fail only after minutes or hours is refused before the network is loaded
@@ -68,20 +84,20 @@ def run(args: argparse.Namespace) -> int:
         watching.begin(session.frames_seen)
         stack.callback(watching.finish)
         this = Run(session, footage, writer, watching, passes=args.revisit, freeze=args.freeze)
-        return _exit_code(this, this.go(console), viewer)
+        return _exit_code(this, this.go(console), viewer, program)
 
 
-def _exit_code(this: "Run", outcome: "Outcome", viewer: "Viewer | None") -> int:
+def _exit_code(this: "Run", outcome: "Outcome", viewer: "Viewer | None", program: str) -> int:
     """Tell how the run ended, after the page has been closed."""
     if outcome.frames == 0:
-        return sorry(f"{this.footage.stream.description} gave no frame", NO_INPUT, PROGRAM)
+        return sorry(f"{this.footage.stream.description} gave no frame", NO_INPUT, program)
     if viewer and not outcome.killed:
         logger.info("explore it at %s and end with Ctrl-C%s", viewer.url, ", once more" if outcome.stopped else "")
         viewer.wait()
     if outcome.failures:
-        return sorry(f"{'; '.join(outcome.failures)}: {this.writer.way_to_save()}", FAILED, PROGRAM)
+        return sorry(f"{'; '.join(outcome.failures)}: {this.writer.way_to_save()}", FAILED, program)
     if outcome.not_shown:
-        return sorry(f"{outcome.not_shown[0]}; all files were written", FAILED, PROGRAM)
+        return sorry(f"{outcome.not_shown[0]}; all files were written", FAILED, program)
     if outcome.stopped:
         logger.info("%d frames are finished; %s", outcome.frames, this.writer.way_on())
     return INTERRUPTED if outcome.stopped else 0
@@ -89,20 +105,13 @@ def _exit_code(this: "Run", outcome: "Outcome", viewer: "Viewer | None") -> int:
 
 def open_viewer(args: argparse.Namespace, query: "Query | None", stack: ExitStack) -> "Viewer":
     from cut3r.run.from_flags import edges_of
-    from cut3r.viewer.app import Viewer
     from cut3r.viewer.config import ViewerConfig
+    from cut3r.viewer.serving import serve
 
     options = ViewerConfig(confidence=args.vis_threshold, edges=edges_of(args))
-    with redirect_stdout(io.StringIO()):  # viser prints a box with the same address
-        viewer = Viewer(args.port, host=args.host, options=options, query=query)
-    stack.callback(_close, viewer)
+    viewer = stack.enter_context(serve(args.port, host=args.host, options=options, query=query))
     logger.info("watch it grow at %s", viewer.url)
     return viewer
-
-
-def _close(viewer: "Viewer") -> None:
-    with redirect_stdout(io.StringIO()):  # viser prints that it stops
-        viewer.close()
 
 
 if __name__ == "__main__":

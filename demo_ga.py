@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import cut3r
 import demo
-from cut3r.run.console import FAILED, guarded, sorry, start_logging
+from cut3r.run.console import FAILED, guarded, has_page, sorry, start_logging
 from cut3r.run.flags import add_align, add_known, parse_args
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
@@ -66,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
     config = align_config(args)
     from_flags.check_flags(args, demo.BUNDLED_CLIP)
     check_saving(args)
+    args.no_viewer = args.no_viewer or not has_page()
     if not args.no_viewer:
         check_host(args.host)
     with ExitStack() as stack:

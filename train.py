@@ -97,7 +97,15 @@ def run(config: DictConfig) -> None:
     trainer.fit()
 
 
-def main() -> None:
+def main(words: list[str] | None = None, program: str = "train.py") -> None:
+    """Train with the settings of the command line; wrong ones end the program with a sentence.
+
+    Args:
+        words: In the place of those of the command line.
+        program: The name that it was called by: `cut3r train` is the same.
+    """
+    if words is not None:
+        sys.argv = [program, *words]  # where Hydra reads them
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through, to be explained here
     ConfigStore.instance().store(name="schema", node=TrainConfig)
     try:
@@ -105,7 +113,7 @@ def main() -> None:
         run()
     except (HydraException, OmegaConfBaseException, WrongSettingsError) as error:
         logger.debug("refused", exc_info=True)
-        print(f"train.py: {explain(error, TrainConfig)}", file=sys.stderr)
+        print(f"{program}: {explain(error, TrainConfig)}", file=sys.stderr)
         sys.exit(WRONG_SETTINGS)
 
 

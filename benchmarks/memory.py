@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from live_bytes import LiveBytes
 from recipes import recipe
 from report import add_out_flag, environment, finish, table
 from torch import Tensor
@@ -28,6 +27,7 @@ from torch import Tensor
 from cut3r.data.view import View
 from cut3r.geometry.cameras import pinhole, ray_map, unproject
 from cut3r.model.network import Cut3r
+from cut3r.speed.live_bytes import LiveBytes
 from cut3r.training.checkpoint import Progress, Trained
 from cut3r.training.config import TrainConfig
 from cut3r.training.learner import Learner, fill_missing_gradients

@@ -8,6 +8,7 @@ from typing import Any
 
 from cut3r.jobs.runner import STOP_AFTER
 from cut3r.jobs.workers import open_dask
+from cut3r.run.flags import as_declared
 from datasets_preprocess import CONVERTERS
 from datasets_preprocess.converter import Converter
 from datasets_preprocess.finish import finish
@@ -20,9 +21,16 @@ from datasets_preprocess.verify import verify
 
 logger = logging.getLogger("datasets_preprocess")
 
+PROGRAM = "python -m datasets_preprocess"
 
-def main(arguments: list[str] | None = None) -> int:
-    args = parse_args(arguments)
+
+def main(arguments: list[str] | None = None, program: str = PROGRAM) -> int:
+    """Do what the words say; gives the exit code.
+
+    Args:
+        program: The name that it was called by: `cut3r data` is the same.
+    """
+    args = parse_args(arguments, program)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("distributed").setLevel(logging.WARNING)  # Dask tells of every connection
     try:
@@ -32,8 +40,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
 
-def parse_args(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m datasets_preprocess", description=__doc__)
+def parse_args(arguments: list[str] | None, program: str = PROGRAM) -> argparse.Namespace:
+    parser = make_parser(program)
+    return parser.parse_args(as_declared(parser, sys.argv[1:] if arguments is None else list(map(str, arguments))))
+
+
+def make_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description=(__doc__ or "").replace(PROGRAM, program))
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the datasets that can be converted").set_defaults(act=_list)
     check = _about_a_folder(commands, "verify", _verify, "open every frame of a processed dataset, compare its files")
@@ -48,7 +61,7 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     )
     for name, converter in sorted(CONVERTERS.items()):
         _add_converter(commands.add_parser(name, help=converter.about), converter)
-    return parser.parse_args(arguments)
+    return parser
 
 
 def _about_a_folder(commands: Any, name: str, act: Any, text: str) -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ accelerate launch --num_processes 8 -m eval video_depth dataset=sintel weights=5
 python -m eval reproduce --data DIR     all published numbers (eval.reproduce)
 """
 
+import importlib
 import logging
 import sys
 from difflib import get_close_matches
@@ -19,24 +20,31 @@ from eval.settings import WrongSettingsError, read_settings
 
 HELP = ("--help", "-h", "help")
 ALL = "all"
+PROGRAM = "python -m eval"
+OTHERS = ("prepare", "report")  # programs of their own
 
 
-def main(words: list[str]) -> int:
+def main(words: list[str], program: str = PROGRAM) -> int:
     """Run the protocol that the first word names with the settings that follow.
+
+    Args:
+        program: The name that it was called by: `cut3r eval` is the same.
 
     Returns:
         The exit status: 0 all sequences are scored or left out by the protocol, 1 some failed, 2 wrong settings.
     """
     name, *rest = words or [""]
     if name in ("", *HELP):
-        print(overview())
+        print(_named(overview(), program))
         return 0 if name else WRONG_SETTINGS
     if name == "reproduce":
         return reproduce.main(rest)
+    if name in OTHERS:
+        return int(importlib.import_module(f"eval.{name}.__main__").main(rest))
     if name not in (*PROTOCOLS, ALL):
         return _refuse(name, _no_protocol(name))
     if any(word in HELP for word in rest):
-        print(protocol_help(name))
+        print(_named(protocol_help(name), program))
         return 0
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s][%(name)s][%(levelname)s] - %(message)s")
     try:
@@ -45,6 +53,11 @@ def main(words: list[str]) -> int:
         return evaluate(name, read_settings(rest))
     except WrongSettingsError as error:
         return _refuse(name, str(error))
+
+
+def _named(text: str, program: str) -> str:
+    """A text with the name of the program, of which `python -m eval.report` is a part."""
+    return text if program == PROGRAM else text.replace(f"{PROGRAM}.", f"{program} ").replace(PROGRAM, program)
 
 
 def _no_protocol(name: str) -> str:

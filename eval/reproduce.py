@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cut3r.files.atomic import atomic_path
+from cut3r.run.flags import as_declared
 from cut3r.weights import zoo
 from eval.published import Check, published_sets, reproduction
 from eval.report.coverage import is_official
@@ -110,7 +111,7 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--only", nargs="+", choices=tuple(PROTOCOLS), default=[], help="tables of these protocols")
     parser.add_argument("--dry-run", action="store_true", help="say what is there and what is missing; run nothing")
-    return parser.parse_args(arguments)
+    return parser.parse_args(as_declared(parser, sys.argv[1:] if arguments is None else arguments))
 
 
 def published_tables() -> list[Table]:

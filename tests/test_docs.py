@@ -6,7 +6,6 @@ random network), a video, photos, a recording with depth. A block that cannot ru
 """
 
 import argparse
-import importlib
 import importlib.util
 import logging
 import re
@@ -39,7 +38,8 @@ from cut3r.data.walks import WalkConfig
 from cut3r.model.config import published_512_dpt
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
-from cut3r.run import command as cut3r_command
+from cut3r.run.command import COMMANDS
+from cut3r.run.completion import all_words
 from cut3r.training.config import TrainConfig
 from cut3r.weights import zoo
 from cut3r.weights.checkpoint import save
@@ -128,10 +128,7 @@ def run_demo(words: list[str]) -> None:
 
 
 def run_module(words: list[str]) -> None:
-    if words[0] == "cut3r.weights.zoo":
-        zoo.main(words[1:])
-    else:
-        assert importlib.util.find_spec(words[0]) is not None, f"there is no module {words[0]}"
+    assert importlib.util.find_spec(words[0]) is not None, f"there is no module {words[0]}"
 
 
 def check_pip(words: list[str]) -> None:
@@ -186,8 +183,16 @@ def run_command(words: list[str]) -> None:
             check_launch(launch_command_parser().parse_args(rest))
         case ["tensorboard", "--logdir", _]:
             pass
+        case ["cut3r", "run", *rest]:
+            run_demo(rest)
+        case ["cut3r", "train", *rest]:
+            check_training(rest)
+        case ["cut3r", "eval", *rest]:
+            assert eval_main.main(rest) == 0, shlex.join(words)
+        case ["cut3r", "data", *rest]:
+            datasets_preprocess.parse_args(rest)
         case ["cut3r", name, *rest]:
-            importlib.import_module(cut3r_command.COMMANDS[name]).parse_args(rest)
+            COMMANDS[name].load().make_parser().parse_args(rest)
         case ["python", "-m", "datasets_preprocess", *rest]:
             datasets_preprocess.parse_args(rest)
         case ["python", "-m", "eval.prepare", *rest]:
@@ -246,13 +251,6 @@ def demo_flags(
     return set(re.findall(r"(?<![\w-])--[a-z][\w-]*", capsys.readouterr().out)) - {"--help"}
 
 
-def command_flags(capsys: pytest.CaptureFixture[str], name: str) -> set[str]:
-    """Those of `cut3r NAME`."""
-    with pytest.raises(SystemExit):
-        cut3r_command.main([name, "--help"])
-    return set(re.findall(r"(?<![\w-])--[a-z][\w-]*", capsys.readouterr().out))
-
-
 def test_the_quickstart_explains_every_flag(capsys):
     text = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
     mentioned = {flag.replace("_", "-") for flag in re.findall(r"`(--[a-z][\w-]*)", text)}
@@ -264,7 +262,7 @@ def test_the_quickstart_explains_every_flag(capsys):
 def test_flags_in_the_text_exist(page, capsys):
     text = page.read_text(encoding="utf-8") if page.exists() else ""
     mentioned = set(re.findall(r"`(--[a-z][\w-]*)", text))
-    commands = (command_flags(capsys, name) for name in cut3r_command.COMMANDS)
+    commands = (words.flags for words in all_words().values())
     assert mentioned <= demo_flags(capsys, demo_ga.add_flags).union(*commands)
 
 

@@ -23,10 +23,20 @@ def listed() -> list[str]:
 
 
 def test_the_project_names_every_list():
-    assert sorted(listed()) == sorted(path.name for path in ROOT.glob("requirements*.txt"))
+    """But requirements.txt, which names lists itself: what a checkout needs."""
+    assert {*listed(), "requirements.txt"} == {path.name for path in ROOT.glob("requirements*.txt")}
+    named = [line.partition("-r ")[2] for line in lines_of(ROOT / "requirements.txt")]
+    assert named == ["requirements-core.txt", "requirements-viewer.txt", "requirements-train.txt"]
 
 
-@pytest.mark.parametrize("name", listed())
+def test_the_extra_all_has_every_other_one_but_dev():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["dynamic"]
+    files = {name: set(table["file"]) for name, table in extras["optional-dependencies"].items()}
+    others = [names for name, names in files.items() if name not in ("all", "dev")]
+    assert files["all"] == set.union(*others)
+
+
+@pytest.mark.parametrize("name", sorted(set(listed())))
 def test_every_line_is_a_requirement_whose_tested_version_is_known(name):
     tested = {canonicalize_name(Requirement(line).name) for line in lines_of(ROOT / "constraints.txt")}
     for line in lines_of(ROOT / name):

@@ -5,6 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
+from cut3r.run.flags import as_declared
 from eval.prepare import PREPARERS
 from eval.prepare.check import all_names, check
 from eval.prepare.runner import Order, plan, run
@@ -56,7 +57,7 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
         command.add_argument("--again", nargs="+", default=[], metavar="SEQUENCE", help="make these again in any case")
         if preparer.by_length:
             command.add_argument("--frames", type=int, help="make the long variant of this length instead")
-    return parser.parse_args(arguments)
+    return parser.parse_args(as_declared(parser, sys.argv[1:] if arguments is None else arguments))
 
 
 def _prepare(args: argparse.Namespace) -> int:

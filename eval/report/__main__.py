@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from cut3r.files.atomic import atomic_path
+from cut3r.run.flags import as_declared
 from eval.report.against import regression_text, regressions
 from eval.report.formats import as_csv, latex_file, markdown_file
 from eval.report.page import Report, make_report
@@ -67,7 +68,7 @@ def parse_args(arguments: list[str] | None) -> argparse.Namespace:
         metavar="OLD",
         help="compare with older runs of the same sets; exit status 1 if something got worse beyond noise",
     )
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(as_declared(parser, sys.argv[1:] if arguments is None else arguments))
     if args.pictures < 0:
         parser.error(f"--pictures is {args.pictures}; give 0 or more")
     return args

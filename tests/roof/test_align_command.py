@@ -197,8 +197,8 @@ def test_a_sessions_network_looks_at_frames_again(weights, photos):
 @pytest.mark.parametrize(
     ("words", "code", "part"),
     [
-        (["--help"], 0, "cut3r align out/"),
-        (["alain"], WRONG_ARGUMENTS, "'alain' is no command; expected one of: align"),
+        (["--help"], 0, "align the frames of a finished run"),
+        (["alain"], WRONG_ARGUMENTS, "'alain' is no command; did you mean align?"),
     ],
 )
 def test_the_command_says_what_there_is(words, code, part):

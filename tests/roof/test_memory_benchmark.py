@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.live_bytes import LiveBytes
+from cut3r.speed.live_bytes import LiveBytes
 
 ROOT = Path(__file__).parents[2]
 

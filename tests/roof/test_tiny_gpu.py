@@ -2,20 +2,19 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
-from importlib.metadata import distribution, packages_distributions
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import numpy as np
 import pytest
-from packaging.requirements import Requirement
 from PIL import Image
 
 import cut3r
 from cut3r.weights.parts import join
+from tests.roof.bare import fill
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = ("torch", "numpy", "safetensors", "PyYAML", "einops", "accelerate", "jaxtyping")
@@ -23,30 +22,10 @@ FILES = ["curves.svg", "ema-0.safetensors", "log.jsonl", "pairs.png", "raw-0.saf
 BEGUN, TIME_S = "steps/s", 300
 
 
-def needed(names: tuple[str, ...]) -> set[str]:
-    """Distributions that come with these: what they require, and what that requires."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
-        if name not in found:
-            found.add(name)
-            required = [Requirement(text) for text in distribution(name).requires or ()]
-            waiting += [r.name for r in required if r.marker is None or r.marker.evaluate({"extra": ""})]
-    return found
-
-
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with nothing but the packages that the script may need."""
-    folder = tmp_path_factory.mktemp("site")
-    for name in needed(INSTALLED):
-        for file in distribution(name).files or ():
-            top = file.parts[0]
-            place = Path(str(distribution(name).locate_file(top)))
-            if top != ".." and top != "__pycache__" and place.exists() and not (folder / top).exists():
-                (folder / top).symlink_to(place)
-    return folder
+    return fill(tmp_path_factory.mktemp("site"), INSTALLED)
 
 
 def start(bare: Path, out: Path, *flags: str) -> "subprocess.Popen[str]":

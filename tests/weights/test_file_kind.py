@@ -53,7 +53,7 @@ def test_a_foreign_file_is_named_and_the_remedy_given(tmp_path, case):
     with pytest.raises(ValueError, match=message) as error:
         identify(path)
     assert str(path) in str(error.value)
-    assert "python -m cut3r.weights.zoo" in str(error.value)
+    assert "cut3r models" in str(error.value)
 
 
 def test_a_truncated_torch_file_is_recognised_by_its_missing_end(tmp_path):

@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     return guarded(run, parse_args(arguments), PROGRAM)
 
 
-def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -52,6 +52,11 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument("--save-frames", choices=("none", "some", "all"), default="all", help=frames)
     add_saves(group)
     add_scene(group)
+    return parser
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = make_parser()
     args = parser.parse_args(as_declared(parser, sys.argv[1:] if arguments is None else arguments))
     args.original = False
     return args

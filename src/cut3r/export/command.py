@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     return guarded(run, args, PROGRAM)
 
 
-def parse_args(arguments: list[str]) -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -52,6 +52,11 @@ def parse_args(arguments: list[str]) -> argparse.Namespace:
     add("--pictures", choices=("jpg", "png"), default="jpg", help=pictures)
     add("--voxel", type=float, metavar="M", help="of a mesh: metres (default: the size of a pixel at the usual depth)")
     add("--overwrite", action="store_true", help="replace a scene that was exported before")
+    return parser
+
+
+def parse_args(arguments: list[str]) -> argparse.Namespace:
+    parser = make_parser()
     args = parser.parse_args(as_declared(parser, list(map(str, arguments))))
     alone = [name for name in args.only or [] if name != SCENE]
     args.only = args.only or [SCENE]

@@ -1,5 +1,6 @@
 """A scene as one web page, written when a stream has ended."""
 
+import importlib.util
 import logging
 from pathlib import Path
 
@@ -36,3 +37,13 @@ class SavedPage(Sink):
 
 def is_page(path: Path) -> bool:
     return path.suffix.lower() == PAGE
+
+
+def check_page(path: Path) -> None:
+    """See that what writes it is there.
+
+    Raises:
+        ValueError: viser is missing.
+    """
+    if importlib.util.find_spec("viser") is None:
+        raise ValueError(f"{path} needs the package viser, which is not installed: pip install 'cut3r[viewer]'")

@@ -11,7 +11,7 @@ from cut3r.export.config import ExportConfig
 from cut3r.export.formats import check_packages
 from cut3r.export.kept import KeptPictures
 from cut3r.export.of_run import RunExport
-from cut3r.export.page import SavedPage, is_page
+from cut3r.export.page import SavedPage, check_page, is_page
 from cut3r.export.sink import RunFolder
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.saved_file import SavedFile
@@ -36,6 +36,8 @@ def check_saving(args: argparse.Namespace) -> None:
             for is not understood.
     """
     for target in targets_of(args):
+        if is_page(target.path):
+            check_page(target.path)
         if not target.is_folder:
             continue
         asked = f"{target.flag} {target.path}"

@@ -13,7 +13,7 @@ Source: the original's demo writes the same four folders (specification, inferen
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -197,8 +197,14 @@ class SavedFrame:
         return self.depth > 0
 
 
-def read_frame_folder(folder: str | Path) -> Iterator[SavedFrame]:
+def read_frame_folder(
+    folder: str | Path, first: int = 0, places: Mapping[int, Similarity] | None = None
+) -> Iterator[SavedFrame]:
     """Read the finished frames of a folder one by one, in the order of their numbers, each where its chunk stands now.
+
+    Args:
+        first: The number to begin with.
+        places: Where chunks stand (default: as `chunks.json` says).
 
     Raises:
         ValueError: `chunks.json` is damaged.
@@ -210,12 +216,13 @@ def read_frame_folder(folder: str | Path) -> Iterator[SavedFrame]:
         raise FileNotFoundError(
             f"{folder} holds no camera/000000.npz; expected a folder that a run wrote its frames to"
         )
-    places = read_places(folder)
+    places = read_places(folder) if places is None else places
     for path in cameras:
-        yield _read_frame(folder, path, places)
+        if int(path.stem) >= first:
+            yield _read_frame(folder, path, places)
 
 
-def _read_frame(folder: Path, camera_path: Path, places: dict[int, Similarity]) -> SavedFrame:
+def _read_frame(folder: Path, camera_path: Path, places: Mapping[int, Similarity]) -> SavedFrame:
     with np.load(camera_path) as camera:
         values = {key: camera[key] for key in camera.files}
     extra = {}
@@ -240,7 +247,7 @@ def _read_frame(folder: Path, camera_path: Path, places: dict[int, Similarity]) 
     )
 
 
-def _moved(camera: dict[str, Any], places: dict[int, Similarity]) -> Similarity:
+def _moved(camera: dict[str, Any], places: Mapping[int, Similarity]) -> Similarity:
     """How a frame's chunk was moved since its files were written."""
     if "world_from_chunk" not in camera or (place := places.get(camera["chunk"].item())) is None:
         return Similarity.identity()

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import importlib.util
 import logging
 import os
 import re
@@ -14,6 +15,8 @@ from cut3r.speed.machine import SLEEPY_THREADS
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from rich.console import Console
+
+logger = logging.getLogger(__name__)
 
 FAILED, WRONG_ARGUMENTS, NO_INPUT, INTERRUPTED = 1, 2, 3, 130
 ADDRESS = re.compile(r"(\w+://)(?:[^/\s]*@)?([^\s?]*)(?:\?\S*)?")
@@ -39,6 +42,14 @@ def guarded(work: Callable[[argparse.Namespace], int], args: argparse.Namespace,
         if (reason := device_failure(error)) is None:
             raise
         return sorry(reason, FAILED, program)
+
+
+def has_page() -> bool:
+    """Whether the package of the 3D page is installed; if not, say how to get it, for a run goes on without."""
+    if importlib.util.find_spec("viser") is not None:
+        return True
+    logger.warning("there is no 3D page, for viser is not installed: pip install 'cut3r[viewer]'")
+    return False
 
 
 def version() -> str:

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 SOME = 10  # --save-frames some: one of so many frames
@@ -14,19 +14,13 @@ def parse_args(
     *,
     description: str | None = None,
     extend: Callable[[argparse.ArgumentParser], None] | None = None,
+    prog: str | None = None,
 ) -> argparse.Namespace:
     """Read the flags; each may be written with dashes or underscores, and the source without its flag.
 
-    Args:
-        extend: Adds flags of another program that takes the same ones.
+    Args: as `make_parser`.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    _add_input(parser)
-    _add_selection(parser.add_argument_group("which frames"))
-    _add_method(parser.add_argument_group("how"))
-    _add_output(parser.add_argument_group("what comes out"))
-    if extend is not None:
-        extend(parser)
+    parser = make_parser(description=description, extend=extend, prog=prog)
     args = parser.parse_args(as_declared(parser, sys.argv[1:] if arguments is None else arguments))
     if args.source is not None and args.seq_path is not None:
         parser.error(f"there are two sources, {args.source} and --seq_path {args.seq_path}; name one")
@@ -35,11 +29,43 @@ def parse_args(
     return args
 
 
+def make_parser(
+    *,
+    description: str | None = None,
+    extend: Callable[[argparse.ArgumentParser], None] | None = None,
+    prog: str | None = None,
+) -> argparse.ArgumentParser:
+    """Declare the flags of a run.
+
+    Args:
+        extend: Adds flags of another program that takes the same ones.
+        prog: The program's name (default: that of the script).
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    _add_input(parser)
+    _add_selection(parser.add_argument_group("which frames"))
+    _add_method(parser.add_argument_group("how"))
+    _add_output(parser.add_argument_group("what comes out"))
+    if extend is not None:
+        extend(parser)
+    return parser
+
+
 def as_declared(parser: argparse.ArgumentParser, words: list[str]) -> list[str]:
-    """Spell flags as the parser knows them: both --max-frames and --max_frames are taken."""
-    flags = {flag.replace("_", "-"): flag for flag in parser._option_string_actions}
+    """Spell flags as the parser, or one of its commands, knows them: both --max-frames and --max_frames are taken."""
+    flags = {flag.replace("_", "-"): flag for flag in _flags_of(parser)}
     parts = [word.partition("=") for word in words]
     return [f"{flags.get(name.replace('_', '-'), name)}{equals}{value}" for name, equals, value in parts]
+
+
+def _flags_of(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _flags_of(command)
 
 
 def add_align(group: argparse._ArgumentGroup) -> None:
@@ -91,6 +117,13 @@ def add_scene(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--voxel-size", type=float, default=0.01, metavar="M", help="metres between saved points")
     most = "voxels grow until no more are needed"
     group.add_argument("--max-points", type=int, default=1_000_000, metavar="N", help=most)
+
+
+def add_page(group: argparse._ActionsContainer) -> None:
+    """Declare where the 3D page is to be found."""
+    host = "who sees the 3D page: 0.0.0.0 for other machines, too (default: %(default)s, this one)"
+    group.add_argument("--host", default="127.0.0.1", help=host)
+    group.add_argument("--port", type=int, default=8080, help="of the 3D page (default: %(default)s)")
 
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
@@ -155,6 +188,4 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
     add_scene(group)
     group.add_argument("--resume", action="store_true", help="go on where a run with the same flags stopped")
     group.add_argument("--no-viewer", action="store_true", help="no 3D page; the program ends when it is done")
-    host = "who sees the 3D page: 0.0.0.0 for other machines, too (default: %(default)s, this one)"
-    group.add_argument("--host", default="127.0.0.1", help=host)
-    group.add_argument("--port", type=int, default=8080, help="of the 3D page (default: %(default)s)")
+    add_page(group)

@@ -204,7 +204,7 @@ def resolve(path_or_name: str | Path) -> Path:
     official = zoo.name_of_file(path.name)
     if official is not None:
         raise FileNotFoundError(
-            f"there is no file {path}; it is an official checkpoint: download it with `python -m cut3r.weights.zoo "
+            f"there is no file {path}; it is an official checkpoint: download it with `cut3r models download "
             f"{official}`, or give {official!r} instead of a path, which downloads it once"
         )
     raise FileNotFoundError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from cut3r.files.archive import BROKEN_ZIP, check_members
 
 LONGEST_HEADER = 20 << 20  # bytes of a safetensors header; that of the published networks has 150 thousand
-REMEDY = "use an official checkpoint (`python -m cut3r.weights.zoo` lists them) or a file written by our own save()"
+REMEDY = "use an official checkpoint (`cut3r models list` lists them) or a file written by our own save()"
 
 
 class FileKind(Enum):

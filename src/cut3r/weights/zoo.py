@@ -1,21 +1,18 @@
 """Networks by name: where the official checkpoints come from, under which terms, and where they lie on this machine.
 
-    python -m cut3r.weights.zoo            lists them
-    python -m cut3r.weights.zoo 512-dpt    downloads one, or checks the copy that is already there
-
-They lie in $CUT3R_HOME, or else in `cut3r` in the user's cache folder ($XDG_CACHE_HOME, ~/.cache).
+`cut3r models` lists, downloads and verifies them. They lie in $CUT3R_HOME, or else in `cut3r` in the user's cache
+folder ($XDG_CACHE_HOME, ~/.cache).
 """
 
-import argparse
 import hashlib
 import logging
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
+from cut3r.files.roof import roof
 from cut3r.weights.file_kind import FileKind, identify
 
 logger = logging.getLogger(__name__)
@@ -56,7 +53,7 @@ OFFICIAL = {
         parameters=748_443_655,
     ),
 }
-BUNDLED = {"tiny": Path(__file__).parents[3] / "assets" / "tiny.safetensors"}
+BUNDLED = {"tiny": roof() / "assets" / "tiny.safetensors"}
 NAMES = (*OFFICIAL, *BUNDLED)
 
 
@@ -82,8 +79,8 @@ def find(name: str) -> Path:
     if path.is_file():
         return path
     if name in BUNDLED:
-        raise FileNotFoundError(f"{name!r} comes with the source tree, and {path} is not there: clone the repository")
-    raise FileNotFoundError(f"{name!r} is not at {path}: download it with `python -m cut3r.weights.zoo {name}`")
+        raise FileNotFoundError(f"{name!r} comes with cut3r, and {path} is not there: install cut3r again")
+    raise FileNotFoundError(f"{name!r} is not at {path}: download it with `cut3r models download {name}`")
 
 
 def obtain(name: str, *, base_url: str = DRIVE) -> Path:
@@ -126,13 +123,15 @@ def download(name: str, *, base_url: str = DRIVE) -> Path:
 def check(name: str) -> str:
     """Compare an official checkpoint with the digest that is known or was recorded; return its SHA-256.
 
-    A file that was put there by hand has no record yet, and gets one.
+    A file that was put there by hand has no record yet, and gets one. A bundled network has none: pip checks it.
 
     Raises:
         FileNotFoundError: It is not here.
         ValueError: It has changed.
     """
     path = find(name)
+    if name in BUNDLED:
+        return sha256(path)
     record = _digest_file(path)
     recorded = record.read_text().split() if record.is_file() else []
     digest = sha256(path)
@@ -140,7 +139,7 @@ def check(name: str) -> str:
     if digest != expected:
         raise ValueError(
             f"{path} has SHA-256 {digest} and not {expected}: it has changed since its download; delete it and run "
-            f"`python -m cut3r.weights.zoo {name}`"
+            f"`cut3r models download {name}`"
         )
     record.write_text(f"{digest}  {path.name}\n")
     return digest
@@ -199,30 +198,16 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m cut3r.weights.zoo", description="List or download networks.")
-    parser.add_argument("name", nargs="?", choices=NAMES, help="download this one, or check the copy that is there")
-    name = parser.parse_args(arguments).name
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    if name is None:
-        _list()
-        return
-    try:
-        logger.info("%s is at %s and in order", name, download(name))
-    except (OSError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
+def here() -> list[str]:
+    """The names of those that are on this machine."""
+    return [name for name in NAMES if _place(name).is_file()]
 
 
-def _list() -> None:
+def tell() -> None:
+    """Log what there is, where it lies, and under which terms."""
     for name, official in OFFICIAL.items():
         here = _place(name) if _place(name).is_file() else "not downloaded"
         logger.info("%-11s %-23s %.1f GB  %s; %s", name, official.file, official.size_gb, official.about, here)
     for name, path in BUNDLED.items():
-        logger.info(
-            "%-11s %-23s bundled with the source tree; %s", name, path.name, path if path.is_file() else "missing"
-        )
+        logger.info("%-11s %-23s comes with cut3r; %s", name, path.name, path if path.is_file() else "missing")
     logger.info("The official networks come from %s under %s.", SOURCE, LICENCE)
-
-
-if __name__ == "__main__":
-    main()

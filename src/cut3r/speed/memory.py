@@ -1,0 +1,67 @@
+"""What memory a network needs for one frame, counted and not measured: the same arithmetic on every machine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+from cut3r.model.config import ModelConfig
+from cut3r.model.encoder import ViewInput
+from cut3r.model.network import Cut3r
+from cut3r.model.prediction import Outputs
+from cut3r.speed.live_bytes import LiveBytes
+
+PROGRAM = 750_000_000  # bytes of a process with PyTorch and codecs, without a network
+SCRATCH = (
+    1.5  # what kernels take for themselves, as a factor; measured on a CPU: 4.30 GB where this gives 4.35 (512-dpt
+)
+# in float32, 512x384), and 3.78 where it gives 3.79 (224-linear)
+CONTEXT = 500_000_000  # bytes that CUDA takes of a GPU beside the tensors
+CONTAINER = Path("/sys/fs/cgroup")  # where Linux says what a container may use
+
+
+@dataclass(frozen=True)
+class FrameMemory:
+    """In bytes: the weights, and the most that tensors of one frame take at a time."""
+
+    weights: int
+    frame: int
+
+    def on_host(self) -> int:
+        """What a run on a CPU takes."""
+        return PROGRAM + self.weights + int(SCRATCH * self.frame)
+
+    def on_gpu(self) -> int:
+        """What a run on a GPU takes there."""
+        return CONTEXT + self.weights + int(SCRATCH * self.frame)
+
+
+def memory_of_frame(config: ModelConfig, size: tuple[int, int], dtype: torch.dtype) -> FrameMemory:
+    """Count what one frame of `size` (h, w) needs in the middle of a stream, with the outputs of a reconstruction.
+
+    The network runs on the meta device, which knows shapes and has no numbers: no memory, hardly any time.
+    """
+    with torch.device("meta"):
+        model = Cut3r(config).eval().requires_grad_(False).to_dtype(dtype)
+        image, state = torch.empty(1, 3, *size), model.initial_state()
+    weights = [*model.parameters(), *model.buffers()]
+    with torch.inference_mode(), LiveBytes([*weights, *state.tensors().values(), image]) as alive:
+        view = ViewInput(image=image)
+        model.step(state, view, model.encode(view), Outputs())
+    return FrameMemory(sum(tensor.nbytes for tensor in weights), alive.peak)
+
+
+def free_on_host() -> int:
+    """Bytes that this process can still get: of the machine, or of the container that it is in."""
+    free: int = psutil.virtual_memory().available
+    limit, used = (_number(CONTAINER / name) for name in ("memory.max", "memory.current"))
+    return free if limit is None or used is None else max(0, min(free, limit - used))
+
+
+def _number(path: Path) -> int | None:
+    """What a file of the system says; None where there is none, or no limit."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
