@@ -63,7 +63,7 @@ def frames_of(walk: Walk, way: Way) -> Iterator[Frame]:
             number,
             None,
             str(number),
-            intrinsics=walk.intrinsics.double().numpy() if way.intrinsics else None,
+            intrinsics=walk.intrinsics[number].double().numpy() if way.intrinsics else None,
             world_from_cam=(first_from_world @ walk.world_from_cam[number].double()).numpy() if way.poses else None,
             depth=np.ascontiguousarray(walk.depth[number].numpy(), np.float32) if way.depth else None,
         )
@@ -75,7 +75,7 @@ def errors(walk: Walk, results: list[FrameResult]) -> dict[str, float]:
     depths, points, centres = [], [], []
     for result in results:
         depth = result.pixel_map.nearest_to_image(walk.depth[result.number].numpy()).double()
-        intrinsics = result.pixel_map.intrinsics_to_image(walk.intrinsics.double())
+        intrinsics = result.pixel_map.intrinsics_to_image(walk.intrinsics[result.number].double())
         world_from_cam = first_from_world @ walk.world_from_cam[result.number].double()
         counts = result.valid & (depth > 0)
         truth = transform(world_from_cam, unproject(depth, intrinsics))
@@ -104,8 +104,10 @@ def main() -> None:
     parser.add_argument("--weights", default="tiny", help="a checkpoint, or a name")
     parser.add_argument("--walks", type=int, default=4)
     parser.add_argument("--frames", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=1)
     add_out_flag(parser)
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     model = load(args.weights, device=torch.device("cpu"))
     walks = [
         synthetic_walk(HELD_OUT_SEED, index, WalkConfig(size=SIZE, frames=args.frames)) for index in range(args.walks)
@@ -117,7 +119,7 @@ def main() -> None:
         print(rows[-1], flush=True)
     print(table(rows))
     settings = {"weights": args.weights, "walks": args.walks, "frames": args.frames, "size": SIZE}
-    finish("given", environment(model.device) | settings | {"rows": rows}, args.out)
+    finish("given", {"environment": environment(model.device)} | settings | {"rows": rows}, args.out)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ class Reconstruction(Sink):
     """A sink for frame results that stays small however long the stream is.
 
     The cloud never holds more than `max_points` points (24 bytes each, 8 more for its voxel): one per voxel, the most
-    confident, or a uniform sample of all. Only the cameras grow: 169 bytes and a name per frame.
+    confident, or a uniform sample of all. Only the cameras grow: 170 bytes and a name per frame.
 
     Points are placed as each result says (by default camera points moved by the pose), in the frame of their chunk.
     Where a chunk stands can change later (`move`); chunks are merged when points are asked for. A frame whose camera is

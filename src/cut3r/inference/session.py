@@ -23,7 +23,7 @@ from cut3r.geometry.registration import Similarity
 from cut3r.inference.chunks import Chunking, ResetConfig
 from cut3r.inference.course import Course
 from cut3r.inference.engine import Encoded, Engine, nothing
-from cut3r.inference.focal import LensRule, focal_as_original, focal_of_trusted
+from cut3r.inference.focal import LensRule, focal_as_original, focal_of_trusted, on_rays
 from cut3r.inference.given import GivenConfig, first_camera, follow, rescaled, with_view
 from cut3r.inference.joints import Joint
 from cut3r.inference.keyframes import KeyframeConfig
@@ -451,6 +451,8 @@ class Session:
         valid = (points[..., 2] > 0) & finite & prepared.counts & pose_is_finite
         lens = LensRule(shared=self.shared_focal, parity=self.parity)
         intrinsics, focals = lens.intrinsics(prepared, float(focal), now.focals, now.number)
+        if prepared.frame.intrinsics is not None:
+            prediction = replace(prediction, points_cam=on_rays(points, intrinsics, valid)[None])
         result = FrameResult(
             prepared.frame,
             now.number,

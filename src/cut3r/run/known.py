@@ -56,9 +56,10 @@ class Known:
 
     def tell(self) -> str:
         """Name what is known, in a few words; empty without anything."""
-        named = {"intrinsics": self.intrinsics and self.intrinsics.what, "poses": self.poses and self.poses.what}
-        named |= {"masks": self.masks, "depth": self.depth}
-        return "; ".join(f"{name} of {what}" for name, what in named.items() if what is not None)
+        files = {"intrinsics": self.intrinsics, "poses": self.poses}
+        named = {name: known.what for name, known in files.items() if known is not None}
+        named |= {name: str(folder) for name, folder in (("masks", self.masks), ("depth", self.depth)) if folder}
+        return "; ".join(f"{name} of {what}" for name, what in named.items())
 
     def onto(
         self, stream: FrameStream, total: int | None = None, *, skipped: int = 0, seen: bool = False

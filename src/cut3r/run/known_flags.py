@@ -130,5 +130,5 @@ def _bent(camera: KnownCamera, distortion: str, what: str) -> KnownCamera:
         )
     if is_fisheye:
         return replace(camera, lens=None, fisheye=lens.bent(*values), no_lens="it is a fisheye")
-    fx, fy = lens.intrinsics.diagonal()[:2]
-    return replace(camera, lens=Lens.of(fx, fy, *lens.intrinsics[:2, 2], lens.size, values))
+    (fx, _, cx), (_, fy, cy), _ = lens.intrinsics.tolist()
+    return replace(camera, lens=Lens.of(fx, fy, cx, cy, lens.size, values))
