@@ -201,6 +201,17 @@ def test_poses_that_only_give_the_scale_leave_the_cameras():
     assert not centres[:, 1].any()
 
 
+def test_base_lines_that_contradict_each_other_leave_points_as_large_as_they_are():
+    def uneven(number: int) -> np.ndarray:
+        pose = true_pose(number)
+        pose[1, 3] *= 1 + number % 4
+        return pose
+
+    scene, _, given = followed(GivenConfig(), walk(30, 4.0, uneven))
+    assert given.votes.seen > 10 and given.scale * given.factor == 1
+    np.testing.assert_allclose(scene.cameras.world_from_cam, [uneven(k) for k in range(30)], **EXACT)
+
+
 def test_one_wrong_pose_changes_no_scale():
     def disturbed(number: int) -> np.ndarray:
         pose = true_pose(number)

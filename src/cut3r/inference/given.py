@@ -30,6 +30,7 @@ ENOUGH = 5  # votes: then chunks that given poses hold stay where they are
 TOLERANCE = 0.02  # of the scale (its logarithm): what says less changes nothing before the end of the stream
 SHORT, LONG = 0.05, 0.5  # of the depth: a base line that says nothing, and one after which the next one begins
 VIEWS = 32  # given poses that are kept for ray maps: more than an overlap
+AGREE = 1.25  # base lines of given poses say the scale, if half of them are within this factor
 LEAST_SHARE = 0.01  # of the pixels must have depth
 
 Place = Float64[Tensor, "4 4"]
@@ -207,13 +208,21 @@ def _voted(
     if not (true > 0 and seen > SHORT * depth_m):
         return given
     votes = given.votes.cast(math.log(true / seen * given.scale))
-    return replace(given, votes=votes, start=(known, placed) if seen > LONG * depth_m else given.start)
+    # not before the chunk stays where it is: until then it is scaled around the start
+    goes_on = seen > LONG * depth_m and votes.seen >= ENOUGH
+    return replace(given, votes=votes, start=(known, placed) if goes_on else given.start)
+
+
+def contradicts_itself(config: GivenConfig, given: Given) -> bool:
+    """Whether base lines of given poses say so different things that nobody asked for that they do not count."""
+    asked = config.scale_from is not None
+    return not asked and given.start is not None and given.votes.spread() > AGREE
 
 
 def _wanted(config: GivenConfig, given: Given, places: Places) -> float | None:
     """Metres per unit of the network's first chunk; None if nothing says."""
     if not isinstance(config.scale_from, KnownDistance):
-        return given.votes.middle()
+        return None if contradicts_itself(config, given) else given.votes.middle()
     first, second = given.ends
     if first is None or second is None or not {first[0], second[0]} <= places.world_from_chunk.keys():
         return None

@@ -4,6 +4,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
+FEWEST = 3  # votes that can agree
 MOST = 1024  # votes; with more, every second one is forgotten, and only every second one is taken from then on
 
 
@@ -20,6 +21,13 @@ class Votes:
         if len(kept) > MOST:
             return Votes(kept[::2], self.seen + 1, 2 * self.every)
         return Votes(kept, self.seen + 1, self.every)
+
+    def spread(self) -> float:
+        """By which factor the votes differ: the third quartile over the first; infinite where they are too few."""
+        if len(self.kept) < FEWEST:
+            return math.inf
+        first, _, third = statistics.quantiles(self.kept, n=4, method="inclusive")
+        return math.exp(third - first)
 
     def middle(self) -> float | None:
         """The scale that is in the middle of all; None without votes."""

@@ -24,7 +24,7 @@ from cut3r.inference.chunks import Chunking, ResetConfig
 from cut3r.inference.course import Course
 from cut3r.inference.engine import Encoded, Engine, nothing
 from cut3r.inference.focal import LensRule, focal_as_original, focal_of_trusted, on_rays
-from cut3r.inference.given import GivenConfig, first_camera, follow, rescaled, with_view
+from cut3r.inference.given import ENOUGH, GivenConfig, contradicts_itself, first_camera, follow, rescaled, with_view
 from cut3r.inference.joints import Joint
 from cut3r.inference.keyframes import KeyframeConfig
 from cut3r.inference.known_distance import KnownDistance
@@ -262,7 +262,7 @@ class Session:
             given, step = rescaled(self.given, self._now.given, self._now.course.places, tolerance=0.0)
             self._now = replace(self._now, given=given)
             self._now = self._now if step is None else moved(self._now, step)
-        self._warn_if_unmeasured()
+        self._warn_of_scale()
         empty = {joint.chunk for joint in self.joints if joint.first >= self._now.number}  # begun, but without a frame
         moves = self._now.course.places.changed
         self._forget_moves()
@@ -481,8 +481,15 @@ class Session:
             self._now = moved(self._now, step)
         return replace(result, world_from_chunk=self._now.world_from_chunk)
 
-    def _warn_if_unmeasured(self) -> None:
-        distance, ends = self.given.scale_from, self._now.given.ends
+    def _warn_of_scale(self) -> None:
+        distance, ends, votes = self.given.scale_from, self._now.given.ends, self._now.given.votes
+        if votes.seen >= ENOUGH and contradicts_itself(self.given, self._now.given):
+            logger.warning(
+                "the distances between given cameras, over those of the network, contradict each other (half of them "
+                "differ by more than a factor of %.1f), so they do not say how large the points are: these keep the "
+                "scale that they had; depth maps may help (--depth with --scale-from depth)",
+                votes.spread(),
+            )
         if isinstance(distance, KnownDistance) and None in ends:
             missing = distance.first if ends[0] is None else distance.second
             logger.warning("no frame was called %s, so the known distance gave no scale", missing)

@@ -194,7 +194,8 @@ def settings_of(args: argparse.Namespace, footage: Footage) -> dict[str, str]:
     """Everything but the precision that changes the results; a run that goes on must repeat it. No passwords."""
     settings = {name: str(value) for name, value in vars(args).items() if name not in NOT_SETTINGS}
     source = footage.stream.description if footage.stream.live else str(Path(args.seq_path).resolve())
-    places = {name: str(Path(settings[name]).resolve()) for name in FILES if Path(settings.get(name, "")).exists()}
+    named = {name: Path(settings[name]) for name in FILES if getattr(args, name, None) is not None}
+    places = {name: str(path.resolve()) for name, path in named.items() if path.exists()}
     return settings | places | {"seq_path": source, THE_INPUT: footage.contents, GIVEN: footage.known.tell()}
 
 
