@@ -26,7 +26,7 @@ from cut3r.inference.places import Places
 from cut3r.inference.result import FrameResult
 from cut3r.inference.scale_votes import Votes
 
-ENOUGH = 5  # votes: then chunks that given poses hold stay where they are
+ENOUGH = 10  # votes: then chunks that given poses hold stay where they are
 TOLERANCE = 0.02  # of the scale (its logarithm): what says less changes nothing before the end of the stream
 SHORT, LONG = 0.05, 0.5  # of the depth: a base line that says nothing, and one after which the next one begins
 VIEWS = 32  # given poses that are kept for ray maps: more than an overlap
@@ -222,7 +222,8 @@ def contradicts_itself(config: GivenConfig, given: Given) -> bool:
 def _wanted(config: GivenConfig, given: Given, places: Places) -> float | None:
     """Metres per unit of the network's first chunk; None if nothing says."""
     if not isinstance(config.scale_from, KnownDistance):
-        return None if contradicts_itself(config, given) else given.votes.middle()
+        # what contradicts itself says nothing: back to the network's metres
+        return 1.0 if contradicts_itself(config, given) else given.votes.middle()
     first, second = given.ends
     if first is None or second is None or not {first[0], second[0]} <= places.world_from_chunk.keys():
         return None

@@ -4,7 +4,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-FEWEST = 3  # votes that can agree
+FEWEST = 5  # votes that can agree
 MOST = 1024  # votes; with more, every second one is forgotten, and only every second one is taken from then on
 
 

@@ -486,8 +486,8 @@ class Session:
         if votes.seen >= ENOUGH and contradicts_itself(self.given, self._now.given):
             logger.warning(
                 "the distances between given cameras, over those of the network, contradict each other (half of them "
-                "differ by more than a factor of %.1f), so they do not say how large the points are: these keep the "
-                "scale that they had; depth maps may help (--depth with --scale-from depth)",
+                "differ by more than a factor of %.1f), so they do not say how large the points are, which keep the "
+                "network's metres; depth maps may help (--depth with --scale-from depth)",
                 votes.spread(),
             )
         if isinstance(distance, KnownDistance) and None in ends:
