@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import cut3r
 from cut3r.run.console import FAILED, INTERRUPTED, NO_INPUT, guarded, has_page, sorry, start_logging
 from cut3r.run.console import WRONG_ARGUMENTS as WRONG_ARGUMENTS
-from cut3r.run.flags import add_loops, parse_args
+from cut3r.run.flags import add_of_stream, parse_args
 from cut3r.run.flags import make_parser as make_run_parser
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
@@ -36,13 +36,13 @@ def main(arguments: list[str] | None = None, program: str = PROGRAM) -> int:
     Args:
         program: The name that it was called by: `cut3r run` is the same.
     """
-    args = parse_args(arguments, description=_description(program), extend=add_loops, prog=program)
+    args = parse_args(arguments, description=_description(program), extend=add_of_stream, prog=program)
     return guarded(partial(run, program=program), args, program)
 
 
 def make_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     """Declare the flags that `main` takes, for the completion of shells."""
-    return make_run_parser(description=_description(program), extend=add_loops, prog=program)
+    return make_run_parser(description=_description(program), extend=add_of_stream, prog=program)
 
 
 def _description(program: str) -> str:
@@ -55,6 +55,7 @@ def run(args: argparse.Namespace, program: str = PROGRAM) -> int:
     from cut3r.export.saving import check_saving, make_saving
     from cut3r.inference.sink import Sinks
     from cut3r.run import from_flags
+    from cut3r.run.known_flags import given_config
     from cut3r.run.run import Run
     from cut3r.speed.device import check_device
     from cut3r.viewer.address import check_host
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace, program: str = PROGRAM) -> int:
     from_flags.check_flags(args, BUNDLED_CLIP)
     check_saving(args)
     args.no_viewer = args.no_viewer or not has_page()
+    given = given_config(args)
     if not args.no_viewer:
         check_host(args.host)
     with ExitStack() as stack:  # what would fail only after minutes or hours is refused before the network is loaded
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace, program: str = PROGRAM) -> int:
         with console.status("loading the network"):
             model = from_flags.load_model(args, device)
         logger.info("%s on %s with %s", footage.stream.description, model.device, args.model_path or TINY)
-        session = from_flags.make_session(args, model, StreamLoops() if args.loops == "auto" else None)
+        session = from_flags.make_session(args, model, StreamLoops() if args.loops == "auto" else None, given)
         footage.fit = session.fit
         saving = partial(make_saving, args, output.folder, console, can_be_read_again=footage.can_be_read_again)
         writer = from_flags.make_writer(args, session, footage, output, saving, version=cut3r.__version__)
@@ -83,7 +85,15 @@ def run(args: argparse.Namespace, program: str = PROGRAM) -> int:
         watching = Sinks({"the viewer": viewer} if viewer else {})
         watching.begin(session.frames_seen)
         stack.callback(watching.finish)
-        this = Run(session, footage, writer, watching, passes=args.revisit, freeze=args.freeze)
+        this = Run(
+            session,
+            footage,
+            writer,
+            watching,
+            passes=args.revisit,
+            freeze=args.freeze,
+            moving=from_flags.make_moving(args),
+        )
         return _exit_code(this, this.go(console), viewer, program)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import cut3r
 import demo
 from cut3r.run.console import FAILED, guarded, has_page, sorry, start_logging
-from cut3r.run.flags import add_align, add_known, parse_args
+from cut3r.run.flags import add_align, add_known_to_align, parse_args
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.inference.result import FrameResult
@@ -45,7 +45,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--pairs", choices=("auto", "all", "window", "wide", "first", "original"), default="auto", help=pairs
     )
     add_align(group)
-    add_known(parser.add_argument_group("what is known of the cameras (docs/known_cameras.md)"))
+    add_known_to_align(parser.add_argument_group("what is known of the cameras (docs/known_cameras.md)"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,7 +56,6 @@ def run(args: argparse.Namespace) -> int:
     from cut3r.export.saving import check_saving, make_saving
     from cut3r.inference.sink import Sinks
     from cut3r.run import from_flags
-    from cut3r.run.known_flags import count_all, make_known
     from cut3r.run.stages import Stages
     from cut3r.speed.device import check_device
     from cut3r.viewer.address import check_host
@@ -72,7 +71,6 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         footage = stack.enter_context(from_flags.make_footage(args))
         check_footage(args, footage)
-        known, total = make_known(args), count_all(footage, args)
         output = from_flags.make_output(args, footage)
         device = check_device(args.device)
         stack.enter_context(output)
@@ -82,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         footage.fit = session.fit
 
         def open_frames() -> "Iterator[Frame]":
-            return known.onto(footage.open(0), total)
+            return footage.frames(0)
 
         aligned = None
         if config is not None:
