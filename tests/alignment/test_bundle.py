@@ -58,7 +58,7 @@ def test_the_first_camera_and_the_unit_stay(planted, adjusted):
 
 def test_points_lie_on_the_rays_of_the_new_lens(adjusted):
     after, report = adjusted
-    points, camera = after.points_cam[2].double(), after.intrinsics[2].double()
+    points, camera = after.points(2).double(), after.intrinsics[2].double()
     seen = points / points[..., 2:] @ camera.mT
     y, x = torch.meshgrid(torch.arange(48), torch.arange(64), indexing="ij")
     offset = (seen[..., :2] - torch.stack((x, y), dim=-1)).abs().amax()
