@@ -111,6 +111,17 @@ def test_memory_is_that_of_one_frames_pairs():
     assert most[8] == most[12] <= 3 * 8 * pixels, "two neighbours on each side, both ways"
 
 
+def test_how_many_rows_are_merged_at_once_changes_nothing(monkeypatch):
+    hall = Hall(6, noise=0.05)
+    predictions = hall.predictions()
+    predictions.conf_pair[:, 3, 5], predictions.conf_self[:, 3, 5] = 0.0, 0.0
+    whole = as_they_are(hall, predictions)
+    monkeypatch.setattr("cut3r.alignment.merge.POINTS", 2 * 8 * hall.size[1])  # a frame in the middle is in 8 pairs
+    for (depth, conf), (depth_whole, conf_whole) in zip(as_they_are(hall, predictions), whole, strict=True):
+        torch.testing.assert_close(depth, depth_whole, atol=1e-6, rtol=1e-6)
+        assert torch.equal(conf, conf_whole)
+
+
 def from_the_graph(hall: Hall, predictions: Predictions, **settings) -> Full:
     links, _ = links_of(predictions)
     solved = solve_pose_graph(len(hall), links)
