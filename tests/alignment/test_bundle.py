@@ -63,6 +63,8 @@ def test_points_lie_on_the_rays_of_the_new_lens(adjusted):
     y, x = torch.meshgrid(torch.arange(48), torch.arange(64), indexing="ij")
     offset = (seen[..., :2] - torch.stack((x, y), dim=-1)).abs().amax()
     assert float(offset) < (0.01 if report["k1"] == [0.0] else 1.5)
+    some = after.points_at(2, torch.tensor([3, 60]), torch.tensor([7, 40]))
+    torch.testing.assert_close(some, after.points(2)[[7, 40], [3, 60]])
 
 
 def test_depth_is_scaled_to_agree_with_the_new_points(planted):
