@@ -26,7 +26,7 @@ RADIUS = 2.2  # metres
 ROOM = (3.0, 1.5, 3.0)  # metres from the middle to the walls
 SHARED_DEG, SHARED_M = 40.0, 1.5  # views farther apart than this share nothing
 CONFIDENCE = 8.0  # of a pair that shares something
-CHUNK = 256  # pairs at a time
+CHUNK, CHUNK_PIXELS = 256, 2**20  # at most so many pairs, and about so many of their pixels, at a time
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class PlantedWalk:
     ) -> None:
         self.frames, self.size, self.errors = frames, size, errors or Errors()
         self.false = {(min(pair), max(pair)) for pair in false}
+        self._chunk = max(1, min(CHUNK, CHUNK_PIXELS // (size[0] * size[1])))
         self._generator = torch.Generator().manual_seed(seed)
         laps = laps or max(1.0, frames / LAP)
         self.angle = torch.arange(frames).double() * 2 * math.pi * laps / frames
@@ -83,7 +84,7 @@ class PlantedWalk:
     def look(self, stars: Sequence[Star]) -> Predictions:
         """What the network says of the pairs of some stars."""
         ends = torch.tensor(pairs_of(stars), dtype=torch.long).reshape(-1, 2)
-        parts = [self._paired(some) for some in ends.split(CHUNK)]
+        parts = [self._paired(some) for some in ends.split(self._chunk)]
         points, conf = (torch.cat(each) for each in zip(*parts, strict=True))
         alone = self.alone
         return Predictions(alone.images, alone.points_self, alone.conf_self, ends, points, conf)
@@ -110,7 +111,7 @@ class PlantedWalk:
 
     def _seen(self, depth: Float[Tensor, "n h w"]) -> tuple[Tensor, Tensor]:
         """Each frame alone, in its own camera."""
-        parts = [self._noisy(self._rays * some[..., None]) for some in depth.split(CHUNK)]
+        parts = [self._noisy(self._rays * some[..., None]) for some in depth.split(self._chunk)]
         return compact(torch.cat(parts), torch.full(depth.shape, CONFIDENCE))
 
     def _paired(self, ends: Tensor) -> tuple[Tensor, Tensor]:

@@ -58,11 +58,13 @@ def test_the_first_camera_and_the_unit_stay(planted, adjusted):
 
 def test_points_lie_on_the_rays_of_the_new_lens(adjusted):
     after, report = adjusted
-    points, camera = after.points_cam[2].double(), after.intrinsics[2].double()
+    points, camera = after.points(2).double(), after.intrinsics[2].double()
     seen = points / points[..., 2:] @ camera.mT
     y, x = torch.meshgrid(torch.arange(48), torch.arange(64), indexing="ij")
     offset = (seen[..., :2] - torch.stack((x, y), dim=-1)).abs().amax()
     assert float(offset) < (0.01 if report["k1"] == [0.0] else 1.5)
+    some = after.points_at(2, torch.tensor([3, 60]), torch.tensor([7, 40]))
+    torch.testing.assert_close(some, after.points(2)[[7, 40], [3, 60]])
 
 
 def test_depth_is_scaled_to_agree_with_the_new_points(planted):

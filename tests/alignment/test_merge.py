@@ -1,12 +1,17 @@
 """Full depth maps from what pairs say, and the whole way from the pose graph to them."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.live_bytes import LiveBytes
+from cut3r.alignment.align_config import AlignConfig
+from cut3r.alignment.by_full import by_full
 from cut3r.alignment.camera_step import Cameras
 from cut3r.alignment.dense import DenseConfig
 from cut3r.alignment.full import Full, refine_fully
@@ -14,7 +19,10 @@ from cut3r.alignment.links import links_of
 from cut3r.alignment.merge import merge
 from cut3r.alignment.pairs import Predictions
 from cut3r.alignment.pose_graph import solve_pose_graph
+from cut3r.alignment.taken import take
 from cut3r.geometry.registration import Similarity
+from cut3r.inference.preprocess import FitConfig
+from cut3r.io.frame import Frame
 from tests.alignment.walls import Hall
 
 
@@ -103,6 +111,17 @@ def test_memory_is_that_of_one_frames_pairs():
     assert most[8] == most[12] <= 3 * 8 * pixels, "two neighbours on each side, both ways"
 
 
+def test_how_many_rows_are_merged_at_once_changes_nothing(monkeypatch):
+    hall = Hall(6, noise=0.05)
+    predictions = hall.predictions()
+    predictions.conf_pair[:, 3, 5], predictions.conf_self[:, 3, 5] = 0.0, 0.0
+    whole = as_they_are(hall, predictions)
+    monkeypatch.setattr("cut3r.alignment.merge.POINTS", 2 * 8 * hall.size[1])  # a frame in the middle is in 8 pairs
+    for (depth, conf), (depth_whole, conf_whole) in zip(as_they_are(hall, predictions), whole, strict=True):
+        torch.testing.assert_close(depth, depth_whole, atol=1e-6, rtol=1e-6)
+        assert torch.equal(conf, conf_whole)
+
+
 def from_the_graph(hall: Hall, predictions: Predictions, **settings) -> Full:
     links, _ = links_of(predictions)
     solved = solve_pose_graph(len(hall), links)
@@ -121,6 +140,20 @@ def test_the_whole_way_gives_cameras_and_depth():
     assert full.cleaned == int((~full.kept).sum())
     ends = {stage: (done, total) for stage, done, total in told}
     assert ends == {"refining cameras and depth": (15, 15), "merging depth": (5, 5), "cleaning": (5, 5)}
+
+
+def test_beside_the_predictions_a_frame_takes_few_bytes_of_a_pixel():
+    """So that 1,000 pictures of 512x384 fit into 3 GB: depth, confidence before and after cleaning, what is kept."""
+    peaks, size = {}, (96, 128)
+    for frames in (6, 12):
+        hall = Hall(frames, size, focal=110.0)
+        said = hall.predictions()
+        said = replace(said, **{name: value.half() for name, value in vars(said).items() if value.is_floating_point()})
+        taken = take((Frame(np.zeros((*size, 3), np.uint8), k, None, f"{k}") for k in range(frames)), FitConfig(128))
+        with LiveBytes(vars(said).values()) as alive:
+            by_full(taken, said, AlignConfig(pixels=48), None)
+        peaks[frames] = alive.peak
+    assert (peaks[12] - peaks[6]) / 6 < 8 * math.prod(size)
 
 
 def test_a_frame_alone_is_given_back():

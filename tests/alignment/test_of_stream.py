@@ -10,6 +10,7 @@ from benchmarks.planted_walk import PlantedWalk
 from cut3r.alignment.align_config import AlignConfig, Loops, Method
 from cut3r.alignment.of_stream import Eye, align_stream
 from cut3r.alignment.streamed import Streamed, collect
+from cut3r.geometry.lie import rotation_from_vector
 from cut3r.geometry.poses import invert
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.preprocess import PixelMap
@@ -120,6 +121,12 @@ def chunks_with_common_frames(walk: PlantedWalk) -> list[View]:
     return views
 
 
+def place_of(turn: float, shift: float, scale: float) -> Similarity:
+    """A chunk's place: turned about y, shifted along x."""
+    rotation = rotation_from_vector(torch.tensor([0.0, turn, 0.0]).double())
+    return Similarity(rotation, torch.tensor([shift, 0.0, 0.0]).double(), torch.tensor(scale).double())
+
+
 def test_chunks_are_put_together_by_the_frames_they_share(walk):
     aligned = align_stream(streamed(chunks_with_common_frames(walk)), QUIET)
     assert len(aligned.taken) == N and aligned.report["groups"] == [list(range(N))]
@@ -141,6 +148,25 @@ def test_a_chunk_that_was_put_in_its_place_goes_on(walk):
         for each in drifting(walk)
     ]
     assert len(align_stream(streamed(views), QUIET).report["groups"]) == 1
+
+
+@pytest.mark.parametrize("said_by", ["a later result", "the end of the stream"])
+def test_chunks_that_moved_later_stand_where_they_were_moved(walk, said_by):
+    """Results at hand say where chunks stood when they came; cameras and sizes of points must follow later words."""
+    right = {0: place_of(0.0, 0.0, 1.0), 1: place_of(0.4, 1.5, 0.8), 2: place_of(-0.3, 0.5, 1.25)}
+    views = []
+    for number in range(60):
+        chunk = number // 20
+        true = view(walk, number, right[chunk].inverse().place(walk.world_from_cam))
+        points = true.points / float(right[chunk].scale)
+        views.append(replace(true, points=points, chunk=chunk, world_from_chunk=place_of(0.1, 0.3 * chunk, 1.1)))
+    if later := said_by == "a later result":
+        views[-1] = replace(views[-1], moves={0: right[0], 1: right[1]}, world_from_chunk=right[2])
+    aligned = align_stream(collect(((each, None) for each in views), None if later else right), QUIET)
+    assert float(ate_sim3(aligned.world_from_cam.double(), walk.world_from_cam[:60])) < 0.01
+    torch.testing.assert_close(aligned.scales, torch.ones(60), atol=0.02, rtol=0)
+    depth = torch.stack([aligned.points(number)[..., 2] for number in range(60)])
+    assert float((depth / walk.depth[:60]).median()) == pytest.approx(1, abs=0.01)
 
 
 def test_known_intrinsics_reproduce_themselves(walk):

@@ -35,7 +35,7 @@ def test_it_is_not_done_again_and_is_the_same(planted, searches, tmp_path):
     first, again = run(planted.aligned, tmp_path), run(planted.aligned, tmp_path)
     assert len(searches) == 1 and first.report["bundle_adjustment"]["verdict"] == "kept"
     assert again.report == first.report
-    for name in ("world_from_cam", "intrinsics", "points_cam", "scales", "kept"):
+    for name in ("world_from_cam", "intrinsics", "depth", "k1", "scales", "kept"):
         assert torch.equal(getattr(again, name), getattr(first, name))
     assert torch.equal(again.before.scale, first.before.scale)
 

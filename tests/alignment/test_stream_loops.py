@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+import cut3r
 from cut3r.alignment.stream_loops import StreamLoops
-from cut3r.geometry.registration import Similarity
 from cut3r.inference.chunk_file import CHUNKS, read_places, write_chunks
 from cut3r.inference.frame_folder import FrameFolder, read_frame_folder
 from cut3r.inference.joints import JointKind
@@ -74,9 +74,10 @@ def watched(tmp_path_factory):
     oracle, folder = DriftingOracle(walk(), DRIFT), tmp_path_factory.mktemp("run")
     session, later = session_of(oracle), session_of(oracle)
     scene, files = Reconstruction(voxel_size=0.1), FrameFolder(folder, every=20)
-    moved: dict[int, Similarity] = {}
+    results, moved = [], {}
     for number, frame in enumerate(oracle.frames()):
         result = session.push(frame)
+        results.append(result)
         moved |= result.moves
         scene.add(result)
         files.add(result)
@@ -85,15 +86,16 @@ def watched(tmp_path_factory):
             later.load(folder / "it.session")
         elif number > 99:
             later.push(frame)
-    for chunk, place in session.settle().items():
+    settled = session.settle()
+    for chunk, place in settled.items():
         scene.move(chunk, place)
     later.settle()
     write_chunks(folder, session.snapshot().course, session.frames_seen)
-    return session, later, scene, folder, moved
+    return session, later, scene, folder, moved, cut3r.align(results, loops="off", moves=settled)
 
 
 def test_what_was_stored_of_a_chunk_moves_with_it(watched):
-    session, _, scene, _, moved = watched
+    session, _, scene, _, moved, _ = watched
     assert len(moved) >= 3
     for chunk, place in scene.chunks.items():
         torch.testing.assert_close(place.matrix(), session.places[chunk].matrix(), atol=1e-9, rtol=0)
@@ -101,8 +103,14 @@ def test_what_was_stored_of_a_chunk_moves_with_it(watched):
     assert float(ate_sim3(poses, walk().world_from_cam)) < outcome("joined").ate_m / 2
 
 
+def test_an_alignment_of_kept_results_begins_where_chunks_stand_in_the_end(watched):
+    *_, scene, _, _, aligned = watched
+    ours, theirs = (torch.from_numpy(each.cameras.world_from_cam).double() for each in (aligned, scene))
+    assert float(ate_sim3(ours, theirs)) < 0.005
+
+
 def test_files_of_frames_are_read_where_their_chunks_stand_in_the_end(watched):
-    _, _, scene, folder, _ = watched
+    _, _, scene, folder, *_ = watched
     for saved in read_frame_folder(folder):
         np.testing.assert_allclose(saved.world_from_cam, scene.cameras.world_from_cam[saved.number], atol=1e-5)
         scale = float(scene.chunks[saved.chunk].scale)

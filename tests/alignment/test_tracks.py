@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from cut3r.alignment.guide import Guide
 from cut3r.alignment.tracks import TrackConfig, find_tracks
@@ -31,10 +32,14 @@ def wall(frames: int = 5, wrong_px: float = 3.0, mask: np.ndarray | None = None)
     pixel_map = PixelMap(SIZE, SIZE, (1.0, 1.0), (0.0, 0.0))
     x, y = np.meshgrid(np.arange(w), np.arange(h))
     points = np.stack(((x - camera[0, 2]) / FOCAL * 2, (y - camera[1, 2]) / FOCAL * 2, np.full(SIZE, 2.0)), axis=-1)
-    points = np.tile(points.astype(np.float32), (frames, 1, 1, 1))
+    points = torch.from_numpy(points.astype(np.float32))
     usable = np.ones((frames, *SIZE), dtype=bool)
+
+    def points_at(_frame: int, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return points[y, x]
+
     return Guide(
-        poses, np.tile(camera, (frames, 1, 1)), [SIZE] * frames, [pixel_map] * frames, points, usable
+        poses, np.tile(camera, (frames, 1, 1)), [SIZE] * frames, [pixel_map] * frames, points_at, usable
     ), pictures
 
 

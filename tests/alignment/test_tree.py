@@ -51,3 +51,13 @@ def test_groups_without_a_pair_between_them_are_named(golden):
     halves = [torch.cat((value, value)) for value in list(vars(pairs).values())[1:]]
     with pytest.raises(ValueError, match="frames 0 to 1; frames 2 to 3"):
         first_scene(Pairs(torch.tensor(((0, 1), (2, 3))), *halves))
+
+
+def test_points_that_shrink_to_nothing_are_one_sentence():
+    """Once they gave cameras that were not numbers, and no word."""
+    points, sure = torch.rand(2, 6, 8, 3) + 1, torch.full((2, 6, 8), 5.0)
+    one_place = torch.ones(1, 6, 8, 3)
+    second = torch.cat((one_place, points[1:]))
+    pairs = Pairs(torch.tensor([[0, 1], [1, 2]]), points, sure, second, torch.stack((sure[0], sure[0] / 2)))
+    with pytest.raises(ValueError, match=r"1 pairs, \(1, 2\) the first of them, shrink to nothing .* by graph"):
+        first_scene(pairs)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from cut3r.alignment.align_config import ROOM_FOR_LOOPS, AlignConfig, Graph, Loops, Method, OnProgress
 from cut3r.alignment.by_full import by_full
 from cut3r.alignment.by_graph import by_graph
@@ -63,22 +65,7 @@ def align(
     result = None if folder is None else folder / RESULT
     if result is not None and (earlier := load_alignment(result, taken, _key_of_result(key, taken, config))):
         return earlier
-    stars, tokens = config.stars(len(taken)), FrameTokens(model, taken.images)
-    store = PredictionStore(
-        len(taken),
-        pairs_of(stars),
-        (taken.images.shape[1], taken.images.shape[2]),
-        room=int(ROOM_FOR_LOOPS * len(taken)) if config.looks_for_loops(len(taken)) else 0,
-        folder=None if folder is None else folder / PREDICTIONS,
-        key=key,
-    )
-    tell = partial(on_progress, "predicting pairs") if on_progress else None
-    predictions = predict(
-        model, taken.images, stars, tokens=tokens, excluded=~taken.counts, store=store, on_progress=tell
-    )
-    loops = None
-    if not original and config.looks_for_loops(len(taken)):
-        predictions, loops = _close_loops(model, taken, predictions, tokens, config, store, on_progress)
+    predictions, loops = _predicted(model, taken, config, folder, key, on_progress)
     done = by_original if original else by_full if config.method is Method.full else by_graph
     aligned = in_its_world(done(taken, predictions, config, on_progress), config)
     if loops is not None:
@@ -95,6 +82,29 @@ def remove_work(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _predicted(
+    model: Cut3r, taken: Taken, config: AlignConfig, folder: Path | None, key: str, on_progress: OnProgress | None
+) -> tuple[Predictions, list[Loop] | None]:
+    """What the network says of pairs, and the loops if they are looked for. Tokens of all frames are held only here."""
+    n, seeks = len(taken), config.method is not Method.original and config.looks_for_loops(len(taken))
+    stars, tokens = config.stars(n), FrameTokens(model, taken.images)
+    store = PredictionStore(
+        n,
+        pairs_of(stars),
+        (taken.images.shape[1], taken.images.shape[2]),
+        room=int(ROOM_FOR_LOOPS * n) if config.looks_for_loops(n) else 0,
+        folder=None if folder is None else folder / PREDICTIONS,
+        key=key,
+    )
+    tell = partial(on_progress, "predicting pairs") if on_progress else None
+    predictions = predict(
+        model, taken.images, stars, tokens=tokens, excluded=~taken.counts, store=store, on_progress=tell
+    )
+    if not seeks:
+        return predictions, None
+    return _close_loops(model, taken, predictions, tokens, config, store, on_progress)
 
 
 def _close_loops(
@@ -146,7 +156,7 @@ def _key_of_predictions(model: Cut3r, taken: Taken) -> str:
     """Everything that decides what is predicted, beside the pairs."""
     digest = hashlib.sha256(f"{fingerprint(model)} {model.dtype}".encode())
     for tensor in (taken.images, taken.counts):
-        digest.update(tensor.numpy().tobytes())
+        digest.update(np.ascontiguousarray(tensor.numpy()).data)
     return digest.hexdigest()
 
 

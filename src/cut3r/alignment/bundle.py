@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from cut3r.alignment.align import Alignment, OnProgress
 from cut3r.alignment.bundle_gate import GateConfig, judge
@@ -21,7 +19,6 @@ from cut3r.alignment.bundle_state import BundleState, first_state, guess, known_
 from cut3r.alignment.guide import Guide
 from cut3r.alignment.priors import check_sigma
 from cut3r.alignment.tracks import TrackConfig, Tracks, find_tracks
-from cut3r.geometry.cameras import pixel_grid
 from cut3r.io.frame import Frame
 
 WIDTHS = (0.016, 0.004, 0.0016)  # of the loss, one solve after the other; shares of the median picture's long side
@@ -29,7 +26,6 @@ OUTLIER = 4.0  # times the width: an observation whose error is larger is left o
 FOCAL_PARALLAX_DEG = 1.0  # usual angle at the points from which focal lengths are refined,
 DISTORTION_PARALLAX_DEG = 2.0  # and from which distortion is too,
 DISTORTION_OBSERVATIONS = 1000  # given so many
-UNDISTORT_STEPS = 10  # of the fixed-point iteration
 FEWEST_FOR_SCALE = 10  # observations of a frame that say what its depth should be multiplied by
 
 
@@ -241,13 +237,12 @@ def _refined(
 ) -> tuple[Alignment, list[float]]:
     """The alignment with the new cameras; each frame's depth times what brings it to the new points."""
     factors = _depth_factors(guide, state, tracks)
-    intrinsics, points = aligned.intrinsics.clone(), torch.from_numpy(guide.points_cam)  # changed in place: it is large
+    intrinsics, depth = aligned.intrinsics.clone(), torch.empty(aligned.kept.shape)
     for frame, pixel_map in enumerate(guide.pixel_maps):
         if frame not in aligned.taken.intrinsics:
             original = torch.from_numpy(state.intrinsics[frame])
             intrinsics[frame] = pixel_map.intrinsics_to_image(original).to(intrinsics)
-        rays = _rays(pixel_map.image_size, intrinsics[frame], float(state.k1[frame]))
-        points[frame] = rays * (points[frame, ..., 2:] * factors[frame])  # the same depth on the new rays
+        depth[frame] = aligned.points(frame)[..., 2] * factors[frame]  # on the new rays
     poses = torch.from_numpy(state.world_from_cam).to(aligned.world_from_cam)
     for frame in held:
         poses[frame] = aligned.world_from_cam[frame]
@@ -255,9 +250,10 @@ def _refined(
         aligned,
         world_from_cam=poses,
         intrinsics=intrinsics,
-        points_cam=points,
+        points_cam=None,
         scales=torch.ones(len(guide)),
-        depth=None,
+        depth=depth,
+        k1=torch.from_numpy(state.k1).float(),
         before=replace(aligned.before, scale=aligned.before.scale / torch.tensor(factors)),
     )
     return refined, factors
@@ -273,15 +269,6 @@ def _depth_factors(guide: Guide, state: BundleState, tracks: Tracks) -> list[flo
         ratio = ratio[ratio > 0]
         factors.append(float(np.median(ratio)) if len(ratio) >= FEWEST_FOR_SCALE else 1.0)
     return factors
-
-
-def _rays(size: tuple[int, int], intrinsics: Float[Tensor, "3 3"], k1: float) -> Float[Tensor, "h w 3"]:
-    """What each pixel looks along, z = 1, with the distortion undone."""
-    rays = pixel_grid(*size) @ intrinsics.float().inverse().mT
-    bent, straight = rays[..., :2], rays[..., :2]
-    for _ in range(UNDISTORT_STEPS):
-        straight = bent / (1 + k1 * straight.square().sum(dim=-1, keepdim=True))
-    return torch.cat((straight, rays[..., 2:]), dim=-1)
 
 
 def _groups(aligned: Alignment) -> list[list[int]]:

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cut3r.alignment.align_config import AlignConfig, OnProgress
-from cut3r.alignment.by_graph import by_graph
+from cut3r.alignment.by_graph import place_by_graph
 from cut3r.alignment.dense import DenseConfig
 from cut3r.alignment.full import Full, refine_fully
 from cut3r.alignment.pairs import Predictions
@@ -20,17 +20,17 @@ SOME = 4  # every so many rows and columns are enough to compare depths
 
 
 def by_full(taken: Taken, predictions: Predictions, config: AlignConfig, on_progress: OnProgress | None) -> Alignment:
-    graph = by_graph(taken, predictions, config, on_progress)
+    graph = place_by_graph(taken, predictions, config, on_progress)
     believed = {(row["first"], row["second"]) for row in graph.report["pairs"] if row["kept"]}
     pairs = [row for row, (i, j) in enumerate(predictions.ends.tolist()) if (i, j) in believed]
-    poses = graph.world_from_cam.double()
+    poses, scales = graph.world_from_cam, graph.world_from_frame.scale
     held = config.poses_that_stay(taken)
     for number, known in held.items():
         poses[number] = known
     full = refine_fully(
         predictions,
         torch.tensor(pairs, dtype=torch.long),
-        Similarity(poses[:, :3, :3], poses[:, :3, 3], graph.scales.double()),
+        Similarity(poses[:, :3, :3], poses[:, :3, 3], scales),
         graph.intrinsics,
         DenseConfig(config.sweeps, config.pixels, config.with_scale, config.shared_focal),
         groups=graph.report["groups"],
@@ -44,10 +44,10 @@ def by_full(taken: Taken, predictions: Predictions, config: AlignConfig, on_prog
         full.cameras.intrinsics.float(),
         None,
         torch.ones(len(taken)),
-        full.confidence.clamp_min(1),
+        full.confidence.clamp_min_(1),
         full.kept,
         graph.report | _full_report(predictions, full, graph.report),
-        replace(graph.before, scale=graph.before.scale * _growth(graph, full.depth)),
+        replace(graph.before, scale=graph.before.scale * _growth(predictions, scales, full.depth)),
         full.depth,
     )
 
@@ -73,10 +73,10 @@ def _full_report(predictions: Predictions, full: Full, graph: dict[str, Any]) ->
     }
 
 
-def _growth(graph: Alignment, depth: Float[Tensor, "n h w"]) -> Float[Tensor, "n"]:
+def _growth(predictions: Predictions, scales: Float[Tensor, "n"], depth: Float[Tensor, "n h w"]) -> Float[Tensor, "n"]:
     """How much larger the depth of each frame was before it was refined, as a rule; 1 where nobody knows."""
     factors = []
     for number, after in enumerate(depth[:, ::SOME, ::SOME]):
-        ratio = graph.points(number)[::SOME, ::SOME, 2] / after
+        ratio = float(scales[number]) * predictions.points_self[number, ::SOME, ::SOME, 2].float() / after
         factors.append(ratio[(after > 0) & (ratio > 0) & ratio.isfinite()].median())
     return torch.stack(factors).nan_to_num(1.0).double()

@@ -1,6 +1,6 @@
 """Alignment by the pose graph alone: cameras and scales of frames, with what each sees by itself."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,9 +18,42 @@ from cut3r.alignment.taken import Taken
 from cut3r.geometry.cameras import pinhole
 from cut3r.geometry.focal import FocalMethod, estimate_focal
 from cut3r.geometry.poses import pose_from_parts
+from cut3r.geometry.registration import Similarity
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Cameras and scales of frames as the pose graph has them, without a copy of anything that has pixels."""
+
+    world_from_frame: Similarity
+    intrinsics: Float[Tensor, "n 3 3"]
+    before: Similarity
+    report: dict[str, Any]
+
+    @property
+    def world_from_cam(self) -> Float[Tensor, "n 4 4"]:
+        place = self.world_from_frame
+        return pose_from_parts(place.rotation, place.translation)
 
 
 def by_graph(taken: Taken, predictions: Predictions, config: AlignConfig, on_progress: OnProgress | None) -> Alignment:
+    placed = place_by_graph(taken, predictions, config, on_progress)
+    return Alignment(
+        taken,
+        placed.world_from_cam.float(),
+        placed.intrinsics,
+        predictions.points_self,
+        placed.world_from_frame.scale.float(),
+        predictions.conf_self.clamp_min(1),
+        predictions.conf_self > 0,
+        placed.report,
+        placed.before,
+    )
+
+
+def place_by_graph(
+    taken: Taken, predictions: Predictions, config: AlignConfig, on_progress: OnProgress | None
+) -> Placed:
     links, without = links_of(predictions, seed=config.seed)
     tell = on_progress or (lambda *_: None)
     tell("pose graph", 0, 1)
@@ -43,16 +76,11 @@ def by_graph(taken: Taken, predictions: Predictions, config: AlignConfig, on_pro
         "scales": place.scale.tolist(),
         "scale_drift": scale_drift(links, solved.kept, place),
     }
-    return Alignment(
-        taken,
-        pose_from_parts(place.rotation, place.translation).float(),
+    return Placed(
+        place,
         _intrinsics(taken, predictions, shared=config.shared_focal),
-        predictions.points_self,
-        place.scale.float(),
-        predictions.conf_self.clamp_min(1),
-        predictions.conf_self > 0,
-        report,
         replace(solved.start, scale=solved.start.scale / place.scale),
+        report,
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from cut3r.geometry.cameras import project, unproject
 from cut3r.geometry.poses import invert, transform
 
-BLOCK = 16  # frames that one frame's points are compared with at once
+BLOCK, POINTS = 16, 2**20  # at most so many frames, and about so many of their points, are looked at at once
 
 
 @dataclass
@@ -56,7 +56,8 @@ def clean(
         on_progress: Called with the frames done and all of them.
     """
     config = config or CleaningConfig()
-    n = len(depth)
+    n, h, w = depth.shape
+    block = max(1, min(BLOCK, POINTS // (h * w)))
     after = conf.clone()
     for i in range(n):
         points_world = transform(world_from_cam[i], unproject(depth[i], intrinsics[i]))
@@ -68,7 +69,7 @@ def clean(
                 after[i] = after[i].masked_fill(bad[0], 0.0)
         else:
             votes = torch.zeros(depth.shape[1:], dtype=torch.long)
-            for some in others.split(BLOCK):
+            for some in others.split(block):
                 votes += _in_the_way(
                     points_world, conf[i], some, depth, conf, world_from_cam, intrinsics, config.tolerance
                 ).sum(dim=0)

@@ -75,6 +75,7 @@ def refine_fully(
         known_focals=known_focals,
         on_progress=partial(tell, "refining cameras and depth"),
     )
+    del samples  # as much memory as the maps of a hundred frames
     scene, n = refined.scene, predictions.frames
     depth = torch.empty(n, *predictions.size)
     confidence = torch.empty_like(predictions.conf_self)

@@ -3,11 +3,13 @@
 Everything is in pixels of the originals, metres and the alignment's world; float64.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from cut3r.alignment.align import Alignment
 from cut3r.inference.preprocess import PixelMap
@@ -17,27 +19,33 @@ GRID = 8  # points per side with which the overlap of two frames is measured
 
 @dataclass(frozen=True)
 class Guide:
-    """Cameras and predicted points of n frames. `usable` says which points count."""
+    """Cameras and predicted points of n frames. `usable` says which points count.
+
+    `points_at` gives points in a frame's camera at pixels (x, y) of the network's picture: those of all pixels would
+    take more memory than all else.
+    """
 
     world_from_cam: Float[np.ndarray, "n 4 4"]
     intrinsics: Float[np.ndarray, "n 3 3"]
     sizes: list[tuple[int, int]]
     pixel_maps: list[PixelMap]
-    points_cam: Float[np.ndarray, "n h w 3"]  # single precision: as many as there are pixels
+    points_at: Callable[[int, Tensor, Tensor], Float[Tensor, "k 3"]]
     usable: Bool[np.ndarray, "n h w"]
 
     @classmethod
     def of(cls, aligned: Alignment) -> "Guide":
         maps = aligned.taken.pixel_maps
-        points = torch.stack([aligned.points(number) for number in range(len(aligned.taken))])
-        usable = points.isfinite().all(dim=-1) & (points[..., 2] > 0) & aligned.kept & aligned.taken.counts
+        usable = aligned.kept & aligned.taken.counts
+        for number in range(len(aligned.taken)):
+            points = aligned.points(number)
+            usable[number] &= points.isfinite().all(dim=-1) & (points[..., 2] > 0)
         originals = [m.intrinsics_to_original(k.double()) for m, k in zip(maps, aligned.intrinsics, strict=True)]
         return cls(
             aligned.world_from_cam.double().numpy(),
             torch.stack(originals).numpy(),
             [m.original_size for m in maps],
             maps,
-            points.numpy(),
+            aligned.points_at,
             usable.numpy(),
         )
 
@@ -52,7 +60,8 @@ class Guide:
         h, w = self.usable.shape[1:]
         inside = (at >= 0).all(axis=1) & (at[:, 0] < w) & (at[:, 1] < h)
         x, y = at[:, 0].clip(0, w - 1), at[:, 1].clip(0, h - 1)
-        return self.points_cam[frame, y, x].astype(np.float64), inside & self.usable[frame, y, x]
+        points = self.points_at(frame, torch.from_numpy(x), torch.from_numpy(y)).numpy().astype(np.float64)
+        return points, inside & self.usable[frame, y, x]
 
     def expect(self, first: int, second: int, pixels: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, "k 2"]:
         """Where pixels of the first frame show up in the second; nan where nothing is known, or outside of it."""

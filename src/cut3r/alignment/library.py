@@ -1,7 +1,7 @@
 """`cut3r.align`: what a stream has produced becomes one consistent scene."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import tee
 from pathlib import Path
@@ -15,6 +15,7 @@ from cut3r.alignment.of_stream import align_stream, check_method
 from cut3r.alignment.result import Alignment
 from cut3r.alignment.streamed import collect
 from cut3r.alignment.taken import take
+from cut3r.geometry.registration import Similarity
 from cut3r.inference.known_distance import KnownDistance
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.result import FrameResult
@@ -46,6 +47,7 @@ def align(
     shared_focal: bool = False,
     rigid: bool = False,
     scene: Reconstruction | None = None,
+    moves: Mapping[int, Similarity] | None = None,
 ) -> Reconstruction:
     """Bring the frames of a stream into one world, by what the stream has said of them.
 
@@ -67,6 +69,8 @@ def align(
         shared_focal: One camera without zoom.
         rigid: Frames get no scale of their own.
         scene: Is filled, for limits of your own; by default a new one.
+        moves: Chunks that stand elsewhere after the last result, as `session.settle()` gives them; what results
+            themselves say (`result.moves`) is followed anyway.
 
     Raises:
         FileNotFoundError, ValueError: A source without frames or of an unfinished run, frames of several shapes,
@@ -96,7 +100,7 @@ def align(
         return align_scene(source, config, facts)
     else:
         opened = opened or _own_frames(source)
-        aligned = align_stream(collect(_with_frames(source, facts)), config, model)
+        aligned = align_stream(collect(_with_frames(source, facts), moves), config, model)
     if ba:
         if opened is None:
             raise ValueError("bundle adjustment looks at the original pictures; give them with frames=...")

@@ -1,6 +1,7 @@
 """Full depth maps at last: what all pairs say of a frame, brought into its camera, pixel by pixel.
 
-One frame at a time, so that memory is that of one frame's pairs, however long the walk.
+One frame at a time, and of that some rows of pixels: few enough for the processor's cache, however long the walk and
+however many pairs show the frame.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from cut3r.geometry.registration import Similarity
 
 ROUNDS = 4  # of re-weighting
 CLOSE = 1e-3  # of a frame's usual depth: a distance below counts as its square
+POINTS = 2**17  # of all pairs together that are merged at once, about
 
 
 def merge(
@@ -43,30 +45,50 @@ def merge(
             touching[number].append(row)
     matrices = world_from_pair.matrix()
     for number, rows in enumerate(touching):
-        cam_from_pair = (invert(cameras.world_from_cam[number]) @ matrices[rows]).float()
-        rays = camera_rays(cameras.intrinsics[number].float(), predictions.size).flatten(0, 1).T.contiguous()
         alone = scales[number] * predictions.points_self[number, ..., 2].float()
         if not rows:
             yield alone, predictions.conf_self[number]
             continue
-        points, conf = _said_of(predictions, number, pairs[rows])
-        depth, weight = _middle(cam_from_pair, points, weights_of(conf).float(), rays)
-        sure = torch.maximum(predictions.conf_self[number], conf.amax(dim=0).unflatten(0, predictions.size))
-        yield depth.unflatten(0, predictions.size).where(weight.unflatten(0, predictions.size) > 0, alone), sure
+        cam_from_pair = (invert(cameras.world_from_cam[number]) @ matrices[rows]).float()
+        rays = camera_rays(cameras.intrinsics[number].float(), predictions.size)
+        yield _merged(predictions, number, pairs[rows], cam_from_pair, rays, alone)
+
+
+def _merged(
+    predictions: Predictions,
+    number: int,
+    pairs: Int[Tensor, "m"],
+    cam_from_pair: Float[Tensor, "m 4 4"],
+    rays: Float[Tensor, "h w 3"],
+    alone: Float[Tensor, "h w"],
+) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
+    """Depth and confidence of a frame that pairs show, some rows of pixels after the other."""
+    h, w = predictions.size
+    close = CLOSE * float(alone.abs().median()) + torch.finfo(alone.dtype).tiny
+    parts = []
+    for first in range(0, h, step := max(1, POINTS // (w * len(pairs)))):
+        here = slice(first, first + step)
+        points, conf = _said_of(predictions, number, pairs, here)
+        ahead = rays[here].flatten(0, 1).T.contiguous()
+        depth, weight = _middle(cam_from_pair, points, weights_of(conf).float(), ahead, close)
+        sure = torch.maximum(predictions.conf_self[number, here].flatten(), conf.amax(dim=0))
+        parts.append((depth.where(weight > 0, alone[here].flatten()), sure))
+    depths, sures = (torch.cat(each).unflatten(0, (h, w)) for each in zip(*parts, strict=True))
+    return depths, sures
 
 
 def _said_of(
-    predictions: Predictions, number: int, pairs: Int[Tensor, "m"]
-) -> tuple[Float[Tensor, "m 3 p"], Float[Tensor, "m p"]]:
-    """A frame's points and confidences in each of some pairs, each coordinate in a plane of its own."""
-    h, w = predictions.size
-    points, conf = torch.empty(len(pairs), 3, h, w), torch.empty(len(pairs), h, w, dtype=predictions.conf_self.dtype)
-    alone = predictions.points_self[number].movedim(-1, 0).float()
-    for place, pair in enumerate(pairs.tolist()):
-        second = int(predictions.ends[pair, 1]) == number
-        points[place] = predictions.points_pair[pair].movedim(-1, 0) if second else alone
-        conf[place] = predictions.conf_pair[pair] if second else predictions.conf_self[number]
-    return points.flatten(2), conf.flatten(1)
+    predictions: Predictions, number: int, pairs: Int[Tensor, "m"], here: slice
+) -> tuple[Float[Tensor, "m 3 q"], Float[Tensor, "m q"]]:
+    """A frame's points and confidences in each of some pairs, in some rows of pixels; each coordinate in a plane."""
+    second = predictions.ends[pairs, 1] == number
+    alone, conf_alone = predictions.points_self[number, here], predictions.conf_self[number, here]
+    points, conf = torch.empty(len(pairs), 3, conf_alone.numel()), conf_alone.new_empty(len(pairs), conf_alone.numel())
+    points[~second], conf[~second] = alone.flatten(0, 1).T.float(), conf_alone.flatten()
+    shown = pairs[second]
+    points[second] = predictions.points_pair[shown, here].flatten(1, 2).mT.float()
+    conf[second] = predictions.conf_pair[shown, here].flatten(1)
+    return points, conf
 
 
 def _middle(
@@ -74,6 +96,7 @@ def _middle(
     points: Float[Tensor, "m 3 p"],
     weights: Float[Tensor, "m p"],
     rays: Float[Tensor, "3 p"],
+    close: float,
 ) -> tuple[Float[Tensor, "p"], Float[Tensor, "p"]]:
     """Minimise the sum of weighted distances over points on the rays, by re-weighted means; and the sum of weights."""
     seen = torch.baddbmm(cam_from_pair[:, :3, 3:], cam_from_pair[:, :3, :3], points)
@@ -81,7 +104,6 @@ def _middle(
     depths = (rays * seen).sum(dim=1) / ray_squared
     off_squared = seen.addcmul_(depths[:, None], rays, value=-1).square_().sum(dim=1)
     total, tiny = weights.sum(dim=0), torch.finfo(depths.dtype).tiny
-    close = CLOSE * float(depths.median().abs()) + tiny
     depth = (weights * depths).sum(dim=0) / total.clamp_min(tiny)
     for _ in range(ROUNDS):
         pull = (depths - depth).square_().mul_(ray_squared).add_(off_squared).sqrt_().clamp_min_(close)

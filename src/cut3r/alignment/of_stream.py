@@ -81,8 +81,9 @@ def align_stream(
     if config.loops is Loops.auto and model is None and eye is None:
         logger.info("no network is given, so frames that see the same place again are not looked for")
     elif config.loops is Loops.auto:
-        eye = eye or Eye.of(model, taken, predictions, on_progress)  # type: ignore[arg-type]
-        predictions, loops = _close_loops(predictions, eye, config.width)
+        looker = eye or Eye.of(model, taken, predictions, on_progress)  # type: ignore[arg-type]
+        predictions, loops = _close_loops(predictions, looker, config.width)
+        del looker  # and with it the tokens of all frames
     done = by_full if config.method is Method.full and len(predictions.ends) else by_graph
     aligned = in_its_world(done(taken, predictions, config, on_progress), config)
     aligned.report["left_out"] = streamed.left_out

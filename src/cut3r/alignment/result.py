@@ -4,14 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Bool, Float
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cut3r.alignment.taken import Taken
-from cut3r.geometry.cameras import unproject
+from cut3r.geometry.cameras import camera_rays, pixel_rays
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.result import FrameResult
 from cut3r.model.prediction import Prediction
+
+UNDISTORT_STEPS = 10  # of the fixed-point iteration
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,9 @@ class Alignment:
     """One world: cameras, points of each frame, and `report`, which a JSON file can hold.
 
     The points are either `points_cam` times `scales`, metres in their cameras, or those of the maps `depth` (metres
-    along the optical axis; a third of the memory). `kept` excludes points that cleaning took. `before` is where the
-    frames stood before they were aligned, with the factor of their points' size as scale.
+    along the optical axis; a third of the memory), on the rays of lenses with the radial distortion `k1`, if there is
+    any. `kept` excludes points that cleaning took. `before` is where the frames stood before they were aligned, with
+    the factor of their points' size as scale.
     """
 
     taken: Taken
@@ -33,13 +37,33 @@ class Alignment:
     report: dict[str, Any]
     before: Similarity
     depth: Float[Tensor, "n h w"] | None = None
+    k1: Float[Tensor, "n"] | None = None
 
     def points(self, number: int) -> Float[Tensor, "h w 3"]:
         """The points of a frame, metres in its camera."""
         if self.depth is not None:
-            return unproject(self.depth[number].float(), self.intrinsics[number])
+            rays = camera_rays(self.intrinsics[number], (self.depth.shape[1], self.depth.shape[2]))
+            return self._straight(rays, number) * self.depth[number].float()[..., None]
         assert self.points_cam is not None
         return self.points_cam[number].float() * self.scales[number]
+
+    def points_at(self, number: int, x: Int[Tensor, "k"], y: Int[Tensor, "k"]) -> Float[Tensor, "k 3"]:
+        """The same at some pixels."""
+        if self.depth is not None:
+            rays = pixel_rays(torch.stack((x, y), dim=-1).float(), self.intrinsics[number])
+            return self._straight(rays, number) * self.depth[number, y, x].float()[:, None]
+        assert self.points_cam is not None
+        return self.points_cam[number, y, x].float() * self.scales[number]
+
+    def _straight(self, rays: Float[Tensor, "*some 3"], number: int) -> Float[Tensor, "*some 3"]:
+        """What pixels look along, with the distortion undone."""
+        k1 = 0.0 if self.k1 is None else float(self.k1[number])
+        if k1 == 0:
+            return rays
+        bent, straight = rays[..., :2], rays[..., :2]
+        for _ in range(UNDISTORT_STEPS):
+            straight = bent / (1 + k1 * straight.square().sum(dim=-1, keepdim=True))
+        return torch.cat((straight, rays[..., 2:]), dim=-1)
 
     def results(self) -> Iterator[FrameResult]:
         """The frames one by one, as a session gives them: for the same sinks."""

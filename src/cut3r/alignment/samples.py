@@ -14,6 +14,7 @@ from cut3r.alignment.pairs import LEAST, Predictions, weights_of
 from cut3r.geometry.cameras import crop_intrinsics, resize_intrinsics
 
 PIXELS = 3000  # per picture, about
+CHUNK = 256  # pairs that are read at a time
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,10 @@ class Samples:
             pairs: The rows of the predictions to use.
             least: Added to each weight. Parity: 0.
         """
-        points_pair, conf_pair = grid.take(predictions.points_pair)[pairs], grid.take(predictions.conf_pair)[pairs]
-        return cls(
-            grid,
-            predictions.ends[pairs],
-            _planes(grid.take(predictions.points_self)),
-            weights_of(grid.take(predictions.conf_self).flatten(1), least).float(),
-            _planes(points_pair),
-            weights_of(conf_pair.flatten(1), least).float(),
-        )
+        frames = torch.arange(predictions.frames)
+        alone = _taken(grid, predictions.points_self, predictions.conf_self, frames, least)
+        paired = _taken(grid, predictions.points_pair, predictions.conf_pair, pairs, least)
+        return cls(grid, predictions.ends[pairs], *alone, *paired)
 
     @property
     def frames(self) -> int:
@@ -100,5 +96,14 @@ class Samples:
         return count >= 3
 
 
-def _planes(points: Float[Tensor, "k h w 3"]) -> Float[Tensor, "k 3 p"]:
-    return points.flatten(1, 2).mT.contiguous()
+def _taken(
+    grid: Grid, points: Float[Tensor, "k h w 3"], conf: Float[Tensor, "k h w"], rows: Int[Tensor, "r"], least: float
+) -> tuple[Float[Tensor, "r 3 p"], Float[Tensor, "r p"]]:
+    """Points and weights of some rows, a few at a time: weights are computed in double precision."""
+    count = grid.size[0] * grid.size[1]
+    planes, weights = points.new_empty(len(rows), 3, count), torch.empty(len(rows), count)
+    some_points, some_conf = grid.take(points), grid.take(conf)
+    for part, planes_of, weights_to in zip(rows.split(CHUNK), planes.split(CHUNK), weights.split(CHUNK), strict=True):
+        planes_of.copy_(some_points[part].flatten(1, 2).mT)
+        weights_to.copy_(weights_of(some_conf[part].flatten(1), least))
+    return planes, weights

@@ -18,7 +18,7 @@ from cut3r.geometry.registration import Similarity
 logger = logging.getLogger(__name__)
 
 TENSORS = ("world_from_cam", "intrinsics", "scales", "confidence", "kept")
-EITHER = ("points_cam", "depth")  # one of them is None
+PERHAPS = ("points_cam", "depth", "k1")  # one of the first two is None
 BEFORE = ("rotation", "translation", "scale")
 
 
@@ -30,7 +30,7 @@ def fingerprint_of(aligned: Alignment) -> str:
     ]
     names = [(frame.name, frame.index) for frame in taken.frames]
     digest.update(repr((names, taken.pixel_maps, known, aligned.report.get("groups"))).encode())
-    given = (getattr(aligned, name) for name in TENSORS + EITHER)
+    given = (getattr(aligned, name) for name in TENSORS + PERHAPS)
     for tensor in (taken.images, taken.counts, *(tensor for tensor in given if tensor is not None)):
         digest.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(np.ascontiguousarray(tensor.numpy()).data)
@@ -44,7 +44,7 @@ def save_alignment(path: Path, aligned: Alignment, key: str) -> None:
         key: Of the frames, the network and the settings, for `load_alignment`.
     """
     arrays: dict[str, Any] = {name: getattr(aligned, name).numpy() for name in TENSORS}
-    arrays |= {name: value.numpy() for name in EITHER if (value := getattr(aligned, name)) is not None}
+    arrays |= {name: value.numpy() for name in PERHAPS if (value := getattr(aligned, name)) is not None}
     arrays |= {f"before_{name}": getattr(aligned.before, name).numpy() for name in BEFORE}
     arrays["record"] = np.array(json.dumps({"key": key, "report": aligned.report}))
     with atomic_path(path) as temporary:
@@ -63,7 +63,7 @@ def load_alignment(path: Path, taken: Taken, key: str) -> Alignment | None:
             return None
         tensors: dict[str, Any] = {name: torch.from_numpy(array) for name, array in arrays.items()}
         before = Similarity(*(tensors.pop(f"before_{name}") for name in BEFORE))
-        fields: dict[str, Any] = dict.fromkeys(EITHER) | tensors
+        fields: dict[str, Any] = dict.fromkeys(PERHAPS) | tensors
         aligned = Alignment(taken, report=record["report"], before=before, **fields)
     except (OSError, ValueError, KeyError, TypeError) as error:
         logger.warning("%s is damaged, and the alignment is made anew (%s)", path, error)

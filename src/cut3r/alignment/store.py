@@ -1,7 +1,7 @@
 """Where predictions are kept while they are made: in memory, or in a folder, where an interrupted alignment goes on.
 
-Of n frames, and of pairs of them, at 512x384 in half precision: 1.6 MB each, so a thousand frames with six pairs each
-take 11 GB. In a folder they lie in memory-mapped files; what is not looked at takes no memory.
+Of n frames, and of pairs of them, at 512x384 in half precision: 1.6 MB each, so 1,000 frames with 12 pairs each take
+21 GB. In a folder they lie in memory-mapped files; what is not looked at takes no memory.
 """
 
 import hashlib

@@ -32,7 +32,7 @@ def first_scene(pairs: Pairs) -> Scene:
     """Give every frame a camera and a depth map, and every pair its place.
 
     Raises:
-        ValueError: Pairs do not hold all frames together.
+        ValueError: Pairs do not hold all frames together, or their points shrink to nothing along the tree.
     """
     groups = components(pairs.frames, [(i, j) for i, j in pairs.ends.tolist()])
     if len(groups) > 1:
@@ -46,8 +46,21 @@ def first_scene(pairs: Pairs) -> Scene:
     focals = focals.nan_to_num(usual(focals, pairs.size))
     first = placed[pairs.ends[:, 0]]
     world_from_pair = _register(pairs.points_first, first, pairs.conf_first)
+    _check_sizes(pairs, world_from_pair)
     by = WORLD_SCALE / world_from_pair.scale.log().mean().exp()
     return _scaled(placed, torch.stack([poses[k] for k in range(pairs.frames)]), focals, world_from_pair, by)
+
+
+def _check_sizes(pairs: Pairs, world_from_pair: Similarity) -> None:
+    """Points that are anywhere make each fit smaller than it should be, and from edge to edge that multiplies."""
+    matrix = world_from_pair.matrix().flatten(1)
+    lost = ~((world_from_pair.scale > 0) & matrix.isfinite().all(dim=1))
+    if bool(lost.any()):
+        ends = tuple(pairs.ends[lost][0].tolist())
+        raise ValueError(
+            f"the points of {int(lost.sum())} pairs, {ends} the first of them, shrink to nothing where the original's "
+            "way puts pairs onto each other, as it does with pairs that show nothing in common; align by graph or full"
+        )
 
 
 def spanning_tree(pairs: Pairs) -> list[int]:
