@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.live_bytes import LiveBytes
 from cut3r.alignment.align_config import AlignConfig
 from cut3r.alignment.by_full import by_full
 from cut3r.alignment.camera_step import Cameras
@@ -23,6 +22,7 @@ from cut3r.alignment.taken import take
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.preprocess import FitConfig
 from cut3r.io.frame import Frame
+from cut3r.speed.live_bytes import LiveBytes
 from tests.alignment.walls import Hall
 
 
