@@ -115,7 +115,8 @@ class Query(EvaluationProtocol):
                 depth = item(sequence.name, scorer.score(fit), parity=False)
                 groups[alignment.value] = [Item(sequence.name, {**common, **depth.metrics})]
                 if alignment is DepthAlignment.scale:
-                    look = depth_look(sequence, given, dict.fromkeys(_pictured(held), fit), scorer.scoring)
+                    shown = _pictured(held)
+                    look = depth_look(sequence, given, dict.fromkeys(shown, fit), scorer.scoring, shown)
         for number in _pictured(held):
             look[f"view_{number}"] = _small(predictions.picture(number))
         notes = {

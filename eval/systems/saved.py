@@ -27,8 +27,8 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, UInt8
 
+from cut3r.data import layout
 from cut3r.data.layout import read_npy, read_npz
-from cut3r.files.atomic import atomic_path
 from cut3r.files.damaged import naming_the_file
 from cut3r.files.listing import visible
 from cut3r.io.images import read_image
@@ -183,8 +183,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON; what is no finite number becomes null, because JSON has no word for it (`number` reads it back)."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
+    layout.write_json(path, _finite(content))
 
 
 def number(value: float | None) -> float:

@@ -202,7 +202,8 @@ def save_predictions(
 
 def join_predictions(parts: Sequence[Path], folder: Path, record: dict[str, Any]) -> None:
     """Make one folder of those of successive parts, which stay as they are."""
-    partial = folder.with_name(f".{folder.name}@{secrets.token_hex(4)}")
+    partial = folder.with_name(f".{folder.name}@joined")
+    shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
     rows: dict[str, list[np.ndarray]] = {}
     for part in parts:
         shutil.copytree(part, partial, copy_function=_link, dirs_exist_ok=True)

@@ -102,7 +102,7 @@ def test_a_run_that_is_killed_three_times_goes_on_in_the_middle_and_gives_the_id
 
 
 def test_two_processes_give_the_identical_table(workplace, whole):
-    launcher = ("--nproc-per-node=2", "--master-port=29533")
+    launcher = ("--nproc-per-node=2", "--standalone")  # at a free port
     done = run(command(workplace, "two", launcher=launcher))
     assert done.returncode == 0, done.stderr
     assert summary(workplace, "two") == whole
