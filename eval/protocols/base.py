@@ -111,16 +111,18 @@ class EvaluationProtocol(ABC):
         Args:
             read: What the pictures go through on their way to the system.
             part: Only the streams that lie in it; by default all.
-            bookmark: Where the only stream was interrupted; systems that cannot go on begin again.
+            bookmark: Where the only stream was interrupted; of several, and for systems that cannot go on, it counts
+                for nothing.
         """
-        for stream in self.streams(sequence):
+        streams = self.streams(sequence)
+        go_on = getattr(system, "go_on", None) if len(streams) == 1 else None  # a bookmark is of one stream
+        for stream in streams:
             if part is not None and stream.start not in part:
                 continue
 
             def frames(first: int = 0, numbers: range = stream) -> Iterator[Frame]:
                 return read(self.frame(sequence, number) for number in numbers[first:])
 
-            go_on = getattr(system, "go_on", None)
             if bookmark is not None and go_on is not None:
                 yield from go_on(frames, self.wanted, bookmark)
             else:
