@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,12 @@ from eval.protocols.relpose import RelativePose
 from eval.run import EvaluationRun
 from eval.sequences import PROTOCOLS, Sequence, open_set
 from eval.systems.base import System
-from eval.systems.baselines import BASELINES
+from eval.systems.baselines import BASELINES, Baseline
 from eval.systems.baselines import SIZE as BASELINE_SIZE
 from eval.systems.ours import Ours
 from eval.systems.reference import ReferencePredictions
 from eval.systems.saved import Predictions, SavedPredictions
+from eval.systems.truth import Truth, noise_of
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +77,11 @@ def open_subject(config: EvalConfig, device: torch.device, *, digest: Callable[[
         ValueError: Settings that do not go together, or a name that does not exist.
         FileNotFoundError: The weights or the predictions are not there.
     """
+    if (noise := noise_of(config.weights)) is not None:
+        return open_baseline(config, partial(Truth, noise=noise), Truth.describe() | {"noise": noise}, Truth.says)
     if config.weights in BASELINES:
-        return open_baseline(config)
+        kind = BASELINES[config.weights]
+        return open_baseline(config, kind, kind.describe(), kind.says)
     if config.weights is not None:
         return open_network(config, config.weights, device, digest)
     assert config.predictions is not None
@@ -108,17 +113,19 @@ def open_network(config: EvalConfig, weights: str, device: torch.device, digest_
     return Subject(path.stem, config.size or trained_size(model), facts, system)
 
 
-def open_baseline(config: EvalConfig) -> Subject:
+def open_baseline(
+    config: EvalConfig, make: Callable[..., Baseline], described: dict[str, Any], says: tuple[str, ...]
+) -> Subject:
     assert config.weights is not None
-    kind, size = BASELINES[config.weights], config.size or BASELINE_SIZE
+    size = config.size or BASELINE_SIZE
     shape = (SMALL_SIZE, SMALL_SIZE) if size == SMALL_SIZE else (size * 3 // 4, size)
     return Subject(
-        config.weights,
+        config.weights.replace(":", "_"),
         size,
         {"weights": {"given": config.weights, "file": f"{config.weights} (a baseline)", "sha256": "none"}},
-        find=lambda sequence: kind(sequence, shape),
-        described={**kind.describe(), "size": size},
-        says=kind.says,
+        find=lambda sequence: make(sequence, shape),
+        described={**described, "size": size},
+        says=says,
     )
 
 

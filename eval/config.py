@@ -8,6 +8,7 @@ from cut3r.metrics.depth_alignment import DepthAlignment
 from cut3r.rules import rule_of, text_of
 from eval.protocols.mv_recon import ReconAlignment
 from eval.systems.baselines import BASELINES
+from eval.systems.truth import noise_of
 
 
 class Stage(Enum):
@@ -46,7 +47,7 @@ class EvalConfig:
             a table for each length.
         only: Names of the sequences to run; empty for all.
         weights: A checkpoint or a name of the zoo; or a baseline that looks at no picture: mean_depth, no_motion,
-            constant_velocity.
+            constant_velocity; or truth, which must have no errors, and truth:0.05, whose errors theory knows.
         name: Of the system in tables; by default that of the file or folder.
         predictions: Instead of weights, a folder of finished predictions.
         layout: Of the folder of predictions: saved is ours (docs/evaluation.md), reference is what the original's
@@ -114,7 +115,7 @@ class EvalConfig:
             raise ValueError("give weights=FILE|NAME to run our network, or predictions=FOLDER to score what is there")
         if self.predictions is not None and self.stage is Stage.predict:
             raise ValueError("stage=predict has nothing to do for predictions=FOLDER; leave one of the two out")
-        if self.weights in BASELINES and self.stage is Stage.predict:
+        if (self.weights in BASELINES or noise_of(self.weights) is not None) and self.stage is Stage.predict:
             raise ValueError(f"stage=predict has nothing to do for weights={self.weights}; leave it out")
         if self.layout is Layout.reference and self.predictions is None:
             raise ValueError("layout=reference describes the folder of predictions=..., which is not given")

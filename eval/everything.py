@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from eval.build import RESULTS, Subject, combine, open_sequences, open_subject, set_label
 from eval.config import EvalConfig
-from eval.launch import SEQUENCES_FAILED, Processes, perform, start
+from eval.launch import SEQUENCES_FAILED, Processes, perform, shared_digest, start
 from eval.lengths import require_lengths
 from eval.run import OtherRunError
 from eval.sequences import SETS, Sequence
@@ -45,7 +46,7 @@ def evaluate_all(config: EvalConfig) -> int:
             plan = list(planned(config))
             if all(each.skipped for each in plan):
                 raise ValueError("there is nothing to run: " + "; ".join(_reasons(plan)))
-            subject = open_subject(config, processes.device)
+            subject = open_subject(config, processes.device, digest=partial(shared_digest, processes.state))
             folder = config.out or RESULTS / f"all_{subject.label}"
             said = [_run(each, subject, folder, processes) for each in plan]
     except (ValueError, FileNotFoundError) as error:

@@ -20,8 +20,9 @@ from eval.build import make_run
 from eval.clock import cost_text
 from eval.config import EvalConfig, Stage
 from eval.lengths import prefixes, require_lengths
+from eval.predicting import is_predicted, missing_parts
 from eval.reference_files import write_reference_files
-from eval.run import EvaluationRun, is_predicted
+from eval.run import EvaluationRun
 from eval.settings import WrongSettingsError
 from eval.share import open_pool, share
 from eval.tables import summary_table
@@ -81,6 +82,7 @@ def perform(run: EvaluationRun, protocol: str, config: EvalConfig, processes: Pr
     state = processes.state
     # long sequences first, so that no process is left with one at the end
     longest_first = sorted(run.sequences, key=lambda sequence: (-len(sequence), sequence.name))
+    console = Console(stderr=True, quiet=not state.is_main_process)
     run = replace(run, share=longest_first[state.process_index :: state.num_processes])
     shorter = [] if config.stage is Stage.predict else prefixes(run, config.lengths)
     if state.is_main_process:
@@ -89,10 +91,16 @@ def perform(run: EvaluationRun, protocol: str, config: EvalConfig, processes: Pr
     state.wait_for_everyone()
     if processes.pool is not None:
         share(run, protocol, config, processes.pool)
+    elif state.num_processes > 1 and run.system is not None and config.stage is not Stage.score:
+        parts = missing_parts(run.folder, run.protocol, longest_first)[state.process_index :: state.num_processes]
+        state.wait_for_everyone()  # else a fast process changes what a slow one finds missing
+        with Progress(console, sum(len(part) for _, part in parts)) as progress:
+            replace(run, tick=progress.advance).work_on_parts(parts)
+        state.wait_for_everyone()
     left = 0 if processes.pool is not None else frames_left(run, config.stage)
     left += sum(frames_left(each, Stage.score) for each in shorter)
     if left:
-        with Progress(Console(stderr=True, quiet=not state.is_main_process), left) as progress:
+        with Progress(console, left) as progress:
             if processes.pool is None:
                 replace(run, tick=progress.advance).work(config.stage)
             for each in shorter:

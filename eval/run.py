@@ -6,40 +6,35 @@
     look/<seq>.npz         small arrays for the report's pictures
     result.json            the averages
 
-Each file or folder appears when it is complete. Finished sequences are not run again; scores of other settings are
+Each file or folder appears when it is complete. Finished sequences are not run again, and an interrupted one goes on
+where it was (eval.systems.writing); scores of other settings are
 computed again from the predictions that are there; predictions of other settings are refused. Pictures, truth or
 predictions that have changed since (eval.fingerprints) are noticed, and what depends on them is made anew.
 """
 
 import json
 import logging
-import platform
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 
 from cut3r.files.atomic import atomic_path
-from cut3r.speed.machine import commit, cpu_name, now
-from eval.clock import Clock, total_cost
+from eval.clock import total_cost
 from eval.config import Stage
-from eval.fingerprints import are_of, inputs_of, pictures_of
+from eval.fingerprints import inputs_of
+from eval.predicting import Part, Predictor, environment, is_predicted, predictions_folder
 from eval.protocols.base import SCORING, EvaluationProtocol, NotScoredError, Score, summarize
 from eval.sequences.prepared import prepared_otherwise
 from eval.sequences.sequence import Sequence
 from eval.systems.base import System
-from eval.systems.saved import Predictions, SavedPredictions, read_record, save_predictions, write_json
+from eval.systems.saved import Predictions, SavedPredictions, read_record, write_json
 
 logger = logging.getLogger(__name__)
-
-PACKAGES = ("torch", "numpy", "scipy", "evo", "open3d")
-ROOT = Path(__file__).parents[1]
 
 
 class OtherRunError(ValueError):
@@ -122,16 +117,27 @@ class EvaluationRun:
         """Find what was predicted for a sequence."""
         if self.find is not None:
             return self.find(sequence)
-        return SavedPredictions(self.folder / "predictions" / sequence.name, sequence.stems)
+        return SavedPredictions(predictions_folder(self.folder, sequence.name), sequence.stems)
 
     def work(self, stage: Stage = Stage.all) -> None:
         """Predict and score this process's sequences, as far as they are not finished."""
         for sequence in self.mine:
             with guarded(sequence, self.folder):
                 if stage is not Stage.score and self.system is not None:
-                    self._predict(self.system, sequence)
+                    self._predictor(self.system).predict(sequence)
                 if stage is not Stage.predict:
                     self._score(sequence)
+
+    def work_on_parts(self, parts: list[Part]) -> None:
+        """Predict some of the parts of sequences of many streams; `work` puts them together."""
+        for sequence, part in parts:
+            with guarded(sequence, self.folder):
+                self.predict_part(sequence, part)
+
+    def predict_part(self, sequence: Sequence, part: range) -> None:
+        """Predict one of them, if it is missing; raises what goes wrong."""
+        assert self.system is not None
+        self._predictor(self.system).predict_part(sequence, part)
 
     def is_scored(self, sequence: Sequence) -> bool:
         """Whether there is a score of these settings, perhaps of other files."""
@@ -184,25 +190,11 @@ class EvaluationRun:
         """What decides the scores, beside what they are computed from."""
         return {**self.protocol.settings(), "frames": len(sequence), "scoring": SCORING}
 
-    def _predict(self, system: System, sequence: Sequence) -> None:
-        folder = self.folder / "predictions" / sequence.name
-        if is_predicted(self.folder, sequence):
-            return
-        if read_record(folder) is not None:
-            logger.warning("the pictures of %s are not those of its predictions; it is predicted anew", sequence.name)
-        clock, pictures = Clock(self.tick), pictures_of(sequence)
-        predictions = clock.watch(self.protocol.predict(system, sequence, clock.read))
-        save_predictions(
-            folder,
-            sequence.stems,
-            predictions,
-            dtype=np.dtype(self.keep),
-            order=self.protocol.order(sequence),
-            finish=lambda: {"pictures": pictures, **clock.record(), "environment": environment()},
-        )
+    def _predictor(self, system: System) -> Predictor:
+        return Predictor(self.folder, self.protocol, system, self.keep, self.tick)
 
     def _score(self, sequence: Sequence) -> None:
-        cost = read_record(self.folder / "predictions" / sequence.name)
+        cost = read_record(predictions_folder(self.folder, sequence.name))
         if self.system is not None and cost is not None and not is_predicted(self.folder, sequence):
             raise ValueError(f"the predictions of {sequence.name} are of other pictures; predict anew (stage=all)")
         settings, predictions = self._score_identity(sequence), self.predictions(sequence)
@@ -299,12 +291,6 @@ def read_outcome(folder: Path, sequence: str) -> dict[str, Any]:
     return content
 
 
-def is_predicted(folder: Path, sequence: Sequence) -> bool:
-    """Whether a run's folder has complete predictions of these very pictures."""
-    record = read_record(folder / "predictions" / sequence.name)
-    return record is not None and are_of(record, sequence)
-
-
 def read_score(
     folder: Path, sequence: str, settings: dict[str, Any], inputs: dict[str, str | None]
 ) -> dict[str, Any] | None:
@@ -312,16 +298,3 @@ def read_score(
     content = read_outcome(folder, sequence)
     same = "score" in content and content["settings"] == settings and content.get("inputs") == inputs
     return content if same else None
-
-
-def environment() -> dict[str, Any]:
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
-    return {
-        "date": now(),
-        "commit": commit(ROOT),
-        "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
-        "cpu": cpu_name(),
-        "gpu": gpu,
-        "threads": torch.get_num_threads(),
-    }

@@ -25,7 +25,9 @@ from cut3r.jobs.workers import Workers, open_dask, open_workers
 from cut3r.speed.device import check_device
 from eval.build import Subject, combine, open_sequences, open_subject
 from eval.config import EvalConfig, Stage
-from eval.run import EvaluationRun, is_predicted, read_outcome, score_path
+from eval.predicting import is_predicted, missing_parts
+from eval.run import EvaluationRun, read_outcome, score_path
+from eval.sequences.sequence import Sequence
 from eval.systems.saved import write_json
 
 CLAIMS = ".claims"
@@ -65,11 +67,14 @@ def share(run: EvaluationRun, protocol: str, config: EvalConfig, pool: Workers) 
     order = Order(protocol, with_absolute_paths(config, run.folder), run.facts, threads)
     longest_first = sorted(run.sequences, key=lambda sequence: (-len(sequence), sequence.name))
     jobs = [Job(each.name, partial(work, order, each.name), frames=len(each)) for each in longest_first]
+    predicts = run.system is not None and config.stage is not Stage.score
+    cut = missing_parts(run.folder, run.protocol, longest_first) if predicts else []
+    parts = [_job_of_part(order, *each) for each in cut]
     with Claims(run.folder / CLAIMS) as claims:
-        tally = Tally(jobs)
-        keep, is_due = partial(note_loss, run.folder), _always
-        for _ in JobRun(jobs, claims, pool, keep=keep, is_due=is_due, tally=tally, stop_after=0):
-            pass
+        # a part that fails is tried again with its sequence, which says why
+        for some, keep in ((parts, _forget), (jobs, partial(note_loss, run.folder))):
+            for _ in JobRun(some, claims, pool, keep=keep, is_due=_always, tally=Tally(some), stop_after=0):
+                pass
 
 
 def with_absolute_paths(config: EvalConfig, folder: Path) -> EvalConfig:
@@ -102,6 +107,14 @@ def work(order: Order, name: str) -> Done:
     if "failed" in outcome:
         raise ValueError(outcome["failed"].partition(": ")[2] or outcome["failed"])
     return Done(sequence.stems)
+
+
+def work_on_part(order: Order, name: str, part: range) -> Done:
+    """Predict a part of a sequence of many streams, in a worker."""
+    run = _run_of(order)
+    (sequence,) = (each for each in run.sequences if each.name == name)
+    run.predict_part(sequence, part)
+    return Done(sequence.stems[part.start : part.stop])
 
 
 def note_loss(folder: Path, record: Record) -> None:
@@ -144,6 +157,15 @@ def worker_device(name: str) -> torch.device:
     if device.type != "cuda" or device.index is not None or number is None:
         return device
     return torch.device("cuda", (int(number[1]) - 1) % torch.cuda.device_count())
+
+
+def _job_of_part(order: Order, sequence: Sequence, part: range) -> Job:
+    name = f"{sequence.name}, {part.start} to {part.stop}"
+    return Job(name, partial(work_on_part, order, sequence.name, part), frames=len(part))
+
+
+def _forget(record: Record) -> None:
+    """Of parts nothing is noted."""
 
 
 def _always(job: Job, *, look: bool) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from cut3r.io.frames import Frame
 from cut3r.io.images import read_image
 from eval.sequences.sequence import Sequence
-from eval.systems.base import FramePrediction, System, Wanted
+from eval.systems.base import Bookmark, FramePrediction, System, Wanted
 from eval.systems.saved import Predictions, number
 
 SCORING = 6  # raised when a metric changes: older scores are then computed again
@@ -85,7 +85,7 @@ class EvaluationProtocol(ABC):
     weighted: ClassVar[bool] = False
 
     def streams(self, sequence: Sequence) -> list[range]:
-        """Cut a sequence into streams; each begins with an empty state."""
+        """Cut a sequence into streams, one after the other; each begins with an empty state."""
         return [range(len(sequence))]
 
     def frame(self, sequence: Sequence, number: int) -> Frame:
@@ -98,19 +98,35 @@ class EvaluationProtocol(ABC):
         return [number for stream in self.streams(sequence) for number in stream]
 
     def predict(
-        self, system: System, sequence: Sequence, read: Callable[[Iterator[Frame]], Iterator[Frame]]
+        self,
+        system: System,
+        sequence: Sequence,
+        read: Callable[[Iterator[Frame]], Iterator[Frame]],
+        *,
+        part: range | None = None,
+        bookmark: Bookmark | None = None,
     ) -> Iterator[FramePrediction]:
         """Have a system look at a sequence.
 
         Args:
             read: What the pictures go through on their way to the system.
+            part: Only the streams that lie in it; by default all.
+            bookmark: Where the only stream was interrupted; of several, and for systems that cannot go on, it counts
+                for nothing.
         """
-        for stream in self.streams(sequence):
+        streams = self.streams(sequence)
+        go_on = getattr(system, "go_on", None) if len(streams) == 1 else None  # a bookmark is of one stream
+        for stream in streams:
+            if part is not None and stream.start not in part:
+                continue
 
-            def frames(numbers: range = stream) -> Iterator[Frame]:
-                return read(self.frame(sequence, number) for number in numbers)
+            def frames(first: int = 0, numbers: range = stream) -> Iterator[Frame]:
+                return read(self.frame(sequence, number) for number in numbers[first:])
 
-            yield from system.predict(frames, self.wanted)
+            if bookmark is not None and go_on is not None:
+                yield from go_on(frames, self.wanted, bookmark)
+            else:
+                yield from system.predict(frames, self.wanted)
 
     def identity(self) -> dict[str, Any]:
         """Say what of the protocol's settings decides the predictions; those of others are not mixed with them."""
@@ -157,6 +173,3 @@ def _average(items: list[Item], *, weighted: bool) -> dict[str, dict[str, float]
             "items": len(values),
         }
     return rows
-
-
-Progress = Callable[[str], None]

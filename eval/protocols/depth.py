@@ -6,7 +6,7 @@ list of pixels, aligned to the truth once. Source: spec/eval_metrics.md 1.
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
@@ -245,15 +245,17 @@ def depth_look(
     given: Callable[[int], Float[np.ndarray, "h w"]],
     fits: Mapping[int, ScaleShift],
     scoring: DepthScoring,
+    large: Container[int] | None = None,
 ) -> Look:
     """Small pictures of what was compared: input, prediction as it was aligned and clipped, truth where it counts.
 
     Args:
         given: The predicted depth map of a frame.
         fits: The alignment of each frame to be pictured.
+        large: Those that are also pictured at a size to look at; by default the first, the middle and the last one.
     """
     assert sequence.read_depth is not None
-    large = pictured_frames(sequence, LOOK_FRAMES)
+    large = pictured_frames(sequence, LOOK_FRAMES) if large is None else large
     look: Look = {}
     for number, fit in fits.items():
         true = sequence.read_depth(number)

@@ -22,7 +22,7 @@ from eval.protocols.base import EvaluationProtocol, Item, Look, Metrics, NotScor
 from eval.protocols.depth import depth_look, item
 from eval.protocols.depth_frames import zero_is_none
 from eval.sequences.sequence import Sequence
-from eval.systems.base import AskedView, FramePrediction, System, Wanted
+from eval.systems.base import AskedView, Bookmark, FramePrediction, System, Wanted
 from eval.systems.saved import Predictions
 
 HOLD_OUT = 5  # one of so many frames is not shown
@@ -66,8 +66,15 @@ class Query(EvaluationProtocol):
         return [*self.seen(sequence), *self.held_out(sequence)]
 
     def predict(
-        self, system: System, sequence: Sequence, read: Callable[[Iterator[Frame]], Iterator[Frame]]
+        self,
+        system: System,
+        sequence: Sequence,
+        read: Callable[[Iterator[Frame]], Iterator[Frame]],
+        *,
+        part: range | None = None,
+        bookmark: Bookmark | None = None,
     ) -> Iterator[FramePrediction]:
+        """Show the frames and ask; an interrupted stream begins again, because the questions need all of its path."""
         assert sequence.world_from_cam is not None
         answer = getattr(system, "answer", None)
         if answer is None:
@@ -108,7 +115,8 @@ class Query(EvaluationProtocol):
                 depth = item(sequence.name, scorer.score(fit), parity=False)
                 groups[alignment.value] = [Item(sequence.name, {**common, **depth.metrics})]
                 if alignment is DepthAlignment.scale:
-                    look = depth_look(sequence, given, dict.fromkeys(_pictured(held), fit), scorer.scoring)
+                    shown = _pictured(held)
+                    look = depth_look(sequence, given, dict.fromkeys(shown, fit), scorer.scoring, shown)
         for number in _pictured(held):
             look[f"view_{number}"] = _small(predictions.picture(number))
         notes = {

@@ -56,7 +56,7 @@ def _entry_row(entry: Entry, columns: Sequence[Column], colors: dict[str, int], 
     cells = "".join(_number(entry, column, rank) for column, rank in zip(columns, ranked, strict=True))
     return (
         f'<tr class="{kind}"><th scope="row">{name}</th>{cells}'
-        f'<td class="mode">{escape(entry.mode)}</td><td>{escape(entry.coverage())}</td></tr>'
+        f'<td class="mode">{escape(entry.mode)}</td><td class="scored">{escape(entry.coverage())}</td></tr>'
     )
 
 

@@ -37,10 +37,9 @@ def _strip(runs: RunSet, name: str, what: str, drawing: Drawing) -> str:
     draw |= {"pose_pairs": _pairs, "query": _views}
     body = draw[runs.protocol](runs, name, looks, drawing)
     link = f'<a href="#{slug(runs.protocol, runs.dataset, name)}">{escape(name)}</a>'
-    scored = ", ".join(f"{run.label} {main_text(run, name)}" for run in runs.runs if name in run.sequences)
-    return (
-        f'<div class="strip"><h4>{escape(runs.title)}, {what}: {link} <small>{escape(scored)}</small></h4>{body}</div>'
-    )
+    numbers = [f"{run.label} {main_text(run, name)}" for run in runs.runs if name in run.sequences]
+    scored = " ".join(f"<span>{escape(text)}</span>" for text in numbers)
+    return f'<div class="strip"><h4>{escape(runs.title)}, {what}: {link} <small>{scored}</small></h4>{body}</div>'
 
 
 def _depth(runs: RunSet, name: str, looks: dict[str, Look], drawing: Drawing) -> str:
@@ -64,7 +63,7 @@ def _pairs(runs: RunSet, name: str, looks: dict[str, Look], drawing: Drawing) ->
 
 
 def _views(runs: RunSet, name: str, looks: dict[str, Look], drawing: Drawing) -> str:
-    return view_pictures(looks)
+    return view_pictures(looks, only_middle=True)
 
 
 def _clouds(runs: RunSet, name: str, looks: dict[str, Look], drawing: Drawing) -> str:

@@ -61,7 +61,8 @@ def _or_dot(value: float | None, digits: int) -> str:
 def machine(run: Run) -> str:
     """What the run was made on, or last continued on."""
     environment = run.environment
-    return str(environment["gpu"] or f"{environment['cpu']}, {environment['threads']} threads")
+    threads = environment["threads"]
+    return str(environment["gpu"] or f"{environment['cpu']}, {threads} thread{'' if threads == 1 else 's'}")
 
 
 def _recipe(run: Run) -> str:

@@ -8,9 +8,10 @@ from eval.report.elements import picture
 from eval.report.pictures import encoded
 
 
-def view_pictures(looks: Mapping[str, Look]) -> str:
-    """For each view, what it shows and what each system expected."""
+def view_pictures(looks: Mapping[str, Look], *, only_middle: bool = False) -> str:
+    """For each view, or the middle one, what it shows and what each system expected."""
     keys = sorted({key for look in looks.values() for key in look if key.startswith("view_")}, key=_number)
+    keys = keys[len(keys) // 2 :][:1] if only_middle else keys
     return "".join(_row(key, looks) for key in keys)
 
 

@@ -35,11 +35,8 @@ class DepthFiles:
     def __call__(self, number: int) -> Float[np.ndarray, "h w"]:
         return self.read(self.paths[number])
 
-    def every(self, step: int) -> "DepthFiles":
-        return replace(self, paths=self.paths[::step])
-
-    def first(self, count: int) -> "DepthFiles":
-        return replace(self, paths=self.paths[:count])
+    def rows(self, chosen: slice) -> "DepthFiles":
+        return replace(self, paths=self.paths[chosen])
 
 
 @dataclass(frozen=True)
@@ -82,28 +79,23 @@ class Sequence:
 
     def every(self, step: int) -> "Sequence":
         """Keep the first frame and every `step`-th after it."""
-        if step == 1:
-            return self
-        read, rows = self.read_depth, slice(None, None, step)
-        thinned: DepthReader | None = None if read is None else lambda number: read(number * step)
-        return replace(
-            self,
-            images=self.images[rows],
-            read_depth=read.every(step) if isinstance(read, DepthFiles) else thinned,
-            world_from_cam=None if self.world_from_cam is None else self.world_from_cam[rows],
-            intrinsics=None if self.intrinsics is None else self.intrinsics[rows],
-            times_s=None if self.times_s is None else self.times_s[rows],
-        )
+        return self if step == 1 else self.rows(slice(None, None, step))
 
     def first(self, count: int) -> "Sequence":
         """Keep so many frames; all, if there are no more."""
+        return self.rows(slice(count))
+
+    def rows(self, chosen: slice) -> "Sequence":
+        """Keep some frames with all that belongs to them."""
+        read, numbers = self.read_depth, range(len(self))[chosen]
+        some: DepthReader | None = None if read is None else lambda number: read(numbers[number])
         return replace(
             self,
-            images=self.images[:count],
-            read_depth=self.read_depth.first(count) if isinstance(self.read_depth, DepthFiles) else self.read_depth,
-            world_from_cam=None if self.world_from_cam is None else self.world_from_cam[:count],
-            intrinsics=None if self.intrinsics is None else self.intrinsics[:count],
-            times_s=None if self.times_s is None else self.times_s[:count],
+            images=self.images[chosen],
+            read_depth=read.rows(chosen) if isinstance(read, DepthFiles) else some,
+            world_from_cam=None if self.world_from_cam is None else self.world_from_cam[chosen],
+            intrinsics=None if self.intrinsics is None else self.intrinsics[chosen],
+            times_s=None if self.times_s is None else self.times_s[chosen],
         )
 
     def known_cameras(self) -> Bool[np.ndarray, "v"]:

@@ -6,6 +6,7 @@ one that runs elsewhere, have it write files (`eval.systems.saved`).
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,6 +75,34 @@ class System(Protocol):
 
         Args:
             open_frames: Gives the frames from the first one on, each time it is called.
+        """
+
+
+class Bookmark(Protocol):
+    """Where a stream was when its run was killed."""
+
+    def restore(self, load: Callable[[Path], None]) -> int:
+        """Have the system remember, before the first prediction; gives the number of frames that are done, often 0.
+
+        Args:
+            load: Takes over what a file of `keep` holds. It raises a ValueError, and changes nothing, if it cannot.
+        """
+
+    def keep(self, save: Callable[[Path], None]) -> None:
+        """Offer to remember, after each prediction that was taken: `save` writes all that the next frame needs, but
+        is called only now and then."""
+
+
+class ResumableSystem(System, Protocol):
+    """A system that can go on in the middle of a stream."""
+
+    def go_on(
+        self, open_from: Callable[[int], Iterable[Frame]], wanted: Wanted, bookmark: Bookmark
+    ) -> Iterator[FramePrediction]:
+        """Do what `predict` does, from where the bookmark is on; nothing of what follows may differ by a bit.
+
+        Args:
+            open_from: Gives the frames without the first so many, each time it is called.
         """
 
 

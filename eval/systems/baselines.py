@@ -50,7 +50,7 @@ class Baseline:
     @classmethod
     def describe(cls) -> dict[str, Any]:
         """Say everything that decides the predictions."""
-        return {"system": NAMES[cls]}
+        return {"system": NAMES.get(cls, cls.__name__.lower())}
 
     def depth(self, number: int) -> Float32[np.ndarray, "h w"]:
         raise self._silent("depth")
@@ -77,7 +77,7 @@ class Baseline:
         return []
 
     def _silent(self, what: str) -> MissingPredictionsError:
-        return MissingPredictionsError(f"{NAMES[type(self)]} says nothing of {what}")
+        return MissingPredictionsError(f"{self.describe()['system']} says nothing of {what}")
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ BASELINES: dict[str, type[Baseline]] = {
     "no_motion": NoMotion,
     "constant_velocity": ConstantVelocity,
 }
-NAMES = {kind: name for name, kind in BASELINES.items()}
+NAMES: dict[type[Baseline], str] = {kind: name for name, kind in BASELINES.items()}
 
 
 @cache

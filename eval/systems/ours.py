@@ -1,6 +1,6 @@
 """Our network as a system under test: the same session that users run."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,11 +17,12 @@ from cut3r.inference.result import FrameResult
 from cut3r.inference.revisit import revisit
 from cut3r.inference.session import Session, trained_size
 from cut3r.inference.snapshot import fingerprint
+from cut3r.io.frames import Frame
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
 from cut3r.model.update import OVERWRITE, UpdateRule
 from cut3r.rules import text_of
-from eval.systems.base import AskedView, FramePrediction, OpenFrames, Wanted
+from eval.systems.base import AskedView, Bookmark, FramePrediction, OpenFrames, Wanted
 
 LEAST_SCALE = 1e-3
 LOOKAHEAD = 8  # frames that are read before they are needed
@@ -63,23 +64,24 @@ class Ours:
         }
 
     def predict(self, open_frames: OpenFrames, wanted: Wanted) -> Iterator[FramePrediction]:
-        for result in self._results(self._session(wanted), open_frames):
-            prediction = result.prediction
-            yield FramePrediction(
-                depth=result.depth.numpy() if wanted.depth else None,
-                world_from_cam=self._camera(result).numpy() if wanted.cameras else None,
-                points_world=_first(prediction.points_world) if wanted.points else None,
-                conf_world=_first(prediction.conf_world) if wanted.points else None,
-                conf_depth=_first(prediction.conf_cam) if wanted.depth else None,
-                intrinsics=result.intrinsics_original.numpy() if wanted.cameras else None,
-            )
+        for result in self._results(self._session(wanted), lambda _: open_frames()):
+            yield self._prediction(result, wanted)
+
+    def go_on(
+        self, open_from: Callable[[int], Iterable[Frame]], wanted: Wanted, bookmark: Bookmark
+    ) -> Iterator[FramePrediction]:
+        session = self._session(wanted)
+        done = bookmark.restore(session.load)
+        for result in self._results(session, open_from, done):
+            yield self._prediction(result, wanted)
+            bookmark.keep(session.save)
 
     def answer(
         self, open_frames: OpenFrames, first_from_cam: Float[np.ndarray, "v 4 4"], asked: Sequence[AskedView]
     ) -> Iterator[FramePrediction]:
         session = self._session(Wanted(depth=True, cameras=True, whole_picture=True))
         places = []
-        for result in self._results(session, open_frames):
+        for result in self._results(session, lambda _: open_frames()):
             places.append(result.world_from_cam[:3, 3].double().numpy())
             yield FramePrediction(world_from_cam=result.world_from_cam.numpy())
         scale = path_scale(np.stack(places), first_from_cam[:, :3, 3])
@@ -104,9 +106,20 @@ class Ours:
         outputs = Outputs(points_world=wanted.points or (wanted.cameras and self.solve_pose))
         return Session(self.model, outputs, fit=fit, parity=self.parity, engine=self._engine)
 
-    def _results(self, session: Session, open_frames: OpenFrames) -> Iterator[FrameResult]:
-        yield from revisit(
-            session, lambda _: open_frames(), passes=self.passes, freeze=self.freeze, lookahead=LOOKAHEAD
+    def _results(
+        self, session: Session, open_from: Callable[[int], Iterable[Frame]], done: int = 0
+    ) -> Iterator[FrameResult]:
+        yield from revisit(session, open_from, passes=self.passes, freeze=self.freeze, done=done, lookahead=LOOKAHEAD)
+
+    def _prediction(self, result: FrameResult, wanted: Wanted) -> FramePrediction:
+        prediction = result.prediction
+        return FramePrediction(
+            depth=result.depth.numpy() if wanted.depth else None,
+            world_from_cam=self._camera(result).numpy() if wanted.cameras else None,
+            points_world=_first(prediction.points_world) if wanted.points else None,
+            conf_world=_first(prediction.conf_world) if wanted.points else None,
+            conf_depth=_first(prediction.conf_cam) if wanted.depth else None,
+            intrinsics=result.intrinsics_original.numpy() if wanted.cameras else None,
         )
 
     @cached_property

@@ -17,13 +17,9 @@ Depth that a system does not know is not a number (NaN), or 0; it counts as fail
 What a protocol does not ask for may be missing. `sequence.json` is written last by our runs, and need not be there.
 """
 
-import glob
 import json
 import math
-import os
-import secrets
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,13 +27,12 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64, UInt8
 
+from cut3r.data import layout
 from cut3r.data.layout import read_npy, read_npz
-from cut3r.files.atomic import atomic_path
 from cut3r.files.damaged import naming_the_file
 from cut3r.files.listing import visible
-from cut3r.io.images import read_image, write_image
+from cut3r.io.images import read_image
 from cut3r.io.trajectory import read_tum
-from eval.systems.base import FramePrediction
 from eval.systems.stamps import rows_of_pictures
 
 RECORD = "sequence.json"
@@ -180,64 +175,6 @@ def require_shape(array: np.ndarray, shape: str, path: Path) -> None:
         raise ValueError(f"{path} holds {array.dtype} of shape {array.shape}; expected real numbers ({shape})")
 
 
-def save_predictions(
-    folder: Path,
-    stems: tuple[str, ...],
-    predictions: Iterable[FramePrediction],
-    *,
-    dtype: np.dtype[Any],
-    order: Sequence[int] | None = None,
-    finish: Any = dict,
-) -> None:
-    """Write one sequence; its folder appears when it is complete, in place of an older one.
-
-    Args:
-        order: Numbers of the pictures in the order of the predictions; by default that of the pictures.
-        dtype: Of depth, points and confidence on disk, float32 or float16; cameras stay as they are.
-        finish: Called at the end; what it returns is kept in `sequence.json`.
-
-    Raises:
-        ValueError: Not one prediction per picture.
-    """
-    for left_over in folder.parent.glob(f".{glob.escape(folder.name)}@*"):  # of a run that was killed
-        shutil.rmtree(left_over)
-    temporary = folder.with_name(f".{folder.name}@{secrets.token_hex(4)}")  # no other sequence's: `room` and `room.2`
-    places = list(range(len(stems)) if order is None else order)
-    rows: dict[str, list[np.ndarray]] = {}
-    count = 0
-    for count, prediction in enumerate(predictions, start=1):
-        if count > len(stems):
-            break
-        per_frame = {
-            "depth": prediction.depth,
-            "points": prediction.points_world,
-            "confidence": prediction.conf_depth if prediction.conf_world is None else prediction.conf_world,
-        }
-        for kind, array in per_frame.items():
-            if array is not None:
-                (temporary / kind).mkdir(parents=True, exist_ok=True)
-                np.save(temporary / kind / f"{stems[places[count - 1]]}.npy", array.astype(dtype, copy=False))
-        if prediction.rgb is not None:
-            (temporary / PICTURES).mkdir(parents=True, exist_ok=True)
-            write_image(temporary / PICTURES / f"{stems[places[count - 1]]}.png", prediction.rgb)
-        cameras = {"world_from_cam": prediction.world_from_cam, "picture_intrinsics": prediction.intrinsics}
-        for name, row in cameras.items():
-            if row is not None:
-                rows.setdefault(name, []).append(row)
-    if count != len(stems):
-        shutil.rmtree(temporary, ignore_errors=True)
-        more = "more" if count > len(stems) else f"{count}"
-        raise ValueError(f"the system gave {more} predictions for {len(stems)} pictures of {folder.name}")
-    temporary.mkdir(parents=True, exist_ok=True)
-    if rows:
-        sorted_rows = {name: np.stack(values)[np.argsort(places)] for name, values in rows.items()}
-        np.savez(temporary / "cameras.npz", **sorted_rows)  # type: ignore[arg-type]
-    (temporary / RECORD).write_text(json.dumps({"frames": count, **finish()}, indent=1))
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(temporary, folder)
-
-
 def read_record(folder: Path) -> dict[str, Any] | None:
     """Give what `save_predictions` kept about a sequence; None if it is not complete."""
     path = folder / RECORD
@@ -246,8 +183,7 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, content: object) -> None:
     """Write JSON; what is no finite number becomes null, because JSON has no word for it (`number` reads it back)."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
+    layout.write_json(path, _finite(content))
 
 
 def number(value: float | None) -> float:

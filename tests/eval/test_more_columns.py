@@ -17,7 +17,8 @@ from eval.protocols.relpose import RelativePose
 from eval.sequences import open_set
 from eval.sequences.sequence import Sequence
 from eval.systems.base import FramePrediction
-from eval.systems.saved import SavedPredictions, save_predictions
+from eval.systems.saved import SavedPredictions
+from eval.systems.writing import save_predictions
 from tests.eval.recordings import SIZE, write_recordings
 
 FRAMES = 6

@@ -11,7 +11,8 @@ from eval.protocols.depth_frames import nearest
 from eval.protocols.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions, require_shape
 from eval.run import EvaluationRun
 from eval.sequences import open_set
-from eval.systems.saved import SavedPredictions, save_predictions
+from eval.systems.saved import SavedPredictions
+from eval.systems.writing import save_predictions
 from tests.eval.recordings import Oracle, write_recordings
 
 

@@ -18,7 +18,8 @@ from eval.sequences.processed import draw
 from eval.sequences.sequence import Sequence
 from eval.systems.base import FramePrediction
 from eval.systems.ours import Ours
-from eval.systems.saved import SavedPredictions, save_predictions
+from eval.systems.saved import SavedPredictions
+from eval.systems.writing import save_predictions
 from tests.eval.recordings import Oracle, write_recordings
 
 

@@ -14,6 +14,8 @@ from eval.__main__ import main
 from eval.protocols.base import NotScoredError
 from eval.protocols.query import Query, in_first
 from eval.report.__main__ import main as report
+from eval.report.page import make_report
+from eval.report.runs import read_run
 from eval.run import EvaluationRun, OtherRunError
 from eval.sequences import open_set
 from eval.systems.base import FramePrediction
@@ -189,3 +191,16 @@ def test_from_the_command_line_to_a_page(room, tmp_path, capsys):
     assert report([str(tmp_path / "run"), "--out", str(tmp_path / "report")]) == 0
     page = (tmp_path / "report" / "report.html").read_text()
     assert "Unseen views" in page and "unseen view" in page
+
+
+def test_the_report_shows_held_out_views_beside_what_they_show(room, tmp_path):
+    result_of(room, Seer(room, picture=0.05, depth=0.1), tmp_path / "run")
+    (held,) = (tmp_path / "run/look").glob("*.npz")
+    look = np.load(held)
+    pictured = {key.removeprefix("view_") for key in look.files if key.startswith("view_")}
+    assert pictured and pictured <= {str(number) for number in HELD}
+    for number in pictured:
+        assert {f"image_{number}", f"true_{number}", f"predicted_{number}"} <= set(look.files)
+    html = make_report([read_run(tmp_path / "run")], pictured=1).html
+    assert html.count("what it shows") >= len(pictured)
+    assert html.count("true depth of frame") == len(pictured)

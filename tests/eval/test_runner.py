@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cut3r.weights.checkpoint import save
@@ -61,35 +61,48 @@ def whole(workplace) -> dict:
     return summary(workplace, "whole")
 
 
-def test_a_run_that_is_killed_three_times_gives_the_identical_table(workplace, whole):
+KILLS_ITSELF = """
+import os, signal, sys
+from eval.__main__ import main
+from eval.systems import writing
+
+def keep_and_die(writer, save, keep=writing.PredictionWriter.keep):
+    keep(writer, save)
+    if writer.count == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+writing.KEEP_S = 0.0
+writing.PredictionWriter.keep = keep_and_die
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_run_that_is_killed_three_times_goes_on_in_the_middle_and_gives_the_identical_table(workplace, whole):
     words, times = command(workplace, "killed"), {}
-    for finished in range(len(NAMES)):
-        kill_after(words, workplace / "killed", finished)
+    for number, name in enumerate(NAMES):
+        killed = run([sys.executable, "-c", KILLS_ITSELF, *words[3:]])
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert [path.stem for path in (workplace / "killed/predictions").glob(f".{name}@*/memory_*")] == [
+            "memory_000003"
+        ]
+        if number:
+            assert f"killed/predictions/{NAMES[number - 1]} goes on after 3 of 5 frames" in killed.stderr
         now = {path: path.stat().st_mtime_ns for path in (workplace / "killed/scores").glob("*.json")}
-        assert {path: now[path] for path in times} == times, "a finished sequence was done again"
+        assert len(now) == number and {path: now[path] for path in times} == times, "a finished sequence was done again"
         times = now
     done = run(words)
     assert done.returncode == 0, done.stderr
     assert summary(workplace, "killed") == whole
-
-
-def kill_after(words: list[str], folder: Path, finished: int) -> None:
-    """Kill a run as soon as so many sequences have a score and one more is at work."""
-    with subprocess.Popen(
-        words, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        deadline = time.monotonic() + 120
-        while not (
-            len(list((folder / "scores").glob("*.json"))) >= finished and list((folder / "predictions").glob(".*@*"))
-        ):
-            assert process.poll() is None, "it ended before it could be killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
+    left = {path.name for path in (workplace / "killed/predictions/c").iterdir()}
+    assert left == {"cameras.npz", "sequence.json"}
+    for name in NAMES:
+        cameras = [np.load(workplace / out / "predictions" / name / "cameras.npz") for out in ("whole", "killed")]
+        for key in cameras[0].files:
+            np.testing.assert_array_equal(*(each[key] for each in cameras))
 
 
 def test_two_processes_give_the_identical_table(workplace, whole):
-    launcher = ("--nproc-per-node=2", "--master-port=29533")
+    launcher = ("--nproc-per-node=2", "--standalone")  # at a free port
     done = run(command(workplace, "two", launcher=launcher))
     assert done.returncode == 0, done.stderr
     assert summary(workplace, "two") == whole

@@ -19,7 +19,8 @@ from eval.run import EvaluationRun, OtherRunError
 from eval.sequences import open_set
 from eval.systems.base import FramePrediction
 from eval.systems.ours import Ours, camera_between
-from eval.systems.saved import SavedPredictions, save_predictions
+from eval.systems.saved import SavedPredictions
+from eval.systems.writing import save_predictions
 from tests.eval.recordings import Oracle, write_recordings
 
 PROTOCOLS = {

@@ -8,7 +8,8 @@ from eval.protocols.relpose import RelativePose
 from eval.sequences import open_set
 from eval.systems.base import FramePrediction
 from eval.systems.reference import ReferencePredictions
-from eval.systems.saved import SavedPredictions, save_predictions
+from eval.systems.saved import SavedPredictions
+from eval.systems.writing import save_predictions
 from tests.eval.recordings import write_recordings
 
 IDENTITY_ROW = "0 0 0 0 0 0 1"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cut3r.io.depth import write_depth
-from cut3r.metrics.depth_scoring import DepthScores, average_by_items, average_by_pixels
+from cut3r.metrics.depth_scoring import DepthScores
 from eval.protocols.base import Score, summarize
 from eval.protocols.depth import MonoDepth, VideoDepth, item
 from eval.protocols.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions
@@ -163,7 +163,7 @@ def test_failing_on_half_of_the_pictures_makes_the_share_of_good_pixels_half(roo
     assert f"without the {100 * failed:.2f} % of the pixels" in summary_table(result)
 
 
-def test_the_averages_of_pictures_are_those_of_the_metrics_room():
+def test_averages_of_pictures_weigh_errors_by_valid_pixels_and_failures_by_known_ones():
     scores = [
         DepthScores(abs_rel=0.1, delta_1=0.6, valid_pixels=30, known_pixels=40, failed_pixels=10),
         DepthScores(abs_rel=0.4, delta_1=0.8, valid_pixels=10, known_pixels=10, nonpositive_pixels=5),
@@ -171,11 +171,10 @@ def test_the_averages_of_pictures_are_those_of_the_metrics_room():
     ]
     items = [item(str(number), each, parity=False) for number, each in enumerate(scores)]
     summary = summarize({"room": Score({"median": items})}, weighted=True)["median"]
-    by_pixels, by_items = average_by_pixels(scores), average_by_items(scores)
-    for name in ("abs_rel", "delta_1", "failed", "nonpositive"):
-        assert summary[name]["headline"] == pytest.approx(getattr(by_pixels, name)), name
-    for name in ("abs_rel", "delta_1"):
-        assert summary[name]["mean"] == pytest.approx(getattr(by_items, name)), name
+    by_pixels = {"abs_rel": 7 / 40, "delta_1": 32 / 57, "failed": 17 / 57, "nonpositive": 5 / 40}
+    assert {name: summary[name]["headline"] for name in by_pixels} == pytest.approx(by_pixels)
+    assert summary["abs_rel"]["mean"] == pytest.approx(0.25)  # of the two pictures that have errors
+    assert summary["delta_1"]["mean"] == pytest.approx(1.4 / 3)  # a picture that failed is wrong
     assert summary["failed"]["items"] == 3
 
 

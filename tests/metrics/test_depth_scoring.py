@@ -16,8 +16,6 @@ from cut3r.metrics.depth_scoring import (
     DepthScorer,
     DepthScores,
     DepthScoring,
-    average_by_items,
-    average_by_pixels,
     resize_cubic,
 )
 from tests.metrics.depth_cases import random_depths
@@ -168,24 +166,6 @@ def test_resizing_keeps_a_slope_and_overshoots_at_an_edge():
 def test_predictions_are_brought_to_the_size_of_the_truth():
     scores = score(METRIC, (np.full((3, 4), 2, np.float32), np.ones((9, 7))))
     assert (scores.abs_rel, scores.valid_pixels) == (pytest.approx(1), 63)
-
-
-def test_a_dataset_weighs_by_pixels_or_by_items():
-    items = [
-        DepthScores(abs_rel=0.1, rmse=1.0, valid_pixels=30, known_pixels=40, failed_pixels=10),
-        DepthScores(abs_rel=0.4, rmse=4.0, valid_pixels=10, known_pixels=10, nonpositive_pixels=5),
-        DepthScores(known_pixels=7, failed_pixels=7),  # weighs nothing
-    ]
-    by_pixels, by_items = average_by_pixels(items), average_by_items(items)
-    assert (by_pixels.abs_rel, by_pixels.rmse) == pytest.approx((0.175, 1.75))
-    assert (by_items.abs_rel, by_items.rmse) == pytest.approx((0.25, 2.5))
-    for average in (by_pixels, by_items):
-        assert (average.valid_pixels, average.known_pixels, average.failed_pixels) == (40, 57, 17)
-        assert (average.failed, average.nonpositive) == (pytest.approx(17 / 57), pytest.approx(5 / 40))
-
-
-def test_a_dataset_without_pixels_scores_nothing():
-    assert average_by_pixels([]) == average_by_items([DepthScores()]) == DepthScores()
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,7 @@ An item is what gets an alignment of its own: an image for single-image depth, a
 Source: spec/eval_metrics.md 1, whose order of operations this follows.
 """
 
-import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -163,39 +161,6 @@ def resize_cubic(depth: Float32[np.ndarray, "h w"], size: tuple[int, ...]) -> Fl
 def clip(depth: Float[np.ndarray, "*shape"], limits: tuple[float, float]) -> Float[np.ndarray, "*shape"]:
     """Give what lies outside the limits the nearer limit; a nan stays one."""
     return depth if limits == NO_CLIP else np.clip(depth, *limits)
-
-
-def average_by_pixels(items: Sequence[DepthScores]) -> DepthScores:
-    """Average over items: errors by valid pixels, deltas by known ones; pixels are counted together.
-
-    Parity: so do RMSE and log RMSE, which makes them other numbers than those of all pixels together (quirk 5).
-    """
-    return _average(items, *_pixels(items))
-
-
-def average_by_items(items: Sequence[DepthScores]) -> DepthScores:
-    """Average over the items that have valid pixels (deltas: known ones), which all weigh the same; pixels are counted
-    together."""
-    valid, known = ([int(count > 0) for count in counts] for counts in _pixels(items))
-    return _average(items, valid, known)
-
-
-def _pixels(items: Sequence[DepthScores]) -> tuple[list[int], list[int]]:
-    return [item.valid_pixels for item in items], [item.known_pixels for item in items]
-
-
-def _average(items: Sequence[DepthScores], by_valid: list[int], by_known: list[int]) -> DepthScores:
-    rows = [dataclasses.astuple(item) for item in items]
-    average = {}
-    for column, field in enumerate(dataclasses.fields(DepthScores)):
-        values = [row[column] for row in rows]
-        if field.type is int:
-            average[field.name] = sum(values)
-        else:
-            weights = by_known if field.name in DELTAS else by_valid
-            total = sum(value * weight for value, weight in zip(values, weights, strict=True) if weight)
-            average[field.name] = total / max(1, sum(weights))
-    return DepthScores(**average)
 
 
 def _scores(errors: DepthErrors, failed: int, known: int) -> DepthScores:
