@@ -82,7 +82,9 @@ def perform(run: EvaluationRun, protocol: str, config: EvalConfig, processes: Pr
     # long sequences first, so that no process is left with one at the end
     longest_first = sorted(run.sequences, key=lambda sequence: (-len(sequence), sequence.name))
     run = replace(run, share=longest_first[state.process_index :: state.num_processes])
-    shorter = [] if config.stage is Stage.predict else prefixes(run, config.lengths)
+    nothing_yet = config.stage is Stage.predict and not config.loops
+    shorter = [] if nothing_yet else prefixes(run, config.lengths, anew=config.loops)
+    of_shorter = config.stage if config.loops else Stage.score
     if state.is_main_process:
         for each in (run, *shorter):
             each.begin(overwrite=config.overwrite)
@@ -90,13 +92,13 @@ def perform(run: EvaluationRun, protocol: str, config: EvalConfig, processes: Pr
     if processes.pool is not None:
         share(run, protocol, config, processes.pool)
     left = 0 if processes.pool is not None else frames_left(run, config.stage)
-    left += sum(frames_left(each, Stage.score) for each in shorter)
+    left += sum(frames_left(each, of_shorter) for each in shorter)
     if left:
         with Progress(Console(stderr=True, quiet=not state.is_main_process), left) as progress:
             if processes.pool is None:
                 replace(run, tick=progress.advance).work(config.stage)
             for each in shorter:
-                replace(each, tick=progress.advance).work(Stage.score)
+                replace(each, tick=progress.advance).work(of_shorter)
     state.wait_for_everyone()
     return finish(config, run, shorter) if state.is_main_process else 0
 
