@@ -68,8 +68,8 @@ def of_text(text: str, config: EvalConfig) -> EvalConfig:
         if name not in CHOICES or name in changed:
             raise ValueError(f"the way {text!r} cannot be read at {word!r}; give an update rule and {_choices()}")
         changed[name] = _as(hints[name], name, value)
-    defaults = {field.name: field.default for field in fields(EvalConfig) if field.name in CHOICES}
-    return replace(config, **(defaults | changed), ways=[])
+    usual: dict[str, Any] = {field.name: field.default for field in fields(EvalConfig) if field.name in CHOICES}
+    return replace(config, **(usual | changed), ways=[])
 
 
 def _as(kind: Any, name: str, value: str) -> Any:

@@ -14,6 +14,7 @@ from cut3r.inference.result import PointSource
 from cut3r.inference.session import Session
 from cut3r.model.prediction import Outputs
 from cut3r.rules import rule_of
+from eval.build import Subject, combine
 from eval.config import EvalConfig, Stage
 from eval.protocols.depth import MonoDepth, VideoDepth
 from eval.protocols.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions
@@ -287,6 +288,13 @@ def test_the_way_a_stream_is_taken_decides_the_predictions(tiny_linear, recordin
 def test_ways_that_make_no_sense_are_refused(changed, message):
     with pytest.raises(ValueError, match=message):
         EvalConfig(**{"dataset": "rgbd", "weights": "tiny"} | changed)
+
+
+@pytest.mark.parametrize("name", ["monodepth", "pose_pairs", "query"])
+def test_protocols_without_long_streams_take_no_resets(name):
+    config = EvalConfig(dataset="rgbd", weights="tiny", reset="50")
+    with pytest.raises(ValueError, match=rf"are for relpose, video_depth, mv_recon; {name} takes no long stream"):
+        combine(name, config, [], Subject("tiny", 64))
 
 
 def frames_of(sequence):

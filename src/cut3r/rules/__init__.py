@@ -82,7 +82,8 @@ def rule_of(text: str) -> UpdateRule:
 def text_of(rule: UpdateRule) -> str:
     """Write a rule with all its constants, as `rule_of` reads it; a rule without a name as its `repr`."""
     kinds = {kind: name for name, kind in RULES.items()}
-    names, constants, part = list[str](), dict[str, Any](), rule
+    names, constants = list[str](), dict[str, Any]()
+    part: UpdateRule | None = rule
     while type(part) in kinds:
         names.append(kinds[type(part)])
         constants = _constants(part) | constants  # one that two parts have is the outer one's

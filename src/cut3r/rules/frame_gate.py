@@ -122,7 +122,7 @@ class FrameGate:
         gate, ours = give(writing.state, weight.unsqueeze(-1) * of_tokens)
         counted = after.get(NOT_A_NUMBER, buffers[NOT_A_NUMBER]) + ours[NOT_A_NUMBER] - buffers[NOT_A_NUMBER]
         told = torch.where(buffers[WRITTEN], weight, 1.0)
-        return gate, buffers | after | of_weight | ours | {NOT_A_NUMBER: counted, WEIGHT: told}
+        return gate, {**buffers, **after, **of_weight, **ours, NOT_A_NUMBER: counted, WEIGHT: told}
 
     def reset(self, before: StreamState, initial: StreamState) -> StreamState:
         # overwriting alone keeps a quirk of the original's reset; with a gate, a reset begins a new stream
