@@ -41,7 +41,7 @@ WINDOW = 100  # frames that are compared, and as many before them for warming up
 MAX_POINTS = 20_000  # reached within a few dozen frames
 CPU = torch.device("cpu")
 FRAME_SIZE = (96, 128)  # (h, w)
-RESETS = ResetConfig(every=50)
+RESETS = ResetConfig(every=50, evidence=False)  # random weights lose their way every few frames
 ANCHORED = MOST * SPACING  # frames that fill a session's anchors
 FLAT_MEMORY_MB = 4.0  # between the windows: what an allocator may hold back without anything growing
 FLAT_TIME = 1.25  # last over first: a machine that does nothing else stays well below

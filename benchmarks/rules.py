@@ -29,7 +29,7 @@ from cut3r.model.update import UpdateRule
 from cut3r.rules import rule_of
 from cut3r.speed.packed import pack
 
-NAMES = ("overwrite", "ttt3r", "ttsa3r", "filt3r", "recal3r", "memix", "memix+ttt3r", "memix+recal3r")
+NAMES = ("overwrite", "ttt3r", "ttsa3r", "filt3r", "recal3r", "memix", "memix+ttt3r", "memix+recal3r", "frame+ttt3r")
 BASELINE = "overwrite"
 LAYERS = 2  # of the decoder of `narrow`; the encoder has twice as many
 

@@ -17,6 +17,7 @@ from eval.help import overview, protocol_help
 from eval.launch import WRONG_SETTINGS, evaluate
 from eval.sequences import PROTOCOLS
 from eval.settings import WrongSettingsError, read_settings
+from eval.ways import evaluate_ways
 
 HELP = ("--help", "-h", "help")
 ALL = "all"
@@ -50,7 +51,8 @@ def main(words: list[str], program: str = PROGRAM) -> int:
     try:
         if name == ALL:
             return evaluate_all(read_settings([f"dataset={EVERY_SET}", *rest]))
-        return evaluate(name, read_settings(rest))
+        settings = read_settings(rest)
+        return evaluate_ways(name, settings) if settings.ways else evaluate(name, settings)
     except WrongSettingsError as error:
         return _refuse(name, str(error))
 

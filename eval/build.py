@@ -1,6 +1,7 @@
 """From settings to a run: which system, which sequences, which protocol, which folder."""
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 RESULTS = Path("eval_results")
 KINDS = ("depth", "cameras", "points")
+STREAMS = ("relpose", "video_depth", "mv_recon")  # protocols that take one stream of pictures, and nothing else
 EVERY_RECON = (ReconAlignment.published, ReconAlignment.uncropped, ReconAlignment.sim3)
 
 
@@ -107,10 +109,14 @@ def open_network(config: EvalConfig, weights: str, device: torch.device, digest_
         solve_pose=config.solve_pose,
         parity=config.parity,
         rule=rule_of(config.update),
+        resets=config.resets,
+        keyframes=config.chosen_keyframes,
+        loops=config.loops,
         digest=digest,
     )
     facts = {"weights": {"given": weights, "file": path.name, "sha256": digest}}
-    return Subject(path.stem, config.size or trained_size(model), facts, system)
+    label = ", ".join(word for word in (path.stem, config.way) if word)
+    return Subject(label, config.size or trained_size(model), facts, system)
 
 
 def open_baseline(
@@ -153,12 +159,14 @@ def combine(protocol: str, config: EvalConfig, sequences: list[Sequence], subjec
     Raises:
         ValueError: The subject is silent about what is scored.
     """
+    if config.weights is not None and protocol not in STREAMS and (config.resets or config.chosen_keyframes):
+        raise ValueError(f"reset and keyframes are for {', '.join(STREAMS)}; {protocol} takes no long stream")
     scored = make_protocol(protocol, config, subject.size, max(map(len, sequences), default=0))
     silent = [kind for kind in KINDS if getattr(scored.wanted, kind) and kind not in subject.says]
     if silent:
         raise ValueError(f"{subject.label} says nothing of {silent[0]}, which {protocol} scores")
     return EvaluationRun(
-        folder=config.out or RESULTS / protocol / f"{set_label(config)}_{subject.label}",
+        folder=config.out or RESULTS / protocol / f"{set_label(config)}_{folder_name(subject.label)}",
         protocol=scored,
         sequences=sequences,
         system=subject.system,
@@ -170,6 +178,11 @@ def combine(protocol: str, config: EvalConfig, sequences: list[Sequence], subjec
         facts=facts_of(config) | subject.facts,
         keep=config.keep.value,
     )
+
+
+def folder_name(label: str) -> str:
+    """The name of a system as a part of a path."""
+    return re.sub(r"[^\w.+-]+", "_", label)
 
 
 def set_label(config: EvalConfig) -> str:
@@ -223,6 +236,11 @@ def facts_of(config: EvalConfig) -> dict[str, Any]:
         "only": config.only,
         "lengths": config.lengths,
         "update": config.update,
+        "reset": config.reset,
+        "joint": config.joint.value,
+        "overlap": config.overlap,
+        "keyframes": config.keyframes,
+        "loops": config.loops,
         "revisit": config.revisit,
         "freeze": config.freeze,
         "dtype": config.dtype.value,

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
+from jaxtyping import Float
 
 from cut3r.io.frames import Frame
 from eval.systems.base import FramePrediction
@@ -20,6 +22,7 @@ from eval.systems.base import FramePrediction
 BATCH = 32  # pictures that are decoded at once ...
 BATCH_BYTES = 64 * 2**20  # ... as long as they are no larger together
 PERCENTILE = 90
+PARTS = 60  # of a sequence, over which time and memory are followed
 
 
 class Clock:
@@ -30,6 +33,8 @@ class Clock:
         self._tick = tick
         self._frames: list[tuple[float, float]] = []  # from asking for a prediction to having it
         self._decoding: list[tuple[float, float]] = []
+        self._memory_mb: list[float] = []  # after each frame: of the process, and what it holds on a GPU
+        self._process = psutil.Process()
         self._lock = threading.Lock()  # systems read frames in threads of their own
 
     def read(self, frames: Iterator[Frame]) -> Iterator[Frame]:
@@ -58,6 +63,7 @@ class Clock:
             if prediction is None:
                 return
             self._frames.append((start, time.perf_counter()))
+            self._memory_mb.append((self._process.memory_info().rss + _held_on_gpu()) / 1e6)
             self._tick()
             yield prediction
 
@@ -72,6 +78,7 @@ class Clock:
             "seconds": sum(end - start for start, end in self._frames),
             "decoding_seconds": sum(end - start for start, end in self._decoding),
             **frame_times(self._frames, self._decoding),
+            "over_time": over_time(frame_ms(self._frames, self._decoding), np.array(self._memory_mb)),
             "peak_memory_mb": unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
             "peak_gpu_memory_mb": torch.cuda.max_memory_allocated() / 1e6 if _on_gpu() else None,
         }
@@ -85,16 +92,42 @@ def frame_times(frames: list[tuple[float, float]], decoding: list[tuple[float, f
     if not frames:
         return {}
     starts, ends = np.array(frames).T
-    decoded_from, decoded_to = np.array(decoding).reshape(-1, 2).T
-    alone = ((decoded_to[None] <= starts[:, None]) | (decoded_from[None] >= ends[:, None])).all(axis=1)
-    alone[0] = False
-    timed = 1e3 * (ends - starts)[alone]
+    _, decoded_to = np.array(decoding).reshape(-1, 2).T
+    every = frame_ms(frames, decoding)
+    timed = every[~np.isnan(every)]
     before = decoded_to[decoded_to <= ends[0]]
     return {
         "frame_ms_median": float(np.median(timed)) if len(timed) else None,
         "frame_ms_p90": float(np.percentile(timed, PERCENTILE)) if len(timed) else None,
         "frame_ms_first": 1e3 * float(ends[0] - max(starts[0], before.max(initial=-np.inf))),
         "frames_timed": len(timed),
+    }
+
+
+def frame_ms(frames: list[tuple[float, float]], decoding: list[tuple[float, float]]) -> Float[np.ndarray, "v"]:
+    """Give each frame's milliseconds; nan for the first one, and where pictures were being decoded meanwhile."""
+    if not frames:
+        return np.zeros(0)
+    starts, ends = np.array(frames).T
+    decoded_from, decoded_to = np.array(decoding).reshape(-1, 2).T
+    alone = ((decoded_to[None] <= starts[:, None]) | (decoded_from[None] >= ends[:, None])).all(axis=1)
+    alone[0] = False
+    return np.where(alone, 1e3 * (ends - starts), np.nan)
+
+
+def over_time(ms: Float[np.ndarray, "v"], memory_mb: Float[np.ndarray, "v"]) -> dict[str, Any]:
+    """Follow a sequence from its beginning to its end, in parts of about the same number of frames.
+
+    Returns:
+        `frame`: the last frame of each part, counted from 1; `ms`: the median of its frames, None where none was timed;
+        `memory_mb`: the largest.
+    """
+    parts = [part for part in np.array_split(np.arange(len(ms)), PARTS) if len(part)]
+    timed = [ms[part][~np.isnan(ms[part])] for part in parts]
+    return {
+        "frame": [int(part[-1]) + 1 for part in parts],
+        "ms": [float(np.median(some)) if len(some) else None for some in timed],
+        "memory_mb": [float(memory_mb[part].max()) for part in parts],
     }
 
 
@@ -123,6 +156,10 @@ def cost_text(cost: Mapping[str, Any]) -> str:
         f"{cost['frame_ms_median']:.1f} ms per frame without decoding (90 %: {cost['frame_ms_p90']:.1f}, first: "
         f"{cost['frame_ms_first']:.1f}); at most {cost['peak_memory_mb']:.0f} MB of memory{gpu}"
     )
+
+
+def _held_on_gpu() -> int:
+    return torch.cuda.memory_allocated() if _on_gpu() else 0
 
 
 def _on_gpu() -> bool:

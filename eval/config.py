@@ -4,8 +4,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from cut3r.inference.chunks import ResetConfig
+from cut3r.inference.joints import JointKind
+from cut3r.inference.keyframes import KeyframeConfig
 from cut3r.metrics.depth_alignment import DepthAlignment
-from cut3r.rules import rule_of, text_of
+from cut3r.rules import create, rule_of, text_of
 from eval.protocols.mv_recon import ReconAlignment
 from eval.systems.baselines import BASELINES
 from eval.systems.truth import noise_of
@@ -56,6 +59,16 @@ class EvalConfig:
         size: Longer side of the network's pictures; by default as it was trained.
         update: The rule by which a frame changes the state, NAME or NAME:constant=value,...; overwrite is the
             original's.
+        reset: Forget the state after so many written frames, and join the pieces: a number; auto, also on evidence;
+            or off.
+        joint: How these pieces are joined.
+        overlap: Frames that two of them have in common.
+        keyframes: Which frames change the state: all, every:N, fps:F, motion or overlap. Every frame is predicted, and
+            scored.
+        loops: With reset, look for places that are seen again, and put the pieces where these say. Predictions are
+            those of the end of a sequence, which is taken twice.
+        ways: Instead of one run, one for each of these ways to take a long stream, into one folder and one report. A
+            way is an update rule and settings, such as [overwrite,ttt3r,"ttt3r reset=100 loops=true"].
         revisit: Passes over each sequence; the last one is scored.
         freeze: Of several passes only the first one changes the state.
         solve_pose: Camera from the two point maps instead of the pose head.
@@ -91,6 +104,12 @@ class EvalConfig:
     parity: bool = False
     size: int | None = None
     update: str = "overwrite"
+    reset: str = "off"
+    joint: JointKind = JointKind.se3
+    overlap: int = 8
+    keyframes: str = "all"
+    loops: bool = False
+    ways: list[str] = field(default_factory=list)
     revisit: int = 1
     freeze: bool = False
     solve_pose: bool = False
@@ -120,6 +139,12 @@ class EvalConfig:
         if self.layout is Layout.reference and self.predictions is None:
             raise ValueError("layout=reference describes the folder of predictions=..., which is not given")
         self.update = text_of(rule_of(self.update))
+        if (self.resets or self.chosen_keyframes) and self.revisit > 1:
+            raise ValueError("reset and keyframes are decided by results, which the first of several passes has not")
+        if self.ways and self.weights is None:
+            raise ValueError("ways are of our network; give weights=FILE|NAME, too")
+        if self.loops and self.resets is None:
+            raise ValueError("loops=true puts pieces elsewhere, and there are none without reset=100 or reset=auto")
         if self.revisit < 1 or (self.freeze and self.revisit == 1):
             raise ValueError(f"revisit is {self.revisit}; give at least 1, and at least 2 with freeze=true")
         if self.workers < 1 or (self.workers > 1 and self.dask is not None):
@@ -132,3 +157,27 @@ class EvalConfig:
             raise ValueError(
                 f"conf_thresh {self.conf_thresh} and voxel_m {self.voxel_m} must not be negative; 0 is off"
             )
+
+    @property
+    def resets(self) -> ResetConfig | None:
+        """Raises ValueError, as `chosen_keyframes` does, where there is no such thing."""
+        return ResetConfig.of_text(self.reset, joint=self.joint.value, overlap=self.overlap)
+
+    @property
+    def chosen_keyframes(self) -> KeyframeConfig | None:
+        return KeyframeConfig.of_text(self.keyframes)
+
+    @property
+    def way(self) -> str:
+        """How long streams are taken, in few words; empty for the original's way."""
+        name, _, constants = self.update.partition(":")
+        usual = text_of(create(name)).partition(":")[2].split(",")
+        changed = [constant for constant in constants.split(",") if constant not in usual]
+        rule = name + (":" + ",".join(changed) if changed and constants else "")
+        said = [] if rule == "overwrite" else [rule]
+        if self.resets is not None:
+            said += [f"reset {self.reset}"]
+            said += [f"joint {self.joint.value}"] if self.joint is not JointKind.se3 else []
+            said += [f"overlap {self.overlap}"] if self.overlap != 8 else []
+        said += [f"keyframes {self.keyframes}"] if self.keyframes != "all" else []
+        return ", ".join(said + (["loops"] if self.loops else []))

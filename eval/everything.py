@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from eval.build import RESULTS, Subject, combine, open_sequences, open_subject, set_label
+from eval.build import RESULTS, Subject, combine, folder_name, open_sequences, open_subject, set_label
 from eval.config import EvalConfig
 from eval.launch import SEQUENCES_FAILED, Processes, perform, shared_digest, start
 from eval.lengths import require_lengths
@@ -41,13 +41,15 @@ def evaluate_all(config: EvalConfig) -> int:
         WrongSettingsError: There is nothing to run, or not what runs.
     """
     try:
+        if config.ways:
+            raise ValueError("ways are for one protocol, such as python -m eval relpose; leave them out here")
         with open_pool(config) as pool:
             processes = start(config, pool)
             plan = list(planned(config))
             if all(each.skipped for each in plan):
                 raise ValueError("there is nothing to run: " + "; ".join(_reasons(plan)))
             subject = open_subject(config, processes.device, digest=partial(shared_digest, processes.state))
-            folder = config.out or RESULTS / f"all_{subject.label}"
+            folder = config.out or RESULTS / f"all_{folder_name(subject.label)}"
             said = [_run(each, subject, folder, processes) for each in plan]
     except (ValueError, FileNotFoundError) as error:
         raise WrongSettingsError(str(error)) from error

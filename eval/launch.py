@@ -84,7 +84,9 @@ def perform(run: EvaluationRun, protocol: str, config: EvalConfig, processes: Pr
     longest_first = sorted(run.sequences, key=lambda sequence: (-len(sequence), sequence.name))
     console = Console(stderr=True, quiet=not state.is_main_process)
     run = replace(run, share=longest_first[state.process_index :: state.num_processes])
-    shorter = [] if config.stage is Stage.predict else prefixes(run, config.lengths)
+    nothing_yet = config.stage is Stage.predict and not config.loops
+    shorter = [] if nothing_yet else prefixes(run, config.lengths, anew=config.loops)
+    of_shorter = config.stage if config.loops else Stage.score
     if state.is_main_process:
         for each in (run, *shorter):
             each.begin(overwrite=config.overwrite)
@@ -98,13 +100,13 @@ def perform(run: EvaluationRun, protocol: str, config: EvalConfig, processes: Pr
             replace(run, tick=progress.advance).work_on_parts(parts)
         state.wait_for_everyone()
     left = 0 if processes.pool is not None else frames_left(run, config.stage)
-    left += sum(frames_left(each, Stage.score) for each in shorter)
+    left += sum(frames_left(each, of_shorter) for each in shorter)
     if left:
         with Progress(console, left) as progress:
             if processes.pool is None:
                 replace(run, tick=progress.advance).work(config.stage)
             for each in shorter:
-                replace(each, tick=progress.advance).work(Stage.score)
+                replace(each, tick=progress.advance).work(of_shorter)
     state.wait_for_everyone()
     return finish(config, run, shorter) if state.is_main_process else 0
 

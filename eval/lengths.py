@@ -2,6 +2,7 @@
 
 The network is causal: what it says of the first 50 frames does not depend on the others. So 1,000 frames are prepared
 and predicted once, and the runs on 50, 100, ... frames are scores of prefixes, in RUN/lengths/50, RUN/lengths/100, ...
+Only a loop says something of earlier frames: with loops each length is predicted anew, there.
 """
 
 from collections.abc import Callable
@@ -63,17 +64,24 @@ def require_lengths(protocol: str, config: EvalConfig) -> None:
         raise ValueError(
             f"lengths {wrong} are no beginnings of the {long[1]} frames of {config.dataset}; give 2 or more"
         )
+    if config.loops and (config.workers > 1 or config.dask):
+        raise ValueError("with loops each length is predicted anew, which workers do not share; leave out one of both")
     if config.revisit > 1:
         raise ValueError("with revisit > 1 the first frames depend on the last ones; run each length, or revisit=1")
     if config.every > 1:
         raise ValueError("every > 1 leaves out frames, and lengths count all; give one of the two")
 
 
-def prefixes(run: EvaluationRun, lengths: list[int]) -> list[EvaluationRun]:
-    """Runs on the first frames of each sequence, from the predictions of `run`."""
+def prefixes(run: EvaluationRun, lengths: list[int], *, anew: bool = False) -> list[EvaluationRun]:
+    """Runs on the first frames of each sequence, from the predictions of `run`.
+
+    Args:
+        anew: Predict them, because what `run` says of them knows later frames.
+    """
     long = long_set(run.dataset)
     assert long is not None or not lengths
-    return [_prefix(run, lengths, length, long[0]) for length in sorted(set(lengths))] if long else []
+    made = [_prefix(run, lengths, length, long[0]) for length in sorted(set(lengths))] if long else []
+    return [replace(each, system=run.system, find=None) for each in made] if anew else made
 
 
 def beginnings(folder: Path) -> list[Path]:

@@ -73,7 +73,7 @@ def published(protocol: str, dataset: str, group: str) -> PublishedTable:
         group: How predictions were aligned, as in results. Published procedures and exact ones (scale_published and
             scale, for instance) have the same rows.
     """
-    for table in _content()["tables"]:
+    for table in [*_content()["tables"], *_content()["long_tables"]]:
         if _matches(table, protocol, group) and table["set"] == dataset:
             return _table(table)
     long = long_set(dataset)
@@ -85,7 +85,7 @@ def published(protocol: str, dataset: str, group: str) -> PublishedTable:
 
 
 def published_sets() -> list[tuple[str, str, tuple[str, ...]]]:
-    """List all tables: protocol, set, and the names of its alignment, that of the published procedure first."""
+    """List the tables that runs should reproduce: protocol, set, names of its alignment, the published one first."""
     return [(table["protocol"], table["set"], tuple(table["groups"])) for table in _content()["tables"]]
 
 
@@ -144,6 +144,9 @@ def _table(content: dict[str, Any], index: int | None = None) -> PublishedTable:
     rows = []
     for row in content["rows"]:
         values = {metric: value if index is None else value[index] for metric, value in row["values"].items()}
+        values = {metric: value for metric, value in values.items() if value is not None}
+        if not values:
+            continue
         rows.append(PublishedRow(**{**row, "values": values, "uncertain": tuple(row.get("uncertain", ()))}))
     return PublishedTable(tuple(content["metrics"]), tuple(rows), tuple(content.get("notes", ())))
 

@@ -3,14 +3,19 @@
 import json
 from collections.abc import Sequence
 from html import escape
+from typing import Any
+
+import numpy as np
 
 from eval.clock import total_cost
 from eval.published import SYSTEM, published
-from eval.report.elements import fold, notes, swatch, table
+from eval.report.drawing import Line, line_chart
+from eval.report.elements import charts, fold, legend, notes, swatch, table
 from eval.report.runs import Run
 from eval.report.sequences import Drawing
 from eval.report.words import PROTOCOLS, set_title
 
+LONG = 30  # frames from which a sequence is worth following
 MACHINE = ("gpu", "cpu", "threads", "commit", "date")  # the rest of a run's environment are versions
 PAPER_SPEED = (("video_depth", "kitti", "scale", "512x144"), ("mv_recon", "sevenscenes", "published", "512x384"))
 
@@ -25,7 +30,7 @@ def cost_section(runs: Sequence[Run], drawing: Drawing) -> str:
         "sequence. Memory is the peak, on the host that of the process so far.",
         _paper_speed(),
     ]
-    return f'<section id="speed"><h2>Speed and memory</h2>{body}{notes(said)}</section>'
+    return f'<section id="speed"><h2>Speed and memory</h2>{body}{notes(said)}{_over_time(runs, drawing)}</section>'
 
 
 def repeat_section(runs: Sequence[Run], drawing: Drawing) -> str:
@@ -36,6 +41,34 @@ def repeat_section(runs: Sequence[Run], drawing: Drawing) -> str:
     )
     said = notes(["Weights are named by file, sets by their folder on the machine of the run."])
     return f'<section id="repeat"><h2>How to repeat it</h2>{said}{folds}</section>'
+
+
+def _over_time(runs: Sequence[Run], drawing: Drawing) -> str:
+    """How milliseconds and memory go along the longest sequence of each run, where one is long."""
+    whole = [run for run in runs if "prefix_of" not in run.facts]
+    followed = [(run, cost) for run in whole if (cost := _longest(run)) is not None]
+    if not followed:
+        return ""
+    svgs = []
+    for key, title, unit in (("ms", "Milliseconds per frame", "ms"), ("memory_mb", "Memory", "MB")):
+        lines = []
+        for run, cost in followed:
+            y = np.array([np.nan if value is None else value for value in cost["over_time"][key]], dtype=float)
+            x = np.array(cost["over_time"]["frame"], dtype=float)
+            lines.append(Line(run.label, x, y, drawing.colors[run.label]))
+        svgs.append(line_chart(f"{title} along the longest sequence", "frame", unit, lines))
+    key = legend({run.label: drawing.colors[run.label] for run, _ in followed})
+    said = (
+        "Medians of parts of the sequence, without decoding; memory is that of the process with what it holds on a GPU."
+    )
+    return key + charts(svgs) + notes([said])
+
+
+def _longest(run: Run) -> dict[str, Any] | None:
+    """The cost of the longest sequence of a run; None where that is short, or was predicted elsewhere."""
+    known = [each.cost for each in run.sequences.values() if each.cost and each.cost.get("over_time")]
+    longest = max(known, key=lambda cost: int(cost["frames"]), default=None)
+    return longest if longest is not None and longest["frames"] >= LONG else None
 
 
 def _cost_row(run: Run, drawing: Drawing) -> list[str]:

@@ -1,7 +1,7 @@
 """Our network as a system under test: the same session that users run."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,8 +9,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from cut3r.geometry.registration import register
+from cut3r.alignment.stream_loops import StreamLoops
+from cut3r.geometry.registration import Similarity, register
+from cut3r.inference.chunks import ResetConfig
 from cut3r.inference.engine import Engine
+from cut3r.inference.keyframes import KeyframeConfig
+from cut3r.inference.places import LoopCloser
 from cut3r.inference.preprocess import FitConfig, FitMode
 from cut3r.inference.preprocess import fit as fit_image
 from cut3r.inference.result import FrameResult
@@ -37,6 +41,8 @@ class Ours:
         passes: Over each stream; the last one is scored.
         freeze: Only the first pass changes the state.
         rule: By which a frame changes the state.
+        resets, keyframes: As the session takes them.
+        loops: Say where cameras and points stand after the last loop was closed, for which each stream is taken twice.
         solve_pose: Take the rigid motion between a view's two point maps as its camera, instead of the pose head's.
         digest: Of the weights' file.
     """
@@ -48,6 +54,9 @@ class Ours:
     solve_pose: bool = False
     parity: bool = False
     rule: UpdateRule = OVERWRITE
+    resets: ResetConfig | None = None
+    keyframes: KeyframeConfig | None = None
+    loops: bool = False
     digest: str = ""
 
     def describe(self) -> dict[str, Any]:
@@ -57,6 +66,9 @@ class Ours:
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "size": self.size or trained_size(self.model),
             "update": text_of(self.rule),
+            "resets": None if self.resets is None else repr(self.resets),
+            "keyframes": None if self.keyframes is None else repr(self.keyframes),
+            "loops": self.loops,
             "passes": self.passes,
             "freeze": self.freeze,
             "solve_pose": self.solve_pose,
@@ -64,16 +76,18 @@ class Ours:
         }
 
     def predict(self, open_frames: OpenFrames, wanted: Wanted) -> Iterator[FramePrediction]:
+        settled = self._settled(open_frames(), wanted)
         for result in self._results(self._session(wanted), lambda _: open_frames()):
-            yield self._prediction(result, wanted)
+            yield self._prediction(result, wanted, settled)
 
     def go_on(
         self, open_from: Callable[[int], Iterable[Frame]], wanted: Wanted, bookmark: Bookmark
     ) -> Iterator[FramePrediction]:
+        settled = self._settled(open_from(0), wanted)
         session = self._session(wanted)
         done = bookmark.restore(session.load)
         for result in self._results(session, open_from, done):
-            yield self._prediction(result, wanted)
+            yield self._prediction(result, wanted, settled)
             bookmark.keep(session.save)
 
     def answer(
@@ -100,23 +114,35 @@ class Ours:
                 rgb=np.ascontiguousarray(said.rgb),
             )
 
-    def _session(self, wanted: Wanted) -> Session:
+    def _settled(self, frames: Iterable[Frame], wanted: Wanted) -> dict[int, Similarity]:
+        """Where all chunks stand in the end; nothing if loops are not looked for."""
+        if not self.loops:
+            return {}
+        session = self._session(replace(wanted, points=False), StreamLoops())
+        for _ in session.stream(frames, lookahead=LOOKAHEAD):
+            pass
+        session.settle()
+        return session.places
+
+    def _session(self, wanted: Wanted, loops: LoopCloser | None = None) -> Session:
         mode = FitMode.stretch if wanted.whole_picture else FitMode.crop
         fit = FitConfig(size=self.size or trained_size(self.model), mode=mode, parity=self.parity)
         outputs = Outputs(points_world=wanted.points or (wanted.cameras and self.solve_pose))
-        return Session(self.model, outputs, fit=fit, parity=self.parity, engine=self._engine)
+        long = {"resets": self.resets, "keyframes": self.keyframes, "loops": loops}
+        return Session(self.model, outputs, fit=fit, parity=self.parity, engine=self._engine, **long)  # type: ignore[arg-type]
 
     def _results(
         self, session: Session, open_from: Callable[[int], Iterable[Frame]], done: int = 0
     ) -> Iterator[FrameResult]:
         yield from revisit(session, open_from, passes=self.passes, freeze=self.freeze, done=done, lookahead=LOOKAHEAD)
 
-    def _prediction(self, result: FrameResult, wanted: Wanted) -> FramePrediction:
+    def _prediction(self, result: FrameResult, wanted: Wanted, settled: Mapping[int, Similarity]) -> FramePrediction:
+        result = replace(result, world_from_chunk=settled.get(result.chunk, result.world_from_chunk))
         prediction = result.prediction
         return FramePrediction(
             depth=result.depth.numpy() if wanted.depth else None,
             world_from_cam=self._camera(result).numpy() if wanted.cameras else None,
-            points_world=_first(prediction.points_world) if wanted.points else None,
+            points_world=_world_points(result) if wanted.points else None,
             conf_world=_first(prediction.conf_world) if wanted.points else None,
             conf_depth=_first(prediction.conf_cam) if wanted.depth else None,
             intrinsics=result.intrinsics_original.numpy() if wanted.cameras else None,
@@ -133,7 +159,9 @@ class Ours:
         both = result.prediction
         assert both.points_cam is not None and both.conf_cam is not None
         assert both.points_world is not None and both.conf_world is not None
-        return camera_between(both.points_cam[0], both.points_world[0], both.conf_cam[0], both.conf_world[0])
+        chunk_from_cam = camera_between(both.points_cam[0], both.points_world[0], both.conf_cam[0], both.conf_world[0])
+        place = result.world_from_chunk
+        return chunk_from_cam if place is None else place.place(chunk_from_cam)
 
 
 def path_scale(predicted: Float[np.ndarray, "v 3"], true: Float[np.ndarray, "v 3"]) -> float:
@@ -158,6 +186,13 @@ def camera_between(
     return register(
         points_cam.flatten(0, -2), points_world.flatten(0, -2), weights.flatten(), with_scale=False
     ).matrix()
+
+
+def _world_points(result: FrameResult) -> np.ndarray:
+    """Of the head that says them, which speaks of the chunk's first camera."""
+    points, place = result.prediction.points_world, result.world_from_chunk
+    assert points is not None
+    return (points[0] if place is None else place.apply(points[0].double()).float()).numpy()
 
 
 def _first(value: torch.Tensor | None) -> np.ndarray | None:

@@ -15,6 +15,7 @@ _HOME = {
     "FitConfig": "cut3r.inference.preprocess",
     "FitMode": "cut3r.inference.preprocess",
     "Frame": "cut3r.io.frame",
+    "FrameGate": "cut3r.rules.frame_gate",
     "FrameOptions": "cut3r.io.selection",
     "FrameResult": "cut3r.inference.result",
     "KeyframeConfig": "cut3r.inference.keyframes",
@@ -45,6 +46,7 @@ __all__ = [
     "FitConfig",
     "FitMode",
     "Frame",
+    "FrameGate",
     "FrameOptions",
     "FrameResult",
     "KeyframeConfig",
@@ -94,6 +96,7 @@ if TYPE_CHECKING:
     from cut3r.io.selection import SortOrder as SortOrder
     from cut3r.model.prediction import Outputs as Outputs
     from cut3r.rules.filt3r import FILT3R as FILT3R
+    from cut3r.rules.frame_gate import FrameGate as FrameGate
     from cut3r.rules.memix import MeMix as MeMix
     from cut3r.rules.recal3r import ReCal3R as ReCal3R
     from cut3r.rules.ttsa3r import TTSA3R as TTSA3R

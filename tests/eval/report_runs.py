@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eval.clock import over_time
 from eval.config import Stage
 from eval.protocols.base import EvaluationProtocol, Item, NotScoredError, Score
 from eval.run import EvaluationRun, write_json
@@ -127,6 +128,7 @@ def cost(frames):
         "frames": frames,
         "seconds": frames / 20,
         "frame_ms_median": 48.0,
+        "over_time": over_time(np.where(np.arange(frames), 48.0, np.nan), np.linspace(1900, 2100, frames)),
         "peak_memory_mb": 2100.0,
         "peak_gpu_memory_mb": 5200.0,
         "finished": "2026-01-01T00:00:00+00:00",

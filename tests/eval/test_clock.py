@@ -40,6 +40,19 @@ def test_slow_decoding_does_not_count_for_frames_but_for_the_whole():
     assert len(ticks) == 6
 
 
+def test_time_and_memory_are_followed_from_beginning_to_end():
+    ms = np.array([np.nan, *np.arange(1.0, 240.0)])
+    told = clocks.over_time(ms, np.arange(240.0))
+    assert told["frame"] == list(range(4, 241, 4)) and len(told["ms"]) == clocks.PARTS
+    assert told["ms"][:2] == [2.0, 5.5] and told["memory_mb"][:2] == [3.0, 7.0]
+    short = clocks.over_time(np.array([np.nan, 5.0]), np.array([7.0, 8.0]))
+    assert short == {"frame": [1, 2], "ms": [None, 5.0], "memory_mb": [7.0, 8.0]}
+    clock = Clock(lambda: None)
+    list(clock.watch(predictions(clock.read(slow_pictures(3, 0.0)), 0.0)))
+    assert clock.record()["over_time"]["frame"] == [1, 2, 3]
+    assert min(clock.record()["over_time"]["memory_mb"]) > 10
+
+
 def test_pictures_come_in_order_and_in_batches_of_bounded_size(monkeypatch):
     monkeypatch.setattr(clocks, "BATCH_BYTES", 3 * 12)  # three pictures of 2 x 2
     asked = []

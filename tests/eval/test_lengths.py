@@ -16,6 +16,8 @@ from eval.lengths import beginnings, require_lengths
 from eval.report.compare import arrange, family_comparisons
 from eval.report.page import make_report
 from eval.report.runs import read_runs
+from eval.settings import WrongSettingsError
+from eval.ways import evaluate_ways
 from tests.conftest import make_tiny
 
 NAME, FRAMES = "rgbd_dataset_freiburg3_sitting_xyz", 8
@@ -68,6 +70,47 @@ def test_a_prefix_scores_as_a_run_of_its_length(workplace, capsys):
     ate = next(each for each in family_comparisons(family) if (each.group, each.columns[0].metric) == ("sim3", "ate"))
     assert set(ate.entries[0].values) == {"4", "5", "8"}
     assert "TUM-dynamics, by length" in make_report(runs, pictured=0).html
+
+
+def test_ways_to_take_long_streams_stand_in_one_table_at_each_length(workplace, capsys):
+    """One command. A loop says something of earlier frames, so that way is predicted anew at each length."""
+    ways = ["overwrite", "filt3r:r=0.8", "ttt3r reset=3 overlap=2 keyframes=every:2 loops=true"]
+    config = settings(workplace, "ways", FRAMES, lengths=[6], ways=ways)
+    assert evaluate_ways(PROTOCOL, config) == 0
+    said = capsys.readouterr().out
+    tail = said[said.rindex("by length: ATE") :]
+    names = ["net, overwrite", "net, filt3r:r=0.8", "net, ttt3r, reset 3, overlap 2, keyframes every:2, loops"]
+    assert all(f"| {name} " in tail or f"{name} |" in tail for name in names)
+    folder = workplace / "ways"
+    assert (folder / "report/report.html").is_file()
+    runs = sorted(path.parent for path in folder.glob("*/run.json"))
+    assert len(runs) == 3
+    predicted = [bool(list(run.glob("lengths/6/predictions/*/cameras.npz"))) for run in runs]
+    assert predicted == ["loops" in run.name for run in runs] and any(predicted)
+    (looped,) = (run for run in runs if "loops" in run.name)
+    identity = json.loads((looped / "run.json").read_text())["identity"]
+    assert identity["loops"] and "every=3" in identity["resets"] and "value=2.0" in identity["keyframes"]
+    command = read_runs([looped])[0].command
+    assert all(word in command for word in ("reset=3", "every:2", "loops=true", "overlap=2"))
+    assert evaluate_ways(PROTOCOL, config) == 0  # nothing is left to do
+
+
+@pytest.mark.parametrize(
+    ("way", "message"),
+    [
+        ("tt3r", "there is no update rule 'tt3r'"),
+        ("ttt3r size=512", "cannot be read at 'size=512'; give an update rule and reset="),
+        ("ttt3r filt3r", "cannot be read at 'filt3r'"),
+        ("ttt3r joint=best reset=9", "joint is 'best'; choose from published, pose, se3"),
+        ("ttt3r loops=yes", "loops is 'yes'; give true or false"),
+        ("ttt3r loops=true", "loops=true puts pieces elsewhere"),
+        ("reset=5", "is not more than the overlap of 8"),
+    ],
+)
+def test_a_way_that_is_none_is_refused_before_anything_runs(workplace, way, message):
+    with pytest.raises(WrongSettingsError, match=message):
+        evaluate_ways(PROTOCOL, settings(workplace, "no_ways", FRAMES, ways=["overwrite", way]))
+    assert not (workplace / "no_ways").exists()
 
 
 def test_finished_lengths_are_kept_and_others_are_added(workplace):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.published import PATH, long_set, published, published_curve, reproduction, sources
+from eval.published import PATH, long_set, published, published_curve, published_sets, reproduction, sources
 from eval.sequences import SETS, long_name
 from eval.tables import METRICS
 
@@ -39,6 +39,7 @@ def row(protocol, dataset, group, system="CUT3R", source=None):
         ),
         ("relpose", "tum_s1_200", "sim3", "TTT3R", {"ate": 0.041}),
         ("relpose", "scannet_s3_1000", "sim3", "CUT3R", {"ate": 0.82}),
+        ("relpose", "scannet_s3_1000", "sim3", "ReCal3R", {"ate": 0.211}),
         ("video_depth", "kitti_s1_500", "metric", "CUT3R", {"abs_rel": 0.15, "delta_1": 0.804}),
         ("mv_recon", "nrgbd_s2_300", "published", "TTT3R", {"chamfer": 0.065, "nc": 0.605}),
     ],
@@ -99,6 +100,18 @@ def test_nothing_is_made_up_for_what_is_not_published():
     assert not published("relpose", "tum", "se3").rows
     assert not published("relpose", "tum_s1_250", "sim3").rows
     assert published_curve("relpose", "kitti_s1", "sim3") == {}
+
+
+def test_a_length_has_the_rows_that_print_it():
+    systems = [entry.system for entry in published("relpose", "scannet_s3_600", "sim3").rows]
+    assert "ReCal3R" not in systems and "TTSA3R" in systems
+
+
+def test_long_drives_with_resets_stand_beside_ours_and_are_not_to_be_reproduced():
+    rows = published("relpose", "kitti_odometry", "sim3").rows
+    assert {entry.system: entry.values["ate"] for entry in rows} == {"CUT3R": 91.62, "TTT3R": 72.86}
+    assert all(name != "kitti_odometry" for _, name, _ in published_sets())
+    assert reproduction("relpose", "kitti_odometry", "sim3", {"ate": 91.62}) == []
 
 
 def test_names_of_long_sets_are_split():

@@ -90,6 +90,16 @@ def test_the_same_run_twice_is_refused(tmp_path):
     assert "twice" in refusal(run, run / ".." / "run")
 
 
+def test_the_page_follows_time_and_memory_along_a_long_sequence(tmp_path):
+    """A run on a prefix has the predictions, and so the times, of the run on the whole."""
+    charts = "Milliseconds per frame along the longest sequence", "Memory along the longest sequence"
+    long = make_run(tmp_path / "long", dataset="tum_s1_50", frames=40)
+    assert all(text in make_report(read_runs([long]), pictured=0).html for text in charts)
+    for name, facts in {"short": {"frames": 12}, "part": {"frames": 40, "prefix_of": "tum_s1_90"}}.items():
+        html = make_report(read_runs([make_run(tmp_path / name, **facts)]), pictured=0).html
+        assert not any(text in html for text in charts)
+
+
 def test_runs_of_the_same_name_are_told_apart(tmp_path):
     runs = read_runs(
         [

@@ -9,7 +9,12 @@ import torch
 
 from cut3r.geometry.poses import transform
 from cut3r.inference.engine import Engine
+from cut3r.inference.joints import JointKind
+from cut3r.inference.result import PointSource
+from cut3r.inference.session import Session
+from cut3r.model.prediction import Outputs
 from cut3r.rules import rule_of
+from eval.build import Subject, combine
 from eval.config import EvalConfig, Stage
 from eval.protocols.depth import MonoDepth, VideoDepth
 from eval.protocols.mv_recon import MultiViewReconstruction, ReconAlignment, ReconOptions
@@ -17,7 +22,7 @@ from eval.protocols.relpose import RelativePose
 from eval.report.runs import read_run
 from eval.run import EvaluationRun, OtherRunError
 from eval.sequences import open_set
-from eval.systems.base import FramePrediction
+from eval.systems.base import FramePrediction, Wanted
 from eval.systems.ours import Ours, camera_between
 from eval.systems.saved import SavedPredictions
 from eval.systems.writing import save_predictions
@@ -241,6 +246,56 @@ def test_a_rule_decides_the_predictions_and_is_named_with_its_constants(tiny_lin
     assert ours.describe()["update"] == config.update
     assert Ours(tiny_linear).describe()["update"] == "overwrite"
     assert [np.array_equal(*pair) for pair in zip(*cameras, strict=True)] == [True, True, False]
+
+
+def test_the_way_a_stream_is_taken_decides_the_predictions(tiny_linear, recordings):
+    """Points, depth and cameras leave in one world, whatever the head; what is not the original's way is named."""
+    (sequence, _) = open_set("mv_recon", "rgbd", recordings)
+    config = EvalConfig(
+        dataset="rgbd", weights="tiny", update="filt3r:r=0.8", reset="2", overlap=1, joint=JointKind.sim3,
+        keyframes="every:1", loops=True,
+    )  # fmt: skip
+    assert config.way == "filt3r:r=0.8, reset 2, joint sim3, overlap 1, keyframes every:1, loops"
+    assert EvalConfig(dataset="rgbd", weights="tiny").way == ""
+    ours = Ours(tiny_linear, resets=config.resets, keyframes=config.chosen_keyframes, loops=True)
+    told = ours.describe()
+    assert told["loops"] and "every=2" in told["resets"] and "every" in told["keyframes"]
+    wanted = PROTOCOLS["mv_recon"].wanted
+    session = Session(
+        tiny_linear, Outputs(points_world=True), fit=ours._session(wanted).fit, resets=config.resets,
+        source=PointSource.world,
+    )  # fmt: skip
+    results = [session.push(frame) for frame in frames_of(sequence)]
+    assert [result.chunk for result in results] == [0, 0, 1]
+    for said, result in zip(ours.predict(lambda: frames_of(sequence), wanted), results, strict=True):
+        np.testing.assert_allclose(said.points_world, result.points_world.numpy(), atol=1e-4)
+    chained = Ours(tiny_linear, resets=config.resets, solve_pose=True)
+    cameras = [each.world_from_cam for each in chained.predict(lambda: frames_of(sequence), Wanted(cameras=True))]
+    place = results[2].world_from_chunk
+    assert place is not None and not np.allclose(cameras[2], place.inverse().place(torch.from_numpy(cameras[2])))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"reset": "9", "revisit": 2}, "decided by results, which the first of several passes has not"),
+        ({"keyframes": "motion", "revisit": 2}, "decided by results"),
+        ({"reset": "soon"}, "resets are 'soon'; give a number of frames, auto or off"),
+        ({"keyframes": "some"}, "keyframes are 'some'; choose all"),
+        ({"loops": True}, "there are none without reset=100"),
+        ({"ways": ["ttt3r"], "weights": None, "predictions": "."}, "ways are of our network"),
+    ],
+)
+def test_ways_that_make_no_sense_are_refused(changed, message):
+    with pytest.raises(ValueError, match=message):
+        EvalConfig(**{"dataset": "rgbd", "weights": "tiny"} | changed)
+
+
+@pytest.mark.parametrize("name", ["monodepth", "pose_pairs", "query"])
+def test_protocols_without_long_streams_take_no_resets(name):
+    config = EvalConfig(dataset="rgbd", weights="tiny", reset="50")
+    with pytest.raises(ValueError, match=rf"are for relpose, video_depth, mv_recon; {name} takes no long stream"):
+        combine(name, config, [], Subject("tiny", 64))
 
 
 def frames_of(sequence):

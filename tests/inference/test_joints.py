@@ -131,3 +131,24 @@ def test_a_report_of_a_joint_is_the_joint(residual):
     before = joint(residual_m=residual)
     after = Joint.reported(before.report())
     assert distance(before.place, after.place) < 1e-12 and after.tell() == before.tell()
+
+
+@pytest.mark.parametrize(("scale", "taken"), [(1.0, False), (1.02, True), (1 / 1.02, True), (1.3, True)])
+def test_auto_takes_a_scale_that_the_frames_agree_on_however_little(scale, taken):
+    """2 % are lost in the residual, where `se3` looks, but eight frames say them alike."""
+    before, after = overlap(similarity(3, scale), noise=0.05, outliers=0.05, frames=8)
+    found = float(join(before, after, JointKind.auto)[0].scale)
+    assert (found != 1.0) is taken and abs(found / scale - 1) < 0.01
+    assert abs(scale - 1) > 0.05 or float(join(before, after, JointKind.se3)[0].scale) == 1.0
+
+
+@given(seed=st.integers(0, 1000))
+def test_auto_seldom_takes_noise_for_a_scale(seed):
+    """What it then takes is as small as the noise."""
+    before, after = overlap(similarity(seed, 1.0), seed=seed, noise=0.05, frames=8)
+    assert abs(float(join(before, after, JointKind.auto)[0].scale) - 1) < 0.01
+
+
+def test_two_frames_are_too_few_to_agree():
+    before, after = overlap(similarity(3, 1.02), frames=2)
+    assert float(join(before, after, JointKind.auto)[0].scale) == 1.0

@@ -64,6 +64,16 @@ def test_pictures_without_times_have_no_frames_per_second():
         due("fps:2", time_s=None)
 
 
+def test_points_that_are_anywhere_make_no_area():
+    """Each stands alone, however many there are; without this, all of a room counts as seen after some frames."""
+    draw, area = torch.Generator().manual_seed(0), SeenArea.nothing().grown(sight())
+    for _ in range(10):
+        anywhere = 6 * torch.rand(40, 3, generator=draw) - 3
+        area = area.grown(Sight(anywhere, torch.full((40,), 8.0), torch.eye(4)))
+    assert due("overlap", area=area, seen=sight(3.0))
+    assert not due("overlap", area=area, seen=sight(seed=1))
+
+
 def test_what_was_seen_from_behind_is_new():
     behind = sight(seed=1)
     pose = behind.chunk_from_cam.clone()

@@ -13,6 +13,7 @@ from cut3r.rules.ttt3r import TTT3R
 from tests.inference.test_stream import assert_same, frame, frames_of_two_sizes, recording
 
 NAMES = ["overwrite", "ttt3r", "ttsa3r", "filt3r:r=0.8", "recal3r", "memix:share=0.5", "memix+ttsa3r", "memix+recal3r"]
+NAMES += ["memix+frame+ttt3r:window=2"]
 
 
 def same(one: Session, other: Session) -> bool:

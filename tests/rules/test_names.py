@@ -1,10 +1,14 @@
 """Rules by name: what flags, settings and files say."""
 
+from dataclasses import dataclass
+
 import pytest
+import torch
 
 from cut3r.model.update import OVERWRITE
 from cut3r.rules import RULES, create, rule_of, text_of
 from cut3r.rules.filt3r import FILT3R
+from cut3r.rules.frame_gate import Change, FrameGate
 from cut3r.rules.memix import MeMix
 from cut3r.rules.recal3r import ReCal3R
 from cut3r.rules.ttsa3r import TTSA3R
@@ -19,9 +23,13 @@ def test_names_are_those_that_files_and_flags_use():
         "filt3r": FILT3R(),
         "recal3r": ReCal3R(),
         "memix": MeMix(),
+        "frame": FrameGate(),
     }
     assert create("memix+ttt3r") == MeMix(inner=TTT3R())
     assert create("memix+overwrite") == MeMix()
+    assert create("frame+filt3r") == FrameGate(FILT3R())
+    assert create("memix+frame") == MeMix(FrameGate())
+    assert create("memix+frame+ttt3r") == MeMix(FrameGate(TTT3R()))
     assert repr(FILT3R(r=0.8)) != repr(FILT3R())
 
 
@@ -29,6 +37,8 @@ def test_constants_go_to_the_mask_or_to_the_rule_that_has_them():
     made = rule_of("memix+filt3r:share=0.5,r=0.8,mask_first_view=true,blocks=10")
     assert made == MeMix(FILT3R(r=0.8), share=0.5, blocks=10, mask_first_view=True)
     assert create("memix+filt3r", share=0.5, r=0.8, mask_first_view=True, blocks=10) == made
+    made = rule_of("memix+frame+filt3r:share=0.5,window=30,r=0.8")
+    assert made == MeMix(FrameGate(FILT3R(r=0.8), Change(window=30)), share=0.5)
     assert rule_of(" filt3r: r = 0.8 ") == FILT3R(r=0.8)
 
 
@@ -40,6 +50,8 @@ def test_constants_go_to_the_mask_or_to_the_rule_that_has_them():
         MeMix(TTSA3R(shift=1.25), share=1 / 3, mask_first_view=True),
         MeMix(TTT3R(), published_reset=True),
         TTSA3R(published_reset=True, most_tokens=4),
+        FrameGate(TTT3R(), Change(least=0.1)),
+        MeMix(FrameGate(FILT3R(r=0.8), Change(still=1e-3)), blocks=4),
     ],
     ids=repr,
 )
@@ -47,7 +59,24 @@ def test_the_text_of_a_rule_makes_it_again(rule):
     assert rule_of(text_of(rule)) == rule
 
 
+@dataclass(frozen=True)
+class Half:
+    """A weight of somebody else."""
+
+    def initial_buffers(self, batch_size, config, device):
+        return {}
+
+    def weigh(self, writing):
+        return torch.full(writing.state.is_new.shape, 0.5), {}
+
+
+def test_a_rule_with_a_part_that_no_name_stands_for_is_told_as_it_is():
+    assert text_of(FrameGate(weight=Half())) == "FrameGate(inner=Overwrite(), weight=Half())"
+    assert text_of(MeMix(FrameGate(TTT3R(), Half()))).startswith("MeMix(inner=FrameGate(inner=TTT3R(), weight=Half())")
+
+
 def test_the_text_names_every_constant():
+    assert text_of(FrameGate(TTT3R())) == "frame+ttt3r:least=0.05,key=0.5,percentile=0.9,window=100,still=0.0001"
     assert text_of(OVERWRITE) == "overwrite"
     assert text_of(ReCal3R()) == "recal3r:pressure_decay=0.95,residual_shift=0.2,base_rate=0.1,own_share=0.5"
     assert text_of(MeMix(FILT3R())).startswith("memix+filt3r:p_init=1.5,gamma_p=1.0")
@@ -59,6 +88,10 @@ def test_the_text_names_every_constant():
         ("tt3r", "there is no update rule 'tt3r'; choose from overwrite, ttt3r, ttsa3r, filt3r, recal3r, memix"),
         ("memix+memix", "there is no update rule 'memix.memix'"),
         ("ttt3r+memix", "there is no update rule 'ttt3r.memix'"),
+        ("frame+memix", "there is no update rule 'frame.memix'"),
+        ("frame+frame+ttt3r", "there is no update rule"),
+        ("frame:weight=1", "the update rule frame has no constant 'weight'; it has least, key"),
+        ("frame+ttt3r:least=2", "least is 2.0 and key 0.5"),
         ("", "there is no update rule ''"),
         ("ttt3r:r=1", "the update rule ttt3r has no constant 'r'; it has none"),
         ("filt3r:q=1", "the update rule filt3r has no constant 'q'; it has p_init, gamma_p"),

@@ -9,6 +9,7 @@ from cut3r.model.prediction import Outputs
 from cut3r.model.state import StreamState, blend
 from cut3r.model.update import OVERWRITE
 from cut3r.rules.filt3r import FILT3R
+from cut3r.rules.frame_gate import WEIGHT, Change, FrameGate
 from cut3r.rules.gate import GATE, NOT_A_NUMBER, WRITTEN, common_buffers, give, ranks
 from cut3r.rules.memix import MeMix
 from cut3r.rules.recal3r import ReCal3R
@@ -18,6 +19,7 @@ from tests.conftest import make_tiny, tiny_config
 from tests.rules.recordings import pictures, play
 
 EVERY = [TTT3R(), TTSA3R(), FILT3R(), ReCal3R(), MeMix(), MeMix(TTT3R()), MeMix(TTSA3R(), blocks=4, protected=1)]
+EVERY += [FrameGate(TTT3R()), MeMix(FrameGate(FILT3R(), Change(window=2)))]
 
 
 @pytest.mark.parametrize("rule", EVERY, ids=repr)
@@ -133,6 +135,73 @@ def test_the_mask_writes_the_share_of_tokens_that_agree_least():
 def test_a_mask_that_makes_no_sense_is_refused(wrong, message):
     with pytest.raises((ValueError, TypeError), match=message if wrong.get("inner") != "ttt3r" else "."):
         MeMix(**wrong)
+
+
+def weights(views, weight=None):
+    states = play(make_tiny("linear"), FrameGate(weight=weight or Change()), views)[1:]
+    return [float(state.buffers[WEIGHT]) for state in states], states
+
+
+def test_what_shows_nothing_new_is_hardly_written():
+    """The same picture again writes the least; another one is written whole, and is what the next is compared with."""
+    one, other = pictures(2)
+    found, states = weights([one, one, other, other, one])
+    assert found == pytest.approx([1.0, 0.05, 1.0, 0.05, 1.0])
+    assert [float(state.buffers[GATE].mean()) for state in states] == pytest.approx(found)
+
+
+def test_a_change_is_measured_against_the_large_ones_of_this_stream():
+    """By hand: of the changes so far, the one at the percentile counts as whole."""
+    one, other = (view.image for view in pictures(2))
+    views = [ViewInput(image=torch.lerp(one, other, share)) for share in (0.0, 1.0, 0.0, 0.4, 0.5, 1.0, 0.5, 0.8)]
+    model, found = make_tiny("linear"), weights(views, Change(percentile=0.5, window=3))[0]
+    with torch.inference_mode():
+        said = [model.encode(view).features.float().mean(dim=1)[0] for view in views]
+    key, changes, expected = said[0], [], [1.0]
+    for token in said[1:]:
+        changes.append(float(1 - torch.cosine_similarity(token.double(), key.double(), dim=0)))
+        recent = sorted(changes[-3:])
+        expected.append(min(1.0, max(0.05, changes[-1] / recent[(len(recent) + 1) // 2 - 1])))
+        key = token if expected[-1] >= 0.5 else key
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert len({round(value, 3) for value in expected}) > 2, "the case must be one in which something is between"
+
+
+def test_a_frame_gate_multiplies_the_gates_of_its_rule():
+    views = pictures(3)
+    plain, gated = (
+        play(make_tiny("linear"), rule, views) for rule in (TTT3R(), FrameGate(TTT3R(), Change(least=1.0, key=1.0)))
+    )
+    assert torch.equal(plain[-1].tokens, gated[-1].tokens)
+    one, again = pictures(1)[0], pictures(1)[0]
+    ours, theirs = (play(make_tiny("linear"), rule, [one, again])[-1].buffers for rule in (FrameGate(TTT3R()), TTT3R()))
+    torch.testing.assert_close(ours[GATE], 0.05 * theirs[GATE])
+
+
+def test_a_frame_weight_that_is_not_a_number_writes_nothing_and_is_counted():
+    class Nothing(Change):
+        def weigh(self, writing):
+            weight, after = super().weigh(writing)
+            return weight * torch.nan, after
+
+    states = play(make_tiny("linear"), FrameGate(weight=Nothing()), pictures(2))
+    assert torch.equal(states[1].tokens, states[2].tokens)
+    assert states[2].buffers[NOT_A_NUMBER].tolist() == [12]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Change(least=0.6), "least is 0.6 and key 0.5"),
+        (lambda: Change(percentile=0.0), "percentile is 0.0"),
+        (lambda: Change(window=0), "window is 0"),
+        (lambda: FrameGate(MeMix()), "goes around a rule of tokens"),
+        (lambda: FrameGate(FrameGate()), "goes around a rule of tokens"),
+    ],
+)
+def test_a_frame_gate_that_makes_no_sense_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 def test_a_view_with_more_tokens_than_the_buffer_is_refused_with_the_remedy():

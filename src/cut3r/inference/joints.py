@@ -7,6 +7,7 @@ Source: spec/long_sequences.md 4.
 
 import logging
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -26,6 +27,9 @@ HUBER = 0.05  # of the points' usual distance from the camera: from there on a p
 LARGE_CHANGE = 0.10  # of the scale: what is more is doubted
 TRUSTED_SCALE = 0.05  # natural logarithm: so far chunks are believed to have one unit ...
 WORTH = 0.9  # ... or if another unit does not bring the residual below this share
+LEAST_VOTES = 3  # frames: the spread of fewer says nothing
+SMALLEST = 0.005  # natural logarithm: unequal noise of two chunks looks like a scale of a thousandth or two
+SURE = 3.0  # standard errors: frames that agree so well on another unit of length are believed
 ROUGH = 0.10  # of the usual depth: a residual above is doubted
 
 
@@ -34,6 +38,7 @@ class JointKind(Enum):
     pose = "pose"  # the poses of the last common frame, before and after
     se3 = "se3"  # points of all common frames, without scale unless that is clearly wrong
     sim3 = "sim3"  # points of all common frames, with scale
+    auto = "auto"  # the same, with scale where the frames agree that there is another, however little
 
 
 @dataclass(frozen=True)
@@ -130,11 +135,30 @@ def join(before: Sequence[Sight], after: Sequence[Sight], kind: JointKind) -> tu
     depth = _usual_depth(before)
     width = HUBER * depth
     free, residual = register_robust(new, old, weights, with_scale=True, huber_width=width)
-    if kind is JointKind.se3:
+    if kind in (JointKind.se3, JointKind.auto):
         rigid, rigid_residual = register_robust(new, old, weights, with_scale=False, huber_width=width)
-        if abs(float(free.scale.log())) <= TRUSTED_SCALE or float(residual) >= WORTH * float(rigid_residual):
+        small = abs(float(free.scale.log())) <= TRUSTED_SCALE or float(residual) >= WORTH * float(rigid_residual)
+        if small if kind is JointKind.se3 else not _agree_on_scale(before, after):
             free, residual = rigid, rigid_residual
     return free, float(residual), depth
+
+
+def _agree_on_scale(before: Sequence[Sight], after: Sequence[Sight]) -> bool:
+    """Whether the frames, each asked alone, say the same of the unit of length, and that it is another one.
+
+    A frame's word is the median logarithm of the ratio of both distances from the camera: poses and their errors have
+    no part in it. The spread between frames is the error of their mean.
+    """
+    said = []
+    for old, new in zip(before, after, strict=True):
+        counts = (old.confidence > 0) & (new.confidence > 0)
+        far, near = ((each.points - each.chunk_from_cam[:3, 3]).norm(dim=-1)[counts] for each in (old, new))
+        if len(far):
+            said.append(float((far / near.clamp_min(1e-9)).clamp_min(1e-9).log().median()))
+    if len(said) < LEAST_VOTES:
+        return False
+    error = statistics.stdev(said) / math.sqrt(len(said))
+    return abs(statistics.fmean(said)) > max(SURE * error, SMALLEST)
 
 
 def _by_pose(before: Sight, after: Sight, kind: JointKind) -> Similarity:

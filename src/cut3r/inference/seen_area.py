@@ -15,6 +15,7 @@ MOST = 4000  # points
 VOXEL = 0.03  # of the first frame's usual depth: the edge of a voxel that keeps one point; doubles when there are more
 NEW = 0.15  # of the depth: a point farther than this from all that was seen is new
 TRUSTED = 1.5  # confidence from which a point counts
+SUPPORT = 3  # points make an area, of a frame and of all that was seen: points that are anywhere stand alone
 ASKED = 700  # points of a frame that are looked up
 
 
@@ -34,18 +35,20 @@ class SeenArea:
         return cls(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long))
 
     def gaps(self, sight: Sight) -> Float[np.ndarray, "q"]:
-        """For some trusted points of a frame the distance to the nearest seen one, as a share of their depth."""
+        """For some trusted points of a frame the distance to the third nearest seen one, as a share of their depth."""
         points, sides, depth = _trusted(sight)
         gaps = np.full(len(points), np.inf)
         for side, tree in self._trees.items():
             mine = sides == side
             if mine.any():
-                gaps[mine] = tree.query(points[mine])[0] / depth[mine]
+                gaps[mine] = tree.query(points[mine], k=[SUPPORT])[0][:, 0] / depth[mine]
         return gaps
 
     def grown(self, sight: Sight) -> "SeenArea":
-        """With the points of a frame."""
+        """With the points of a frame; those that stand alone make no area."""
         points, sides, depth = _trusted(sight)
+        near = cKDTree(points).query(points, k=[SUPPORT + 1])[0][:, 0] if len(points) else depth  # itself is the first
+        points, sides, depth = (each[near <= NEW * depth] for each in (points, sides, depth))
         if not len(points):
             return self
         voxel = self.voxel or VOXEL * float(np.median(depth))

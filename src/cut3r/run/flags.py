@@ -185,12 +185,14 @@ def _add_method(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--points", choices=("self", "world"), default="self", help=points)
     focal = "one focal length for the stream, not one per frame"
     group.add_argument("--shared-focal", action="store_true", help=focal)
-    update = "how frames change the state: overwrite, ttt3r, ttsa3r, filt3r, recal3r, memix, memix+ttt3r, ..."
+    update = (
+        "how frames change the state: overwrite, ttt3r, ttsa3r, filt3r, recal3r, memix, memix+ttt3r, frame+ttt3r, ..."
+    )
     group.add_argument("--update", default="overwrite", metavar="NAME[:constant=value,...]", help=update)
     resets = "forget the state after so many frames, or (auto) after 100 or when it loses its way; chunks are joined"
     group.add_argument("--reset-every", default="off", metavar="N|auto|off", help=f"{resets} (default: %(default)s)")
     joint = "with --reset-every: how chunks are joined; published: as others do it, by one pose (default: %(default)s)"
-    group.add_argument("--joint", choices=("se3", "sim3", "pose", "published"), default="se3", help=joint)
+    group.add_argument("--joint", choices=("se3", "sim3", "auto", "pose", "published"), default="se3", help=joint)
     overlap = "with --reset-every: frames that two chunks have in common (default: %(default)s)"
     group.add_argument("--overlap", type=int, default=8, metavar="K", help=overlap)
     keyframes = "which frames are written into the state; all have results (default: %(default)s)"
