@@ -8,7 +8,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,7 @@ def over_time(ms: Float[np.ndarray, "v"], memory_mb: Float[np.ndarray, "v"]) -> 
     }
 
 
-def total_cost(costs: list[Mapping[str, Any]]) -> dict[str, Any]:
+def total_cost(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Put the costs of sequences together: sums of frames and seconds, the middle sequence's milliseconds, the largest
     memory."""
     if not costs:
