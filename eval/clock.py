@@ -8,7 +8,7 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,7 @@ def frame_times(frames: list[tuple[float, float]], decoding: list[tuple[float, f
     }
 
 
-def total_cost(costs: list[Mapping[str, Any]]) -> dict[str, Any]:
+def total_cost(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Put the costs of sequences together: sums of frames and seconds, the middle sequence's milliseconds, the largest
     memory."""
     if not costs:
