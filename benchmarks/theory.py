@@ -151,7 +151,7 @@ def confidence_and_flicker(sigma: float, *, scaled: bool) -> dict[str, Expected]
     """A confidence that knows the noise sorts perfectly, or nearly where a fitted scale changes the errors a little.
     Two frames' errors differ by sqrt(2) of one's, less where the second frame is interpolated between its pixels."""
     one = HALF_NORMAL * sigma
-    return {"ause": Expected(-1e-3, 0.05 if scaled else 1e-3), "flicker": Expected(one, 1.05 * math.sqrt(2) * one)}
+    return {"ause": Expected(-1e-3, 0.1 if scaled else 1e-3), "flicker": Expected(one, 1.05 * math.sqrt(2) * one)}
 
 
 def path(sigma: float, true: Float64[np.ndarray, "v 3"], *, scaled: bool) -> dict[str, Expected]:
