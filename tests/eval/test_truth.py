@@ -2,8 +2,7 @@
 
 import pytest
 
-from benchmarks.disturbed_truth import measured
-from benchmarks.theory import Expected, points
+from benchmarks.theory import Expected, measured, points
 from eval.__main__ import main
 from eval.launch import WRONG_SETTINGS
 from eval.systems.truth import noise_of

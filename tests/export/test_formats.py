@@ -21,7 +21,7 @@ from cut3r.io.glb import frusta, read_glb
 from cut3r.io.ply import read_ply
 from cut3r.io.trajectory import read_kitti, read_tum
 from cut3r.io.transforms_json import read_transforms
-from cut3r.run.targets import FORMATS
+from cut3r.run.formats import FORMATS
 from tests.export.wall import DISTANCE, NORMAL, Wall, make_photos
 
 NEAR = 0.01  # pixels

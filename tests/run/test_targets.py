@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cut3r.run.targets import FORMATS, README, SIGN, Part, check_targets, parts_of, targets_of
+from cut3r.run.formats import FORMATS, Part, parts_of
+from cut3r.run.targets import README, SIGN, check_targets, targets_of
 
 
 def targets(*saves: str, exports: tuple[str, ...] = (), into: Path = Path()) -> list:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cut3r.run.console import guarded, start_logging, told
 from cut3r.run.flags import as_declared
-from cut3r.run.targets import FORMATS, SCENE
+from cut3r.run.formats import FORMATS, SCENE
 
 logger = logging.getLogger(__name__)
 

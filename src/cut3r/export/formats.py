@@ -27,7 +27,7 @@ from cut3r.io.ply import write_ply
 from cut3r.io.point_cloud import PointCloud
 from cut3r.io.trajectory import write_kitti, write_tum
 from cut3r.io.transforms_json import TransformsFrame, write_transforms
-from cut3r.run.targets import Part
+from cut3r.run.formats import Part
 
 COPIED = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}
 MESHES = {Part.mesh, Part.mesh_glb}

@@ -7,8 +7,8 @@ from cut3r.export.config import ExportConfig
 from cut3r.export.rerun_sink import RerunSink
 from cut3r.export.videos import Progress, write_depth_video, write_fly_through
 from cut3r.run.finished import FinishedRun
+from cut3r.run.formats import Part
 from cut3r.run.known import Known
-from cut3r.run.targets import Part
 
 
 def write_recording(

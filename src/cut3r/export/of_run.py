@@ -23,8 +23,9 @@ from cut3r.inference.view import View
 from cut3r.io.frame import Frame
 from cut3r.io.images import capture_time_of
 from cut3r.run.finished import FinishedRun
+from cut3r.run.formats import SCENE, Part, parts_of
 from cut3r.run.known import Known
-from cut3r.run.targets import SCENE, Part, check_folder, parts_of
+from cut3r.run.targets import check_folder
 
 logger = logging.getLogger(__name__)
 

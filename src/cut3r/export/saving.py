@@ -18,9 +18,10 @@ from cut3r.inference.saved_file import SavedFile
 from cut3r.inference.sink import Sink, Sinks
 from cut3r.run.console import told
 from cut3r.run.finished import FinishedRun
+from cut3r.run.formats import Part, parts_of
 from cut3r.run.from_flags import edges_of
 from cut3r.run.stages import Stages
-from cut3r.run.targets import Part, Target, parts_of, targets_of
+from cut3r.run.targets import Target, targets_of
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -22,7 +22,8 @@ from cut3r.export.formats import OF_FRAMES, WRITERS, frame_files
 from cut3r.export.scene import Scene
 from cut3r.files.disk import DiskFullError, is_disk_full, temporary_name
 from cut3r.io.frame import Frame
-from cut3r.run.targets import README, SIGN, Part, check_folder
+from cut3r.run.formats import Part
+from cut3r.run.targets import README, SIGN, check_folder
 
 ABOUT = {
     Part.pictures: "the pictures",

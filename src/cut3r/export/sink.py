@@ -16,7 +16,8 @@ from cut3r.inference.frame_folder import FrameFolder
 from cut3r.inference.result import FrameResult
 from cut3r.inference.sink import Sink
 from cut3r.run.finished import FinishedRun
-from cut3r.run.targets import SCENE, check_folder, parts_of
+from cut3r.run.formats import SCENE, parts_of
+from cut3r.run.targets import check_folder
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class ExportSink(Sink):
     picture), and nothing but names in memory. What was exported there before is replaced then.
 
     Args:
-        formats: Names of `cut3r.run.targets.FORMATS`.
+        formats: Names of `cut3r.run.formats.FORMATS`.
         on_progress: As for `export_run`.
 
     Raises:

@@ -4,53 +4,17 @@ import argparse
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import Enum
 from pathlib import Path
 
 from cut3r.files.disk import check_creatable
 from cut3r.inference.frame_folder import SUFFIXES, is_frame_file
 from cut3r.inference.reconstruction import check_suffix
+from cut3r.run.formats import FORMATS, SCENE
 from cut3r.run.output_check import RESUME_FILES, is_same, place_of, places_of
 
 SIGN = "A scene exported by cut3r"  # how README.txt begins: a folder of ours may be replaced
 README = "README.txt"
-SCENE = "scene"  # the format of --save scene/
 PAGE = ".html"  # the suffix of a scene as one web page
-
-
-class Part(Enum):
-    """What an exported folder may hold; the value is its place in there."""
-
-    pictures = "images"
-    colmap = "sparse/0"
-    transforms = "transforms.json"
-    points = "pointcloud.ply"
-    depth = "depth"
-    masks = "masks"
-    glb = "scene.glb"
-    tum = "trajectory.tum"
-    kitti = "trajectory.kitti"
-    mesh = "mesh.ply"
-    mesh_glb = "mesh.glb"
-    depth_video = "depth.mp4"
-    flight = "flight.mp4"
-    rerun = "recording.rrd"
-
-
-FORMATS = {
-    SCENE: (Part.pictures, Part.colmap, Part.transforms, Part.points, Part.depth, Part.masks),
-    "colmap": (Part.pictures, Part.colmap, Part.masks),
-    "nerfstudio": (Part.pictures, Part.transforms, Part.points, Part.depth, Part.masks),
-    "ply": (Part.points,),
-    "glb": (Part.glb,),
-    "depth": (Part.depth,),
-    "masks": (Part.masks,),
-    "tum": (Part.tum,),
-    "kitti": (Part.kitti,),
-    "mesh": (Part.mesh, Part.mesh_glb),
-    "video": (Part.depth_video, Part.flight),
-    "rerun": (Part.rerun,),
-}
 
 
 @dataclass(frozen=True)
@@ -86,10 +50,6 @@ def targets_of(args: argparse.Namespace, into: Path = Path()) -> list[Target]:
             raise ValueError(f"{target.flag} {target.path} is named twice; give each file a name of its own")
         found[target.path] = target
     return list(found.values())
-
-
-def parts_of(formats: Sequence[str]) -> set[Part]:
-    return {part for name in formats for part in FORMATS[name]}
 
 
 def check_targets(folder: Path, targets: Sequence[Target], inputs: Sequence[Path]) -> None:
