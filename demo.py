@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import cut3r
 from cut3r.run.console import FAILED, INTERRUPTED, NO_INPUT, guarded, sorry, start_logging
 from cut3r.run.console import WRONG_ARGUMENTS as WRONG_ARGUMENTS
-from cut3r.run.flags import add_loops, parse_args
+from cut3r.run.flags import add_of_stream, parse_args
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.run.run import Outcome, Run
@@ -30,7 +30,7 @@ BUNDLED_CLIP = Path(__file__).parent / "assets" / "example.mp4"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    return guarded(run, parse_args(arguments, description=__doc__, extend=add_loops), PROGRAM)
+    return guarded(run, parse_args(arguments, description=__doc__, extend=add_of_stream), PROGRAM)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,12 +38,14 @@ def run(args: argparse.Namespace) -> int:
     from cut3r.alignment.stream_loops import StreamLoops
     from cut3r.inference.sink import Sinks
     from cut3r.run import from_flags
+    from cut3r.run.known_flags import given_config
     from cut3r.run.run import Run
     from cut3r.speed.device import check_device
     from cut3r.viewer.address import check_host
 
     console = start_logging()
     from_flags.check_flags(args, BUNDLED_CLIP)
+    given = given_config(args)
     if not args.no_viewer:
         check_host(args.host)
     with ExitStack() as stack:  # what would fail only after minutes or hours is refused before the network is loaded
@@ -56,14 +58,22 @@ def run(args: argparse.Namespace) -> int:
         with console.status("loading the network"):
             model = from_flags.load_model(args, device)
         logger.info("%s on %s with %s", footage.stream.description, model.device, args.model_path or TINY)
-        session = from_flags.make_session(args, model, StreamLoops() if args.loops == "auto" else None)
+        session = from_flags.make_session(args, model, StreamLoops() if args.loops == "auto" else None, given)
         footage.fit = session.fit
         writer = from_flags.make_writer(args, session, footage, output, version=cut3r.__version__)
         viewer = None if args.no_viewer else open_viewer(args, session.query, stack)
         watching = Sinks({"the viewer": viewer} if viewer else {})
         watching.begin(session.frames_seen)
         stack.callback(watching.finish)
-        this = Run(session, footage, writer, watching, passes=args.revisit, freeze=args.freeze)
+        this = Run(
+            session,
+            footage,
+            writer,
+            watching,
+            passes=args.revisit,
+            freeze=args.freeze,
+            moving=from_flags.make_moving(args),
+        )
         return _exit_code(this, this.go(console), viewer)
 
 

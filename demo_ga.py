@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import cut3r
 import demo
 from cut3r.run.console import FAILED, guarded, sorry, start_logging
-from cut3r.run.flags import add_align, add_known, parse_args
+from cut3r.run.flags import add_align, add_known_to_align, parse_args
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.inference.result import FrameResult
@@ -44,7 +44,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--pairs", choices=("auto", "all", "window", "wide", "first", "original"), default="auto", help=pairs
     )
     add_align(group)
-    add_known(parser.add_argument_group("what is known of the cameras (docs/known_cameras.md)"))
+    add_known_to_align(parser.add_argument_group("what is known of the cameras (docs/known_cameras.md)"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,7 +54,6 @@ def run(args: argparse.Namespace) -> int:
     from cut3r.alignment.taken import take
     from cut3r.inference.sink import Sinks
     from cut3r.run import from_flags
-    from cut3r.run.known_flags import count_all, make_known
     from cut3r.run.output_folder import RunState
     from cut3r.run.stages import Stages
     from cut3r.speed.device import check_device
@@ -69,7 +68,6 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         footage = stack.enter_context(from_flags.make_footage(args))
         check_footage(args, footage)
-        known, total = make_known(args), count_all(footage, args)
         output = from_flags.make_output(args, footage)
         device = check_device(args.device)
         stack.enter_context(output)
@@ -79,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
         footage.fit = session.fit
 
         def open_frames() -> "Iterator[Frame]":
-            return known.onto(footage.open(0), total)
+            return footage.frames(0)
 
         aligned = None
         if config is not None:

@@ -40,6 +40,7 @@ from cut3r.model.config import published_512_dpt
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs
 from cut3r.run import command as cut3r_command
+from cut3r.run.flags import add_of_stream
 from cut3r.training.config import TrainConfig
 from cut3r.weights import zoo
 from cut3r.weights.checkpoint import save
@@ -256,7 +257,7 @@ def command_flags(capsys: pytest.CaptureFixture[str], name: str) -> set[str]:
 def test_the_quickstart_explains_every_flag(capsys):
     text = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
     mentioned = {flag.replace("_", "-") for flag in re.findall(r"`(--[a-z][\w-]*)", text)}
-    missing = {flag for flag in demo_flags(capsys) if flag.replace("_", "-") not in mentioned}
+    missing = {flag for flag in demo_flags(capsys, add_of_stream) if flag.replace("_", "-") not in mentioned}
     assert not missing, f"docs/quickstart.md does not explain {sorted(missing)}"
 
 
@@ -265,7 +266,8 @@ def test_flags_in_the_text_exist(page, capsys):
     text = page.read_text(encoding="utf-8") if page.exists() else ""
     mentioned = set(re.findall(r"`(--[a-z][\w-]*)", text))
     commands = (command_flags(capsys, name) for name in cut3r_command.COMMANDS)
-    assert mentioned <= demo_flags(capsys, demo_ga.add_flags).union(*commands)
+    of_stream = demo_flags(capsys, add_of_stream)
+    assert mentioned <= demo_flags(capsys, demo_ga.add_flags).union(of_stream, *commands)
 
 
 @pytest.mark.parametrize("page", LINKED, ids=named)

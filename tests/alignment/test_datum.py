@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from cut3r.alignment.align import AlignConfig, Method, align
-from cut3r.alignment.datum import KnownDistance, number_of, onto_centres
+from cut3r.alignment.datum import number_of, onto_centres, scaled
 from cut3r.alignment.taken import take
 from cut3r.geometry.lie import rotation_from_vector
 from cut3r.geometry.registration import Similarity
+from cut3r.inference.known_distance import KnownDistance
 from cut3r.inference.preprocess import FitConfig
 from cut3r.io.frame import Frame
 from tests.alignment.planted import Walk
@@ -58,9 +59,9 @@ def test_frames_that_no_pairs_connect_have_no_distance():
     poses = torch.eye(4).repeat(3, 1, 1)
     distance = KnownDistance("a", "c", 1.0)
     with pytest.raises(ValueError, match="no pairs connect a and c"):
-        distance.scaled(frames("a", "b", "c"), poses, [[0, 1], [2]])
+        scaled(distance, frames("a", "b", "c"), poses, [[0, 1], [2]])
     with pytest.raises(ValueError, match="at the same place"):
-        distance.scaled(frames("a", "b", "c"), poses, [[0, 1, 2]])
+        scaled(distance, frames("a", "b", "c"), poses, [[0, 1, 2]])
 
 
 def moved() -> tuple[torch.Tensor, Similarity]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from cut3r.geometry.cameras import pixel_grid, project
 from cut3r.inference.preprocess import FitConfig, fit
 from cut3r.inference.session import Session
 from tests.inference.test_stream import frame
@@ -17,6 +18,9 @@ def test_known_intrinsics_are_those_of_the_result(tiny_linear):
     result = session.push(replace(frame(0), intrinsics=CAMERA))
     np.testing.assert_allclose(result.intrinsics_original, CAMERA, atol=1e-3)
     assert session.snapshot().focals == ()
+    pixels, _ = project(result.points_cam[result.valid], result.intrinsics)  # points lie on the rays of that camera
+    assert (pixels - pixel_grid(*result.depth.shape)[..., :2][result.valid]).abs().max() < 1e-3
+    assert torch.equal(result.depth, Session(tiny_linear).push(frame(0)).depth)
     assert session.push(frame(1)).intrinsics_original[0, 0] != 50
 
 

@@ -1,7 +1,6 @@
 """Known cameras of every format: a point in the world is seen at the same pixel, whatever the format's habits."""
 
 import json
-import math
 import struct
 
 import cv2
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from cut3r.geometry.cameras import project
 from cut3r.geometry.lie import rotation_from_vector
 from cut3r.geometry.poses import invert, pose_from_parts, quaternion_from_matrix, transform
-from cut3r.io.known_cameras import KnownCameras, Lens
+from cut3r.io.known_cameras import Fisheye, KnownCameras, Lens
 from cut3r.io.known_files import read_known_cameras
 from cut3r.io.trajectory import write_kitti, write_tum
 
@@ -204,20 +203,53 @@ def test_models_of_colmap(line, focal, distortion, tmp_path):
     assert lens.distortion[: len(distortion)] == distortion and not any(lens.distortion[len(distortion) :])
 
 
-def test_a_fisheye_model_gives_poses_but_no_intrinsics(tmp_path):
+def fisheye_colmap(folder):
+    (folder / "cameras.txt").write_text("7 OPENCV_FISHEYE 640 480 500 510 320 240 0.1 -0.02 0.003 0.001\n")
+    return folder / "cameras.txt"
+
+
+def fisheye_transforms(folder):
+    top = {"camera_model": "OPENCV_FISHEYE", "fl_x": 500, "fl_y": 510, "cx": 320, "cy": 240, "w": 640, "h": 480}
+    frames = [{"file_path": "a.png", "transform_matrix": np.eye(4).tolist()}]
+    bent = {"k1": 0.1, "k2": -0.02, "k3": 0.003, "k4": 0.001}
+    (folder / "transforms.json").write_text(json.dumps(top | bent | {"frames": frames}))
+    return folder / "transforms.json"
+
+
+def fisheye_kalibr(folder):
+    said = {
+        "camera_model": "pinhole",
+        "distortion_model": "equidistant",
+        "intrinsics": [500, 510, 319.5, 239.5],
+        "distortion_coeffs": [0.1, -0.02, 0.003, 0.001],
+        "resolution": [640, 480],
+    }
+    (folder / "camchain.yaml").write_text(yaml.safe_dump({"cam0": said}))
+    return folder / "camchain.yaml"
+
+
+@pytest.mark.parametrize("write", [fisheye_colmap, fisheye_transforms, fisheye_kalibr])
+def test_a_fisheye_is_one_in_every_format_and_sees_what_opencv_sees(tmp_path, write):
+    known = read_known_cameras(write(tmp_path))
+    known.require_lenses()
+    lens = known.only_lens()
+    assert known.cameras[0].lens is None and known.cameras[0].no_lens and isinstance(lens, Fisheye)
+    rays = np.random.default_rng(0).uniform(-2, 2, (50, 2))
+    points = np.concatenate((rays, np.ones((50, 1))), axis=1)[:, None]
+    coefficients = np.array([0.1, -0.02, 0.003, 0.001])
+    seen, _ = cv2.fisheye.projectPoints(points, np.zeros(3), np.zeros(3), lens.intrinsics, coefficients)
+    ours = lens.distort(rays) * lens.intrinsics.diagonal()[:2] + lens.intrinsics[:2, 2]
+    np.testing.assert_allclose(ours, seen[:, 0], atol=1e-9)
+    np.testing.assert_allclose(lens.distort(np.zeros((1, 2))), 0)
+
+
+def test_a_model_that_is_neither_pinhole_nor_fisheye_gives_poses_but_no_intrinsics(tmp_path):
     write_colmap_text(tmp_path)
-    (tmp_path / "cameras.txt").write_text("7 OPENCV_FISHEYE 640 480 500 500 320 240 0.1 0 0 0\n")
+    (tmp_path / "cameras.txt").write_text("7 FOV 640 480 500 500 320 240 0.9\n")
     known = read_known_cameras(tmp_path)
     known.require_poses()
-    with pytest.raises(ValueError, match="OPENCV_FISHEYE is no pinhole camera; undistort"):
+    with pytest.raises(ValueError, match="FOV is no pinhole camera; undistort"):
         known.require_lenses()
-
-
-def test_bend_is_how_far_the_corners_move():
-    lens = Lens.of(500.0, 500.0, 319.5, 239.5, SIZE, (0.1,))
-    r2 = (319.5**2 + 239.5**2) / 500**2
-    assert lens.bend(SIZE) == pytest.approx(500 * math.sqrt(r2) * 0.1 * r2)
-    assert Lens.of(500.0, 500.0, 319.5, 239.5, SIZE, (0.0, 0.0)).distortion == ()
 
 
 @given(scale=st.sampled_from([1, 2, 4, 5]), x=st.floats(-0.4, 0.4), y=st.floats(-0.3, 0.3))

@@ -27,6 +27,18 @@ def test_pixels_are_those_of_opencv(distortion):
     np.testing.assert_allclose(straight.rows, rows, atol=1e-3)
 
 
+def test_pixels_of_a_fisheye_are_those_of_opencv():
+    bent = (0.03, -0.01, 0.002, 0.0)
+    straight = undistortion(Lens.of(30.0, 31.0, 41.0, 28.0, SIZE).bent(*bent), SIZE)
+    matrix = Lens.of(30.0, 31.0, 41.0, 28.0).intrinsics
+    columns, rows = cv2.fisheye.initUndistortRectifyMap(
+        matrix, np.array(bent), np.eye(3), straight.intrinsics, SIZE[::-1], cv2.CV_32FC1
+    )
+    np.testing.assert_array_equal(straight.intrinsics, matrix)
+    np.testing.assert_allclose(straight.columns, columns, atol=1e-3)
+    np.testing.assert_allclose(straight.rows, rows, atol=1e-3)
+
+
 def test_a_barrel_lens_keeps_its_focal_length():
     np.testing.assert_array_equal(undistortion(lens(-0.1), SIZE).intrinsics, lens().intrinsics)
 

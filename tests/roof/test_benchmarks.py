@@ -107,6 +107,14 @@ def test_sinks_tell_what_each_thread_spends():
     assert everything["fps_by_cpu"] <= 1e3 / everything["files_and_scene_ms"]
 
 
+@pytest.mark.slow
+def test_given_cameras_are_compared_with_none():
+    _, record = run_benchmark("given", "--walks", "1", "--frames", "3")
+    rows = {row["given"]: row for row in record["rows"]}
+    assert rows["poses"]["ate_cm"] < 1e-3 < rows["nothing"]["ate_cm"]
+    assert rows["depth"]["depth"] != rows["nothing"]["depth"]
+
+
 @pytest.mark.parametrize(
     ("outputs", "published"),
     [(Outputs.all(), 1584), (Outputs(), 1185), (Outputs.none(), 999)],

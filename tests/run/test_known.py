@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -63,13 +64,51 @@ def test_masks_are_found_by_name_and_white_counts(photos, tmp_path):
     assert not c.mask[:, :32].any() and c.mask[:, 32:].all()
 
 
-def test_a_little_distortion_is_said_and_much_refused(photos, caplog):
-    few, much = (KnownCameras("given", (camera("a", distortion=(k,)),), for_all=True) for k in (-0.01, -0.2))
-    with caplog.at_level(logging.WARNING):
-        onto(Known(few), photos)
-    assert len(caplog.records) == 1 and "by up to 0.2 pixels, is left out" in caplog.text
-    with pytest.raises(ValueError, match=r"given, a\.png: .* up to 5 pixels, .*undistort"):
-        onto(Known(much), photos)
+def test_distorted_pictures_become_those_of_a_pinhole_camera_with_mask_and_depth(photos, tmp_path, caplog):
+    rgb, mask = np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), np.uint8)
+    rgb[4:10, 6:14] = mask[4:10, 6:14] = 255
+    for folder, value in (("masks", mask), ("photos", rgb)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        Image.fromarray(value).save(tmp_path / folder / "a.png")
+    (tmp_path / "depth").mkdir()
+    np.save(tmp_path / "depth" / "a.npy", np.where(mask > 0, 2, 0).astype(np.float32))
+    lens = camera(None, distortion=(-0.3, 0.05)).lens
+    given = KnownCameras("given", (KnownCamera(lens=lens),), for_all=True)
+    with caplog.at_level(logging.INFO):
+        a, *_ = onto(Known(given, masks=tmp_path / "masks", depth=tmp_path / "depth"), photos)
+    assert "pictures are undistorted" in caplog.text
+    seen = cv2.undistort(rgb, lens.at((48, 64)), np.array([-0.3, 0.05, 0, 0]), None, a.intrinsics)
+    assert np.abs(a.rgb.astype(int) - seen).mean() < 1
+    assert ((a.rgb[..., 0] > 127) != a.mask).sum() < 12 and np.array_equal(a.depth > 0, a.mask)
+
+
+def test_a_fisheye_becomes_a_pinhole_camera_of_its_focal_length_and_size(photos):
+    fisheye = Lens.of(20.0, 20.0, 31.5, 23.5, (48, 64)).bent(0.02, -0.004)
+    a, *_ = onto(Known(KnownCameras("given", (KnownCamera(fisheye=fisheye),), for_all=True)), photos)
+    assert a.intrinsics[0, 0] == 20 and a.rgb.shape == (48, 64, 3)
+
+
+def test_distortion_that_leaves_no_pinhole_camera_names_the_frame(photos):
+    given = KnownCameras("given", (camera("a", distortion=(-9.0,)),), for_all=True)
+    with pytest.raises(ValueError, match=r"given, a\.png: its distortion .* leaves no pinhole camera"):
+        onto(Known(given), photos)
+
+
+def test_sky_is_left_out_and_counted(photos):
+    rgb = np.full((48, 64, 3), (60, 50, 40), np.uint8)
+    rgb[:20] = (90, 150, 230)
+    Image.fromarray(rgb).save(photos / "a.png")
+    known = Known(sky=True)
+    a, b, _ = onto(known, photos)
+    assert not a.mask[:16].any() and a.mask[24:].all() and b.mask.all()
+    assert known.dropped["sky"] == (~a.mask).sum() and known.dropped["all"] == 3 * 48 * 64
+
+
+def test_a_stream_that_goes_on_matches_by_number_as_the_whole_one(photos):
+    given = KnownCameras("given", tuple(camera(None, x=float(k)) for k in range(3)))
+    with open_frames(photos, skip=1) as stream:
+        frames = list(Known(poses=given).onto(stream, skipped=1))
+    assert [frame.world_from_cam[0, 3] for frame in frames] == [1, 2]
 
 
 def test_what_does_not_fit_names_the_frame(photos, tmp_path):
@@ -86,7 +125,7 @@ def test_what_does_not_fit_names_the_frame(photos, tmp_path):
 
 def test_files_without_what_is_asked_of_them_are_refused(tmp_path):
     poses = KnownCameras("given", (KnownCamera(world_from_cam=np.eye(4)),))
-    with pytest.raises(ValueError, match="gives no intrinsics of pinhole cameras: it holds poses only"):
+    with pytest.raises(ValueError, match="gives no intrinsics of pinhole or fisheye cameras: it holds poses only"):
         Known(poses)
     with pytest.raises(ValueError, match="gives no poses"):
         Known(poses=KnownCameras("given", (KnownCamera(lens=camera("a").lens),)))

@@ -11,7 +11,7 @@ from cut3r.alignment.align_config import ROOM_FOR_LOOPS, AlignConfig, Graph, Loo
 from cut3r.alignment.by_full import by_full
 from cut3r.alignment.by_graph import by_graph
 from cut3r.alignment.by_original import by_original, check_original
-from cut3r.alignment.datum import onto_centres
+from cut3r.alignment.datum import onto_centres, scaled
 from cut3r.alignment.graphs import Star, pairs_of
 from cut3r.alignment.loops import Loop, LoopConfig, after_solving, close_loops, loops_report
 from cut3r.alignment.pairs import Predictions
@@ -128,7 +128,7 @@ def in_its_world(aligned: Alignment, config: AlignConfig) -> Alignment:
     if config.centres_only:
         world = onto_centres(aligned.world_from_cam, aligned.taken.world_from_cam, groups)
     elif config.distance is not None:
-        world = config.distance.scaled(aligned.taken.frames, aligned.world_from_cam, groups)
+        world = scaled(config.distance, aligned.taken.frames, aligned.world_from_cam, groups)
     else:
         return aligned
     before = Similarity.from_matrix(world.matrix().double() @ aligned.before.matrix().double())

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cut3r.alignment import graphs
-from cut3r.alignment.datum import KnownDistance
 from cut3r.alignment.normal_equations import CLOSE
 from cut3r.alignment.samples import PIXELS
 from cut3r.alignment.taken import Taken
+from cut3r.inference.known_distance import KnownDistance
 
 ROOM_FOR_LOOPS = 0.4  # pairs per frame: both directions of two candidates in ten frames
 OnProgress = Callable[[str, int, int], None]  # the stage, and how much of it is done

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from cut3r.run.console import guarded, start_logging, version
-from cut3r.run.flags import add_align, add_known, add_scene, as_declared
+from cut3r.run.flags import add_align, add_known_to_align, add_scene, as_declared
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument("--device", default="auto", help="auto, cuda, cuda:1, mps or cpu (default: %(default)s)")
     pictures = "the original pictures for --ba, if they are elsewhere now"
     group.add_argument("--seq_path", metavar="SOURCE", help=pictures)
-    add_known(parser.add_argument_group("what is known of the cameras (docs/known_cameras.md)"))
+    add_known_to_align(parser.add_argument_group("what is known of the cameras (docs/known_cameras.md)"))
     group = parser.add_argument_group("what comes out, in FOLDER/aligned")
     overwrite = "write even if files of others are there, and replace those that have a frame's name"
     group.add_argument("--overwrite", action="store_true", help=overwrite)

@@ -1,8 +1,6 @@
 """Where the world of a finished alignment is, and how large: from a known distance, or from known camera centres."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import torch
@@ -10,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cut3r.geometry.registration import ScaleEstimator, Similarity, register_robust
+from cut3r.inference.known_distance import KnownDistance
 from cut3r.io.frame import Frame
 
 FEWEST_CENTRES = 3
@@ -17,48 +16,26 @@ ON_A_LINE = 1e-3  # the second largest spread of camera centres as a share of th
 FAR_OFF = 0.1  # of the spread of the centres: one that is farther from where the scene puts it has no say
 
 
-@dataclass(frozen=True)
-class KnownDistance:
-    """The metres between the centres of two cameras, which are named like their frames."""
+def scaled(
+    distance: KnownDistance,
+    frames: Sequence[Frame],
+    world_from_cam: Float[Tensor, "n 4 4"],
+    groups: list[list[int]],
+) -> Similarity:
+    """What makes the world as large as it must be, with the origin where it is.
 
-    first: str
-    second: str
-    metres: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.metres < float("inf"):
-            raise ValueError(f"a distance of {self.metres} m between cameras says nothing; expected metres above 0")
-        if self.first == self.second:
-            raise ValueError(f"the distance is from {self.first} to itself; name two frames")
-
-    @classmethod
-    def parse(cls, text: str) -> "KnownDistance":
-        """Read "IMG_1,IMG_9=1.5".
-
-        Raises:
-            ValueError: Something else.
-        """
-        match = re.fullmatch(r"\s*([^,]+?)\s*,\s*(.+?)\s*=\s*([-+.\deE]+)\s*(?:m\s*)?", text)
-        if match is None or not _is_number(match[3]):
-            raise ValueError(f"{text!r} is no known distance; expected two frames and metres, as IMG_1,IMG_9=1.5")
-        return cls(match[1], match[2], float(match[3]))
-
-    def scaled(
-        self, frames: Sequence[Frame], world_from_cam: Float[Tensor, "n 4 4"], groups: list[list[int]]
-    ) -> Similarity:
-        """What makes the world as large as it must be, with the origin where it is.
-
-        Raises:
-            ValueError: No such frames; or the scene does not say how far they are from each other.
-        """
-        i, j = (number_of(name, frames) for name in (self.first, self.second))
-        if not any(i in group and j in group for group in groups):
-            raise ValueError(f"no pairs connect {self.first} and {self.second}, so their distance gives no scale")
-        distance = float((world_from_cam[i] - world_from_cam[j])[:3, 3].norm())
-        if not distance > 0:
-            raise ValueError(f"{self.first} and {self.second} are at the same place, so their distance gives no scale")
-        one = Similarity.identity()
-        return Similarity(one.rotation, one.translation, one.scale * (self.metres / distance))
+    Raises:
+        ValueError: No such frames; or the scene does not say how far they are from each other.
+    """
+    i, j = (number_of(name, frames) for name in (distance.first, distance.second))
+    ends = f"{distance.first} and {distance.second}"
+    if not any(i in group and j in group for group in groups):
+        raise ValueError(f"no pairs connect {ends}, so their distance gives no scale")
+    found = float((world_from_cam[i] - world_from_cam[j])[:3, 3].norm())
+    if not found > 0:
+        raise ValueError(f"{ends} are at the same place, so their distance gives no scale")
+    one = Similarity.identity()
+    return Similarity(one.rotation, one.translation, one.scale * (distance.metres / found))
 
 
 def number_of(name: str, frames: Sequence[Frame]) -> int:
@@ -106,11 +83,3 @@ def onto_centres(
         source, target, with_scale=True, estimator=ScaleEstimator.symmetric, huber_width=FAR_OFF * spread
     )
     return fit
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:  # as in "1.5.2"
-        return False
-    return True

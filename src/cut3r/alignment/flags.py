@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cut3r.alignment.align import BUNDLED, align, remove_work
 from cut3r.alignment.align_config import AlignConfig, Graph, Loops, Method, OnProgress
-from cut3r.alignment.datum import KnownDistance
 from cut3r.alignment.result import Alignment
 from cut3r.alignment.saved import fingerprint_of, load_alignment, save_alignment
 from cut3r.alignment.taken import Taken
+from cut3r.inference.known_distance import KnownDistance
 from cut3r.inference.session import Session
 from cut3r.io.frame import Frame
 from cut3r.run.footage import Footage

@@ -9,13 +9,13 @@ from typing import Any
 
 from cut3r.alignment.align import align as align_taken
 from cut3r.alignment.align_config import AlignConfig, Loops, Method
-from cut3r.alignment.datum import KnownDistance
 from cut3r.alignment.flags import bundle_adjusted
 from cut3r.alignment.of_scene import align_scene
 from cut3r.alignment.of_stream import align_stream, check_method
 from cut3r.alignment.result import Alignment
 from cut3r.alignment.streamed import collect
 from cut3r.alignment.taken import take
+from cut3r.inference.known_distance import KnownDistance
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.result import FrameResult
 from cut3r.inference.session import Session
@@ -130,7 +130,7 @@ def _with_frames(results: Results, known: Known) -> Iterator[tuple[View, Frame |
 
 def _onto(known: Known, frames: Iterable[Frame], count: int | None = None) -> Iterator[Frame]:
     count = len(frames) if isinstance(frames, Sequence) else count
-    return known.onto(FrameStream(iter(frames), "frames", expected=count, skipped=[]))
+    return known.onto(FrameStream(iter(frames), "frames", expected=count, skipped=[]), seen=True)
 
 
 def _frame_of(result: Any) -> Frame:
@@ -155,7 +155,7 @@ def _as_known(known: Any) -> Known:
     if known is None or isinstance(known, Known):
         return known or Known()
     cameras = known if isinstance(known, KnownCameras) else read_known_cameras(Path(known))
-    lenses = any(camera.lens is not None for camera in cameras.cameras)
+    lenses = any(camera.any_lens is not None for camera in cameras.cameras)
     poses = any(camera.world_from_cam is not None for camera in cameras.cameras)
     return Known(cameras if lenses else None, cameras if poses else None)
 

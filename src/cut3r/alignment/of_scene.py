@@ -41,7 +41,7 @@ def align_scene(scene: Reconstruction, config: AlignConfig, known: Known) -> Rec
     views = list(_views(scene))
     frames = FrameStream(map(stand_in, views), "the scene", expected=len(views), skipped=[])
     streamed, usual_m = Streamed(), _usual_depth(views)
-    for view, frame in zip(views, known.onto(frames), strict=True):
+    for view, frame in zip(views, known.onto(frames, seen=True), strict=True):
         streamed.add(_sampled(view, usual_m), frame, key=str(view.number))
     aligned = align_stream(streamed, config)
     new = Reconstruction(voxel_size=scene.voxel_size, max_points=scene.max_points, confidence=0.0, edges=None)

@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float32, Float64, Int32, Shaped
 
+from cut3r.geometry.registration import Similarity
 from cut3r.inference.chunk_points import ChunkPlace, placed_poses
 from cut3r.inference.view import View
 
@@ -20,6 +22,7 @@ CAMERA = np.dtype(
         ("index", "i4"),
         ("chunk", "i4"),
         ("finite", "?"),
+        ("given", "?"),  # the pose came with the frame
     ]
 )
 MATRICES = ("chunk_from_cam", "intrinsics", "intrinsics_original")
@@ -68,7 +71,19 @@ def camera_record(view: View, before: Shaped[np.ndarray, "v"]) -> Shaped[np.ndar
     record["image_size"], record["original_size"] = pixel_map.image_size, pixel_map.original_size
     record["time_s"] = view.time_s if view.time_s is not None and math.isfinite(view.time_s) else np.nan
     record["index"], record["chunk"], record["finite"] = view.index, view.chunk, view.camera_is_finite
+    record["given"] = view.pose_is_given
     return record
+
+
+def hold_given(
+    records: Shaped[np.ndarray, "v"], chunk: int, before: Float64[np.ndarray, "4 4"], after: Float64[np.ndarray, "4 4"]
+) -> None:
+    """Let cameras that are given stay where they are in the world while their chunk is moved: changes the records."""
+    mine = (records["chunk"] == chunk) & records["given"]
+    if mine.any() and not np.array_equal(before, after):
+        stays, back = (Similarity.from_matrix(torch.tensor(place)) for place in (before, after))
+        cameras = torch.from_numpy(records["chunk_from_cam"][mine]).double()
+        records["chunk_from_cam"][mine] = back.inverse().place(stays.place(cameras)).float().numpy()
 
 
 def cameras_of(records: Shaped[np.ndarray, "v"], names: tuple[str, ...], places: list[ChunkPlace]) -> Cameras:

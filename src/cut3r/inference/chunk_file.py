@@ -19,15 +19,15 @@ CHUNKS = "chunks.json"
 
 
 def write_chunks(folder: Path, course: Course, frames: int) -> None:
-    """Write it anew, if there is more than one chunk.
+    """Write it anew, if there is more than one chunk, or the only one does not stand at the origin.
 
     Args:
         frames: Of the stream so far: a chunk that begins behind them has none yet.
     """
     joints = [joint for joint in course.joints if joint.first < frames]
-    if not joints:
+    if not joints and all(is_origin(place) for place in course.places.world_from_chunk.values()):
         return
-    last = joints[-1].chunk
+    last = joints[-1].chunk if joints else max(course.places.world_from_chunk)
     places = {str(n): place.matrix().tolist() for n, place in course.places.world_from_chunk.items() if n <= last}
     record: dict[str, Any] = {"world_from_chunk": places}
     record["joints"] = [joint.report() | {"doubt": joint.doubt, "scale_change": joint.scale_change} for joint in joints]
@@ -35,6 +35,10 @@ def write_chunks(folder: Path, course: Course, frames: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / CHUNKS) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def is_origin(place: Similarity) -> bool:
+    return bool(torch.equal(place.matrix(), torch.eye(4).to(place.matrix())))
 
 
 def read_places(folder: Path) -> dict[int, Similarity]:

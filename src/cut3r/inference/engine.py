@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from cut3r.inference.preprocess import normalize
@@ -126,6 +126,24 @@ class Engine:
         return [Encoded(Tokens(some, grid), ready) for some in features.split(1)]
 
     @torch.inference_mode()
+    def with_rays(self, encoded: Encoded, rays: Float[Tensor, "h w 6"]) -> Encoded:
+        """The same frame, of which the network is told the camera: its tokens, and those of the ray map added.
+
+        Args:
+            rays: On the host.
+        """
+        with self.on_device():
+            self._wait_for(encoded)
+            tokens = self.model.encode(ViewInput(ray_map=rays[None].to(self.model.device)))
+            return Encoded(Tokens(encoded.tokens.features + tokens.features, tokens.grid))
+
+    def _wait_for(self, encoded: Encoded) -> None:
+        if encoded.ready is not None:
+            present = torch.cuda.current_stream(self.model.device)
+            present.wait_event(encoded.ready)
+            encoded.tokens.features.record_stream(present)
+
+    @torch.inference_mode()
     def step(
         self,
         state: StreamState,
@@ -157,10 +175,7 @@ class Engine:
             return (*shown, measured, *(remembered[name] for name in kept))
 
         with self.on_device():
-            if encoded.ready is not None:
-                present = torch.cuda.current_stream(model.device)
-                present.wait_event(encoded.ready)
-                encoded.tokens.features.record_stream(present)
+            self._wait_for(encoded)
             masks = () if mask is None else (_to_device(mask, model.device),)
             inputs = (encoded.tokens.features, *state.tensors().values(), *masks)
             values = self._steps.run((grid, outputs, update, measure, kept), run, *inputs)

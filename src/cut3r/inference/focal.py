@@ -5,10 +5,10 @@ import statistics
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cut3r.geometry.cameras import image_center, pinhole
+from cut3r.geometry.cameras import image_center, pinhole, unproject
 from cut3r.geometry.focal import estimate_focal
 from cut3r.inference.pipeline import Prepared
 from cut3r.model.prediction import Prediction
@@ -53,6 +53,13 @@ class LensRule:
         if self.shared:
             focal = statistics.median(votes)
         return pinhole((h, w), focal * max(h, w), image_center((h, w))), votes
+
+
+def on_rays(
+    points: Float[Tensor, "h w 3"], intrinsics: Float[Tensor, "3 3"], valid: Bool[Tensor, "h w"]
+) -> Float[Tensor, "h w 3"]:
+    """Put valid points of the camera's frame where a given camera sees their pixels, at the depth that they have."""
+    return unproject(points[..., 2], intrinsics).where(valid[..., None], points)
 
 
 def focal_of_trusted(prediction: Prediction, mask: Tensor | None) -> Tensor:

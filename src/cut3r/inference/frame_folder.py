@@ -146,7 +146,8 @@ class SavedFrame:
     counts the resets before it, and `placed` says that the chunk was put in its place in the world of the first one; a
     chunk that was not has a world of its own. `finite` is False where the network gave no finite pose: then no depth is
     valid, and `world_from_cam` is that of the saved frame before. `trust` is good, weak or lost (see `Quality`), and
-    `doubtful` says that the joint of the chunk may be wrong; only runs in chunks or with keyframes know.
+    `doubtful` says that the joint of the chunk may be wrong; only runs in chunks or with keyframes know. `given_pose`
+    and `given_intrinsics`: they came with the frame, and are not the network's.
     """
 
     number: int
@@ -167,6 +168,8 @@ class SavedFrame:
     placed: bool = False
     trust: str | None = None
     doubtful: bool = False
+    given_pose: bool = False
+    given_intrinsics: bool = False
 
     def view(self) -> View:
         """The same as a plain value, for an alignment or a `Reconstruction`."""
@@ -189,6 +192,7 @@ class SavedFrame:
             world_from_chunk=Similarity.identity() if self.placed else None,
             index=self.number if self.index is None else self.index,
             time_s=self.time_s,
+            pose_is_given=self.given_pose,
         )
 
     @property
@@ -224,17 +228,18 @@ def _read_frame(folder: Path, camera_path: Path, places: dict[int, Similarity]) 
         single = {key: values[key].item() for key in ("index", "chunk", "name")}
         time_s = float(values["time_s"])
         extra = {**pairs, **single, "intrinsics_original": values["intrinsics_original"]}
-        extra |= {key: bool(values.get(key, usual)) for key, usual in (("finite", True), ("placed", False))}
+        usual = {"finite": True, "placed": False, "given_pose": False, "given_intrinsics": False}
+        extra |= {key: bool(values.get(key, value)) for key, value in usual.items()}
         extra |= {"trust": values["trust"].item(), "doubtful": bool(values["doubtful"])} if "trust" in values else {}
         extra["time_s"] = None if np.isnan(time_s) else time_s
     stem = camera_path.stem
-    moved = _moved(values, places)
+    moved, stays = _moved(values, places), extra.get("given_pose", False)
     return SavedFrame(
         number=int(stem),
         depth=read_depth(folder / "depth" / f"{stem}.npy") * np.float32(float(moved.scale)),
         confidence=np.load(folder / "conf" / f"{stem}.npy"),
         color=read_image(folder / "color" / f"{stem}.png"),
-        world_from_cam=moved.place(torch.from_numpy(values["pose"])).numpy(),
+        world_from_cam=values["pose"] if stays else moved.place(torch.from_numpy(values["pose"])).numpy(),
         intrinsics=values["intrinsics"],
         **extra,
     )
@@ -263,6 +268,8 @@ def _origin(result: FrameResult) -> dict[str, Any]:
         "world_from_chunk": (result.world_from_chunk or Similarity.identity()).matrix().double().numpy(),
         "finite": np.array(result.camera_is_finite),
         "name": np.array(frame.name),
+        "given_pose": np.array(result.pose_is_given),
+        "given_intrinsics": np.array(frame.intrinsics is not None),
     } | ({} if result.quality is None else _quality(result.quality))
 
 

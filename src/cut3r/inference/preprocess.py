@@ -11,7 +11,7 @@ from enum import Enum
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
 from cut3r.geometry.cameras import crop_intrinsics, resize_intrinsics
@@ -87,11 +87,15 @@ class PixelMap:
 
     def mask_to_image(self, mask: Bool[np.ndarray, "h0 w0"]) -> Bool[Tensor, "h w"]:
         """Say of each network pixel whether the original pixel at its centre is True; False in padding."""
+        return self.nearest_to_image(mask) & self.inside()
+
+    def nearest_to_image(self, values: Shaped[np.ndarray, "h0 w0"]) -> Shaped[Tensor, "h w"]:
+        """Give each network pixel the value of the original pixel at its centre; in padding that of the border."""
         rows, columns = (
             (scaled / scale).floor().long().clamp(0, side - 1)
             for scaled, side, scale in zip(self._scaled_centres(), self.original_size, self.scale[::-1], strict=True)
         )
-        return torch.from_numpy(np.ascontiguousarray(mask))[rows[:, None], columns] & self.inside()
+        return torch.from_numpy(np.ascontiguousarray(values))[rows[:, None], columns]
 
     def _scaled_centres(self) -> tuple[Tensor, Tensor]:
         """Rows and columns of the pixel centres in the scaled image, measured from its edge."""

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int32, Int64, Shaped, UInt8
+from jaxtyping import Float32, Float64, Int32, Int64, Shaped, UInt8
 
 from cut3r.files.atomic import atomic_path
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.bounded_points import POINT
-from cut3r.inference.cameras import CAMERA, Cameras, camera_record, cameras_of
+from cut3r.inference.cameras import CAMERA, Cameras, camera_record, cameras_of, hold_given
 from cut3r.inference.chunk_points import ChunkPlace, ChunkPoints, as_cloud, checked_place, no_such_chunk
 from cut3r.inference.result import FrameResult
 from cut3r.inference.scene_state import SceneState, pack, unpack
@@ -29,7 +29,7 @@ class Reconstruction(Sink):
     """A sink for frame results that stays small however long the stream is.
 
     The cloud never holds more than `max_points` points (24 bytes each, 8 more for its voxel): one per voxel, the most
-    confident, or a uniform sample of all. Only the cameras grow: 169 bytes and a name per frame.
+    confident, or a uniform sample of all. Only the cameras grow: 170 bytes and a name per frame.
 
     Points are placed as each result says (by default camera points moved by the pose), in the frame of their chunk.
     Where a chunk stands can change later (`move`); chunks are merged when points are asked for. A frame whose camera is
@@ -106,7 +106,11 @@ class Reconstruction(Sink):
             self._places.append(ChunkPlace(view.chunk, view.number, np.eye(4)))
             self._kept.begin_chunk()
         if view.world_from_chunk is not None:
-            self._places[-1].world_from_chunk = view.world_from_chunk.matrix().double().numpy()
+            self._put(self._places[-1], view.world_from_chunk.matrix().double().numpy())
+
+    def _put(self, place: ChunkPlace, world_from_chunk: Float64[np.ndarray, "4 4"]) -> None:
+        hold_given(np.frombuffer(self._cameras, CAMERA), place.number, place.world_from_chunk, world_from_chunk)
+        place.world_from_chunk = world_from_chunk
 
     @property
     def chunks(self) -> dict[int, Similarity]:
@@ -114,7 +118,8 @@ class Reconstruction(Sink):
         return {place.number: Similarity.from_matrix(torch.tensor(place.world_from_chunk)) for place in self._places}
 
     def move(self, chunk: int, world_from_chunk: Similarity) -> None:
-        """Put a chunk somewhere else, cameras and points, as when a loop closes; nothing is computed anew.
+        """Put a chunk somewhere else, cameras and points, as when a loop closes; nothing is computed anew. Cameras that
+        were given stay where they are.
 
         Raises:
             KeyError: There is no such chunk.
@@ -125,7 +130,7 @@ class Reconstruction(Sink):
             raise no_such_chunk(chunk, [place.number for place in self._places])
         matrix = checked_place(chunk, world_from_chunk)
         with self._lock:
-            found[0].world_from_chunk = matrix
+            self._put(found[0], matrix)
 
     def __len__(self) -> int:
         """Count the points, before chunks that overlap are merged."""

@@ -42,6 +42,9 @@ class FrameResult:
 
     `quality` is there where the session cuts its stream into chunks or chooses keyframes. `moves` are earlier chunks
     that stand elsewhere from now on, as when a loop closes: sinks move what they keep of them.
+
+    `pose_is_given`: the pose came with the frame (`given`), and is where the camera stays wherever its chunk moves.
+    `points_of_chunk`, if there, are where its points are in the chunk, until it is known how large that is.
     """
 
     frame: Frame
@@ -56,11 +59,15 @@ class FrameResult:
     world_from_chunk: Similarity | None = None
     quality: Quality | None = None
     moves: Mapping[int, Similarity] = field(default_factory=dict)
+    pose_is_given: bool = False
+    points_of_chunk: Float[Tensor, "h w 3"] | None = None
 
     @cached_property
     def view(self) -> View:
         """The frame as a plain value; the properties below are those of it."""
-        in_world = self.source is PointSource.world
+        points = self.points_of_chunk
+        if points is None and self.source is PointSource.world:
+            points = _first(self.prediction.points_world, "points_world")
         return View(
             self.frame.name,
             self.number,
@@ -73,11 +80,12 @@ class FrameResult:
             self.valid,
             self.chunk,
             self.world_from_chunk,
-            _first(self.prediction.points_world, "points_world") if in_world else None,
+            points,
             self.frame.index,
             self.frame.time_s,
             self.frame.source,
             moves=self.moves,
+            pose_is_given=self.pose_is_given,
         )
 
     @property

@@ -61,6 +61,8 @@ def unpack(arrays: Arrays) -> SceneState:
         ValueError: An array is missing, of another type or length, or holds what no reconstruction can hold.
     """
     settings = _settings(arrays)
+    if "cameras/chunk" in arrays:  # files of before poses could be given have none
+        arrays = {"cameras/given": np.zeros(arrays["cameras/chunk"].shape, bool)} | arrays
     points, cameras = _records(POINT, "points", arrays), _records(CAMERA, "cameras", arrays)
     names = _array(arrays, "cameras/name")
     _require(names.dtype.kind == "U" and names.shape == cameras.shape, "has not one name per camera")

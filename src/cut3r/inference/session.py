@@ -18,20 +18,23 @@ from torch import Tensor
 
 from cut3r.files.atomic import atomic_path
 from cut3r.geometry.cameras import ray_map
+from cut3r.geometry.poses import invert
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.chunks import Chunking, ResetConfig
 from cut3r.inference.course import Course
 from cut3r.inference.engine import Encoded, Engine, nothing
-from cut3r.inference.focal import LensRule, focal_as_original, focal_of_trusted
+from cut3r.inference.focal import LensRule, focal_as_original, focal_of_trusted, on_rays
+from cut3r.inference.given import ENOUGH, GivenConfig, contradicts_itself, first_camera, follow, rescaled, with_view
 from cut3r.inference.joints import Joint
 from cut3r.inference.keyframes import KeyframeConfig
+from cut3r.inference.known_distance import KnownDistance
 from cut3r.inference.pipeline import Launched, Pipeline, Prepared, Result
 from cut3r.inference.places import ClosedLoop, LoopCloser
 from cut3r.inference.policy import Policy, Write
 from cut3r.inference.preprocess import SQUARE_SIZE, FitConfig, fit
 from cut3r.inference.result import FrameResult, PointSource, QueryResult
 from cut3r.inference.seen import look, quality_of
-from cut3r.inference.snapshot import Snapshot, pack, read_session_file, unpack
+from cut3r.inference.snapshot import Snapshot, in_its_place, moved, pack, read_session_file, unpack
 from cut3r.io.frames import Frame
 from cut3r.model.config import RayDirection
 from cut3r.model.encoder import ViewInput
@@ -62,6 +65,7 @@ class Session:
         loops: With `resets`: looks at the end of each chunk for places that are seen again, and puts chunks elsewhere
             (`cut3r.StreamLoops()`). Results then say which earlier chunks stand elsewhere (`moves`).
         keyframes: Write only some frames into the state; by default all. Every frame gets a result.
+        given: What becomes of poses and depth that frames bring along; by default poses are held (see `GivenConfig`).
         engine: How frames go through the network; by default the fastest way that the device knows. Sessions of one
             network and one rule may share it.
 
@@ -83,6 +87,7 @@ class Session:
         resets: ResetConfig | None = None,
         keyframes: KeyframeConfig | None = None,
         loops: LoopCloser | None = None,
+        given: GivenConfig | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.model = model
@@ -92,6 +97,7 @@ class Session:
         self.source = source
         self.shared_focal = shared_focal
         self.parity = parity
+        self.given = given or GivenConfig()
         self.not_finite = 0
         rule = rule_of(update) if isinstance(update, str) else update
         self._engine = engine or Engine(model, rule=rule or OVERWRITE)
@@ -143,7 +149,7 @@ class Session:
         """
         launch, finish = partial(self._launch, update=update), partial(self._finish, policy=policy)
         if lookahead:
-            waits = policy is not None or self._chunking is not None
+            waits = policy is not None or self._chunking is not None or self.given.condition
             yield from self._pipeline(launch, finish, waits=waits).run(frames, lookahead)
             return
         for frame in frames:
@@ -191,8 +197,7 @@ class Session:
         place = self._now.world_from_chunk
         chunk_from_cam = world_from_cam if place is None else place.inverse().place(world_from_cam)
         world_from_cam, intrinsics = world_from_cam.detach().float().cpu(), intrinsics.detach().float().cpu()
-        include_translation = self.model.config.ray_direction is RayDirection.point_at_unit_depth
-        rays = ray_map(chunk_from_cam.detach().float().cpu(), intrinsics, size, include_translation=include_translation)
+        rays = self._ray_map(chunk_from_cam, intrinsics, size)
         # All work on the device under the lock: another thread may be recording the device's work.
         with self._engine.lock, self._engine.on_device(), torch.inference_mode():
             state = self._now.state
@@ -214,6 +219,7 @@ class Session:
             chunk=self._now.chunk + 1,
             world_from_chunk=world_from_chunk,
             course=Course(joints=self._now.course.joints),
+            given=self._now.given.in_new_world(),
         )
 
     def begin_chunk(self, reason: str = "asked for") -> Joint:
@@ -247,10 +253,16 @@ class Session:
         return dict(self._now.course.places.world_from_chunk)
 
     def settle(self) -> dict[int, Similarity]:
-        """At the end of a stream: look for places that the last chunk has seen again; gives the chunks that stand
-        elsewhere since the last result, by their number, for `Reconstruction.move`."""
+        """At the end of a stream: look for places that the last chunk has seen again, and scale the world by what all
+        frames said; gives the chunks that stand elsewhere since the last result, by their number, for
+        `Reconstruction.move`."""
         if self._chunking is not None:
             self._now = self._chunking.settle(self._now)
+        if self._now.chunk in self._now.course.places.world_from_chunk:
+            given, step = rescaled(self.given, self._now.given, self._now.course.places, tolerance=0.0)
+            self._now = replace(self._now, given=given)
+            self._now = self._now if step is None else moved(self._now, step)
+        self._warn_of_scale()
         empty = {joint.chunk for joint in self.joints if joint.first >= self._now.number}  # begun, but without a frame
         moves = self._now.course.places.changed
         self._forget_moves()
@@ -369,9 +381,25 @@ class Session:
     def _launch(self, prepared: Prepared, encoded: Encoded, before: StreamState, *, update: bool) -> Launched:
         measure = focal_as_original if self.parity else focal_of_trusted
         mask = None if self.parity or bool(prepared.counts.all()) else prepared.counts
+        rays = self._rays(prepared) if self.given.condition else None
         with self._engine.lock:
-            pending, after = self._engine.step(before, encoded, self.outputs, update=update, measure=measure, mask=mask)
+            shown = encoded if rays is None else self._engine.with_rays(encoded, rays)
+            pending, after = self._engine.step(before, shown, self.outputs, update=update, measure=measure, mask=mask)
         return Launched(prepared, encoded, pending, before, after, update)
+
+    def _rays(self, prepared: Prepared) -> Float[Tensor, "h w 6"] | None:
+        """The ray map of a given camera; None for the first view of the state, and where a camera is not known."""
+        frame, first = prepared.frame, first_camera(self._now.given, self._now.chunk, self._now.course)
+        if frame.world_from_cam is None or frame.intrinsics is None or first is None:
+            return None
+        first_from_cam = invert(first) @ torch.as_tensor(frame.world_from_cam).double()
+        intrinsics = prepared.pixel_map.intrinsics_to_image(torch.as_tensor(frame.intrinsics).double())
+        return self._ray_map(first_from_cam, intrinsics, prepared.pixel_map.image_size)
+
+    def _ray_map(self, chunk_from_cam: Tensor, intrinsics: Tensor, size: tuple[int, int]) -> Float[Tensor, "h w 6"]:
+        translation = self.model.config.ray_direction is RayDirection.point_at_unit_depth
+        camera, lens = (each.detach().float().cpu() for each in (chunk_from_cam, intrinsics))
+        return ray_map(camera, lens, size, include_translation=translation)
 
     def _launch_absorbed(self, prepared: Prepared, encoded: Encoded, before: StreamState) -> Launched:
         with self._engine.lock:
@@ -395,6 +423,7 @@ class Session:
                 seen = look(self._now.course, result, launched.encoded)
         self._warn_if_not_finite(result)
         self._now = replace(self._now, state=launched.after, number=self._now.number + 1, focals=focals)
+        result = self._with_given(result)
         decision = policy(result) if policy else Write.keep
         if chunking is not None and seen is not None:
             course = self._now.course
@@ -403,10 +432,10 @@ class Session:
             result = replace(result, quality=quality_of(course, seen, written=decision is not Write.drop))
         if decision is Write.drop:
             self._now = replace(self._now, state=launched.before)
-        if chunking is not None and seen is not None:
-            moves = self._now.course.places.changed.items()
-            result = replace(result, moves={chunk: place for chunk, place in moves if chunk != result.chunk})
+        if moves := self._now.course.places.changed:
+            result = replace(result, moves={chunk: place for chunk, place in moves.items() if chunk != result.chunk})
             self._forget_moves()
+        if chunking is not None and seen is not None:
             self._now = chunking.follow(self._now, seen, written=decision is not Write.drop)
         if decision is Write.reset:
             self.reset()
@@ -422,6 +451,8 @@ class Session:
         valid = (points[..., 2] > 0) & finite & prepared.counts & pose_is_finite
         lens = LensRule(shared=self.shared_focal, parity=self.parity)
         intrinsics, focals = lens.intrinsics(prepared, float(focal), now.focals, now.number)
+        if prepared.frame.intrinsics is not None:
+            prediction = replace(prediction, points_cam=on_rays(points, intrinsics, valid)[None])
         result = FrameResult(
             prepared.frame,
             now.number,
@@ -435,6 +466,33 @@ class Session:
             world_from_chunk=now.world_from_chunk,
         )
         return result, focals
+
+    def _with_given(self, result: FrameResult) -> FrameResult:
+        """Let what the frame brings along take the place of what the network says."""
+        frame, config = result.frame, self.given
+        brings = frame.world_from_cam is not None or frame.depth is not None
+        if not (brings or self._now.given.says_something or isinstance(config.scale_from, KnownDistance)):
+            return result
+        self._now = in_its_place(self._now, result)
+        given, step, result = follow(config, self._now.given, result, self._now.course.places)
+        given = with_view(given, result, self._now.course) if config.condition else given
+        self._now = replace(self._now, given=given)
+        if step is not None:
+            self._now = moved(self._now, step)
+        return replace(result, world_from_chunk=self._now.world_from_chunk)
+
+    def _warn_of_scale(self) -> None:
+        distance, ends, votes = self.given.scale_from, self._now.given.ends, self._now.given.votes
+        if votes.seen >= ENOUGH and contradicts_itself(self.given, self._now.given):
+            logger.warning(
+                "the distances between given cameras, over those of the network, contradict each other (half of them "
+                "differ by more than a factor of %.1f), so they do not say how large the points are, which keep the "
+                "network's metres; depth maps may help (--depth with --scale-from depth)",
+                votes.spread(),
+            )
+        if isinstance(distance, KnownDistance) and None in ends:
+            missing = distance.first if ends[0] is None else distance.second
+            logger.warning("no frame was called %s, so the known distance gave no scale", missing)
 
     def _warn_if_not_finite(self, result: FrameResult) -> None:
         assert result.prediction.points_cam is not None and result.prediction.world_from_cam is not None

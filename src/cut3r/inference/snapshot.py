@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -10,8 +10,12 @@ from torch import Tensor
 
 from cut3r.files.limits import shown
 from cut3r.geometry.registration import Similarity
+from cut3r.inference.chunk_file import is_origin
 from cut3r.inference.chunk_points import is_similarity
 from cut3r.inference.course import Course, is_of_course, pack_course, unpack_course
+from cut3r.inference.given import Given, chained, scaling
+from cut3r.inference.given_record import given_record, read_given
+from cut3r.inference.result import FrameResult
 from cut3r.model.network import Cut3r
 from cut3r.model.state import StreamState
 from cut3r.model.update import OVERWRITE, UpdateRule
@@ -33,7 +37,24 @@ class Snapshot:
     focals: tuple[float, ...] = ()
     world_from_chunk: Similarity | None = None  # None: at the origin
     rule: UpdateRule = OVERWRITE  # that wrote the state
+    given: Given = field(default_factory=Given)  # what frames brought along
     course: Course = field(default_factory=Course)  # where it stands in its chunk, where streams are cut into chunks
+
+
+def in_its_place(now: Snapshot, result: FrameResult) -> Snapshot:
+    """With a place for the chunk of a result: that of the result; the scale of the stream for a new world."""
+    place = result.world_from_chunk or scaling(now.given.scale)
+    stands = None if is_origin(place) else place
+    return replace(
+        now, world_from_chunk=stands, course=replace(now.course, places=now.course.places.placed(result.chunk, place))
+    )
+
+
+def moved(now: Snapshot, step: Similarity) -> Snapshot:
+    """With the whole world elsewhere."""
+    places = {chunk: chained(step, place) for chunk, place in now.course.places.world_from_chunk.items()}
+    there = replace(now.course.places, world_from_chunk=places, changed=places)
+    return replace(now, world_from_chunk=places[now.chunk], course=replace(now.course, places=there))
 
 
 def pack(snapshot: Snapshot, model: Cut3r) -> Packed:
@@ -45,7 +66,7 @@ def pack(snapshot: Snapshot, model: Cut3r) -> Packed:
     tensors |= of_course
     tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
     record = {"number": snapshot.number, "chunk": snapshot.chunk, "network": fingerprint(model), "course": course}
-    record["rule"] = repr(snapshot.rule)
+    record |= {"rule": repr(snapshot.rule), "given": given_record(snapshot.given)}
     return tensors, {RECORD: json.dumps(record | {"checksum": checksum(tensors, record)})}
 
 
@@ -82,13 +103,19 @@ def unpack(
             course = unpack_course(tensors, record["course"], model.device)
         except ValueError as error:
             raise _damaged(name, str(error)) from error
+    given = Given()
+    if "given" in record:  # files from before anything could be given have none
+        try:
+            given = read_given(record["given"])
+        except ValueError as error:
+            raise _damaged(name, str(error)) from error
     own = {key: tensor for key, tensor in tensors.items() if key.startswith(PREFIX) and not is_of_course(key)}
     of_state = {key.removeprefix(PREFIX): tensor for key, tensor in own.items()}
     focals = tuple(of_state.pop(FOCALS.removeprefix(PREFIX)).tolist())
     place = of_state.pop(PLACE.removeprefix(PREFIX))
     moved = None if torch.equal(place, torch.eye(4).double()) else Similarity.from_matrix(place)
     state, number, chunk = StreamState.from_tensors(of_state), record["number"], record["chunk"]
-    return Snapshot(state, number, chunk, focals, moved, rule, course)
+    return Snapshot(state, number, chunk, focals, moved, rule, given, course)
 
 
 def read_session_file(path: Path) -> Packed:

@@ -32,7 +32,8 @@ class View:
     what follows from them in the chunk's frame. `valid` marks pixels whose point counts. `number` counts the views from
     0, `index` is the place in the source, `chunk` the part of the stream whose views share one frame.
 
-    `moves` are earlier chunks that stand elsewhere from this view on.
+    `moves` are earlier chunks that stand elsewhere from this view on. `pose_is_given`: the camera stays where it is in
+    the world, wherever its chunk is moved.
 
     `world_from_chunk` says where that stands; None is: at the origin of the world. What has no word about the chunk in
     its name is in the world and its metres.
@@ -54,6 +55,7 @@ class View:
     time_s: float | None = None
     source: Path | None = None
     moves: Mapping[int, Similarity] = field(default_factory=dict)
+    pose_is_given: bool = False
     _surfaces: dict[float | None, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod

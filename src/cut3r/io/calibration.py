@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from cut3r.io.json_fields import a_number, numbers
-from cut3r.io.known_cameras import KnownCamera, KnownCameras, Lens
+from cut3r.io.known_cameras import BENT, KnownCamera, KnownCameras, Lens
 
 MATRICES = ("camera_matrix", "cameraMatrix", "Camera_Matrix", "K", "intrinsic_matrix")
 COEFFICIENTS = (
@@ -32,7 +32,8 @@ COEFFICIENTS = (
 )
 WIDTHS = ("width", "image_width", "image_Width", "w")
 HEIGHTS = ("height", "image_height", "image_Height", "h")
-FISHEYE = ("equidistant", "fisheye", "kannala_brandt", "equi", "fov", "omni", "double_sphere")
+FISHEYE = ("equidistant", "fisheye", "kannala_brandt", "equi")
+OTHER = ("fov", "omni", "double_sphere", "ds", "eucm")
 MOST_COEFFICIENTS = 8
 
 
@@ -50,11 +51,16 @@ def read_calibration(path: Path, content: Any) -> KnownCameras:
             "camera_matrix as ROS and OpenCV write it"
         )
     model = " ".join(str(fields.get(name, "")) for name in ("distortion_model", "camera_model", "model")).lower()
-    if any(word in model for word in FISHEYE):
-        no_lens = f"{model.strip()} is no pinhole camera; undistort the pictures first"
+    no_lens = f"{model.strip()} is no pinhole camera; undistort the pictures first"
+    if any(word in OTHER for word in model.split()):
         return KnownCameras(what, (KnownCamera(no_lens=no_lens),), for_all=True)
     try:
-        lens = Lens.of(*_focal_and_center(fields, str(path)), _size(fields, str(path)), _distortion(fields, str(path)))
+        straight, distortion = _focal_and_center(fields, str(path)), _distortion(fields, str(path))
+        lens = Lens.of(*straight, _size(fields, str(path)))
+        if any(word in model for word in FISHEYE):
+            fisheye = lens.bent(*_four(distortion, str(path)))
+            return KnownCameras(what, (KnownCamera(no_lens=no_lens, fisheye=fisheye),), for_all=True)
+        lens = Lens.of(*straight, lens.size, distortion)
     except ValueError as error:
         raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from error
     return KnownCameras(what, (KnownCamera(lens=lens),), for_all=True)
@@ -114,11 +120,18 @@ def _size(fields: Mapping[str, Any], where: str) -> tuple[int, int] | None:
 def _distortion(fields: Mapping[str, Any], where: str) -> tuple[float, ...]:
     name = next((name for name in COEFFICIENTS if fields.get(name)), None)
     if name is None:
-        return tuple(a_number(fields, k, where) if k in fields else 0.0 for k in ("k1", "k2", "p1", "p2", "k3"))
+        names = BENT if "k4" in fields and "p1" not in fields else ("k1", "k2", "p1", "p2", "k3")
+        return tuple(a_number(fields, k, where) if k in fields else 0.0 for k in names)
     values = _data(fields, name, None, where)
     if (values[MOST_COEFFICIENTS:] != 0).any():
         raise ValueError(f"{where}: {name} has {len(values)} numbers; up to {MOST_COEFFICIENTS} are understood")
     return tuple(values[:MOST_COEFFICIENTS].tolist())
+
+
+def _four(distortion: tuple[float, ...], where: str) -> tuple[float, ...]:
+    if any(distortion[len(BENT) :]):
+        raise ValueError(f"{where}: a fisheye with {len(distortion)} coefficients; expected k1, k2, k3, k4")
+    return distortion[: len(BENT)]
 
 
 def _data(fields: Mapping[str, Any], name: str, count: int | None, where: str) -> Float64[np.ndarray, "count"]:

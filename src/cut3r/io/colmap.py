@@ -16,7 +16,7 @@ from jaxtyping import Float64, Int64
 
 from cut3r.geometry.poses import invert
 from cut3r.io.colmap_file import ByteReader, is_binary, naming, read_lines
-from cut3r.io.known_cameras import CORNER, KnownCamera, KnownCameras, Lens, pose_of_quaternion
+from cut3r.io.known_cameras import BENT, CORNER, Fisheye, KnownCamera, KnownCameras, Lens, pose_of_quaternion
 from cut3r.io.numbers import number
 
 FOLDERS = (".", "sparse/0", "sparse", "colmap/sparse/0")  # where below a folder a model may be
@@ -40,6 +40,7 @@ MODELS = {  # name: its parameters; the place in this table is its number in bin
     "EUCM": "fx fy cx cy alpha beta",
     "EQUIRECTANGULAR": "w h",
 }
+FISHEYE = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
 PERSPECTIVE = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
 SEEN = np.dtype([("pixel", "<f8", 2), ("point", "<i8")])  # a 2-D point
 DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
@@ -54,13 +55,19 @@ class ColmapCamera:
     parameters: dict[str, float]
 
     def lens(self) -> Lens | None:
-        """The pinhole camera with distortion that it is; None for fisheye models."""
-        if self.model not in PERSPECTIVE:
-            return None
-        values = self.parameters
-        fx, fy = (values.get(name, values.get("f", 0.0)) for name in ("fx", "fy"))
-        distortion = tuple(values.get(name, 0.0) for name in DISTORTION)
-        return Lens.of(fx, fy, values["cx"] - CORNER, values["cy"] - CORNER, self.size, distortion)
+        """The pinhole camera with distortion that it is; None for other models."""
+        return self._lens(tuple(map(self._value, DISTORTION))) if self.model in PERSPECTIVE else None
+
+    def fisheye(self) -> Fisheye | None:
+        """The fisheye that it is; None for other models."""
+        return self._lens(()).bent(*map(self._value, BENT)) if self.model in FISHEYE else None
+
+    def _lens(self, distortion: tuple[float, ...]) -> Lens:
+        fx, fy = (self.parameters.get(name, self._value("f")) for name in ("fx", "fy"))
+        return Lens.of(fx, fy, self._value("cx") - CORNER, self._value("cy") - CORNER, self.size, distortion)
+
+    def _value(self, name: str) -> float:
+        return self.parameters.get(name, 0.0)
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,7 @@ def _known(camera: ColmapCamera, image: ColmapImage | None) -> KnownCamera:
         lens=lens,
         world_from_cam=None if image is None else image.world_from_cam,
         no_lens="" if lens else f"its camera model {camera.model} is no pinhole camera; undistort the pictures first",
+        fisheye=camera.fisheye(),
     )
 
 

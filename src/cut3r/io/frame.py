@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float32, UInt8
 
 from cut3r.geometry.poses import is_rigid
 
@@ -22,8 +22,9 @@ class Frame:
     is the file itself, if there is one.
 
     What is known of the camera may come along: `intrinsics` in pixels of `rgb`, which then replace the estimate;
-    `world_from_cam` (OpenCV axes, metres, in a world of the caller's), which is kept for who aligns or exports;
-    `mask`, whose False pixels (a person, a car's bonnet) count as not valid.
+    `world_from_cam` (OpenCV axes, metres, in a world of the caller's), which takes the place of the network's;
+    `depth` (metres along the optical axis, 0 where it is not known), which says how long a metre is; `mask`, whose
+    False pixels (a person, a car's bonnet) count as not valid.
 
     Raises:
         ValueError: Something of another shape or type, or no camera.
@@ -37,6 +38,7 @@ class Frame:
     intrinsics: Float[np.ndarray, "3 3"] | None = None
     world_from_cam: Float[np.ndarray, "4 4"] | None = None
     mask: Bool[np.ndarray, "h w"] | None = None
+    depth: Float32[np.ndarray, "h w"] | None = None
 
     def __post_init__(self) -> None:
         rgb = self.rgb
@@ -49,6 +51,11 @@ class Frame:
             raise ValueError(
                 f"the mask of {self.name} is {described(self.mask)}, expected is an array of bool of the picture's "
                 f"size {rgb.shape[:2]}, True where the picture counts"
+            )
+        if self.depth is not None and (not is_array(self.depth, np.float32) or self.depth.shape != rgb.shape[:2]):
+            raise ValueError(
+                f"the depth of {self.name} is {described(self.depth)}, expected is an array of float32 of the "
+                f"picture's size {rgb.shape[:2]}, metres, 0 where it is not known"
             )
         if self.intrinsics is not None and not is_camera_matrix(self.intrinsics):
             raise ValueError(

@@ -17,6 +17,7 @@ from cut3r.io.frame import is_camera_matrix
 
 CORNER = 0.5  # COLMAP and nerfstudio count pixels from the corner of the image: the first centre is there
 SAME_SHAPE = 1.0  # pixels: as far as rounding may bring a resized picture from its shape
+BENT = ("k1", "k2", "k3", "k4")  # coefficients of a fisheye
 OPENGL_FROM_OPENCV = np.diag((1.0, -1.0, -1.0, 1.0))  # y and z turned around; its own inverse
 
 
@@ -76,16 +77,14 @@ class Lens:
             )
         return intrinsics
 
-    def bend(self, size: tuple[int, int]) -> float:
-        """The pixels by which distortion moves what is seen at the border of a picture of this size, at most."""
-        intrinsics, (h, w) = self.at(size), size
-        across, down = np.linspace(0, w - 1, 9), np.linspace(0, h - 1, 9)
-        border = np.array(
-            [(u, v) for u in across for v in (0, h - 1)] + [(u, v) for u in (0, w - 1) for v in down], np.float64
-        )
-        focal, center = intrinsics.diagonal()[:2], intrinsics[:2, 2]
-        rays = (border - center) / focal
-        return float(np.linalg.norm((self.distort(rays) - rays) * focal, axis=1).max())
+    def bent(self, *coefficients: float) -> "Fisheye":
+        """The fisheye of the same centre and focal lengths."""
+        return Fisheye(self.intrinsics, self.size, _without_zeros(coefficients))
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether it is a pinhole camera as it is."""
+        return not self.distortion
 
     def distort(self, rays: Float64[np.ndarray, "p 2"]) -> Float64[np.ndarray, "p 2"]:
         """Say where the lens shows what lies along `rays`; all at depth 1."""
@@ -93,10 +92,30 @@ class Lens:
 
 
 @dataclass(frozen=True)
+class Fisheye(Lens):
+    """A lens whose pictures are as large as angles, not as tangents: `distortion` holds k1 ... k4 of OpenCV's fisheye.
+
+    Source: Kannala and Brandt 2006.
+    """
+
+    @property
+    def is_straight(self) -> bool:
+        return False
+
+    def distort(self, rays: Float64[np.ndarray, "p 2"]) -> Float64[np.ndarray, "p 2"]:
+        tangent = np.linalg.norm(rays, axis=1, keepdims=True)
+        angle = np.arctan(tangent)
+        k1, k2, k3, k4 = (*self.distortion, *(0.0,) * (4 - len(self.distortion)))
+        square = angle * angle
+        bent = angle * (1 + square * (k1 + square * (k2 + square * (k3 + square * k4))))
+        return rays * np.divide(bent, tangent, out=np.ones_like(bent), where=tangent > 0)
+
+
+@dataclass(frozen=True)
 class KnownCamera:
     """One camera of a file. `name` is its picture's, `time_s` its time stamp in seconds, as the file has them.
 
-    Where `lens` is None, `no_lens` may say why.
+    Where `lens` is None, `no_lens` may say why, and `fisheye` may be what it is.
     """
 
     name: str | None = None
@@ -104,6 +123,11 @@ class KnownCamera:
     lens: Lens | None = None
     world_from_cam: Float64[np.ndarray, "4 4"] | None = None
     no_lens: str = ""
+    fisheye: Fisheye | None = None
+
+    @property
+    def any_lens(self) -> Lens | None:
+        return self.lens or self.fisheye
 
 
 @dataclass(frozen=True)
@@ -126,16 +150,18 @@ class KnownCameras:
 
     def only_lens(self) -> Lens | None:
         """The calibration that all cameras share; None if there is none, or several."""
-        lenses = [camera.lens for camera in self.cameras]
+        lenses = [camera.any_lens for camera in self.cameras]
         first = lenses[0]
         same = first is not None and all(lens is not None and _equal(lens, first) for lens in lenses[1:])
         return first if same else None
 
     def require_lenses(self) -> None:
-        """Raises ValueError where no camera has intrinsics."""
-        if not any(camera.lens for camera in self.cameras):
+        """Raises ValueError where no camera has intrinsics, also of a fisheye."""
+        if not any(camera.any_lens for camera in self.cameras):
             why = next((camera.no_lens for camera in self.cameras if camera.no_lens), "it holds poses only")
-            raise ValueError(f"{self.what} gives no intrinsics of pinhole cameras: {why}; give a calibration that does")
+            raise ValueError(
+                f"{self.what} gives no intrinsics of pinhole or fisheye cameras: {why}; give a calibration that does"
+            )
 
     def require_poses(self) -> None:
         """Raises ValueError where no camera has a pose."""
@@ -195,7 +221,12 @@ def _without_zeros(distortion: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _equal(a: Lens, b: Lens) -> bool:
-    return a.size == b.size and a.distortion == b.distortion and np.array_equal(a.intrinsics, b.intrinsics)
+    return (
+        type(a) is type(b)
+        and a.size == b.size
+        and a.distortion == b.distortion
+        and np.array_equal(a.intrinsics, b.intrinsics)
+    )
 
 
 def _in_short(matrix: Float64[np.ndarray, "3 3"]) -> str:

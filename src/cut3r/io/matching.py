@@ -42,12 +42,13 @@ class Source:
     """What is known of a stream before it is read.
 
     `files` are its pictures (or the video), `chosen` the number of frames that it will give, `total` that of the whole
-    source; None if unknown.
+    source; None if unknown. `skipped`: so many of the chosen ones are left out at the beginning.
     """
 
     files: Sequence[Path] = ()
     chosen: int | None = None
     total: int | None = None
+    skipped: int = 0
 
 
 class Matcher:
@@ -102,7 +103,12 @@ class Matcher:
         """
         if not self.frames:
             return
-        if self.by is By.number and not self._by_index and self._numbers is None and self.frames != self.count:
+        if (
+            self.by is By.number
+            and not self._by_index
+            and self._numbers is None
+            and self._number_of_frames != self.count
+        ):
             raise self._disagreement()
         if len(self.without) == self.frames:
             raise ValueError(
@@ -112,6 +118,10 @@ class Matcher:
         logger.info("%s: matched to %d of %d frames by %s", self.what, matched, self.frames, self.by_what)
         if self.without:
             logger.warning("%s says nothing of %d frames: %s", self.what, len(self.without), self._few())
+
+    @property
+    def _number_of_frames(self) -> int:
+        return self.frames + self.source.skipped
 
     @property
     def by_what(self) -> str:

@@ -19,8 +19,10 @@ from cut3r.files.atomic import atomic_path
 from cut3r.geometry.cameras import focal_from_fov
 from cut3r.io.json_fields import a_number, numbers, read_json
 from cut3r.io.known_cameras import (
+    BENT,
     CORNER,
     OPENGL_FROM_OPENCV,
+    Fisheye,
     KnownCamera,
     KnownCameras,
     Lens,
@@ -150,7 +152,15 @@ def _camera(fields: Mapping[str, Any], where: str) -> KnownCamera:
     matrix = numbers(fields, "transform_matrix", 16, where).reshape(4, 4)
     world_from_cam = pose_of_matrix(matrix, where) @ OPENGL_FROM_OPENCV
     lens, no_lens = lens_of_fields(fields, where)
-    return KnownCamera(name, lens=lens, world_from_cam=world_from_cam, no_lens=no_lens)
+    return KnownCamera(name, None, lens, world_from_cam, no_lens, None if lens else _fisheye(fields, where))
+
+
+def _fisheye(fields: Mapping[str, Any], where: str) -> Fisheye | None:
+    if fields.get("camera_model") != "OPENCV_FISHEYE":
+        return None
+    straight, _ = lens_of_fields({**fields, "camera_model": "OPENCV", **dict.fromkeys(DISTORTION, 0.0)}, where)
+    values = (a_number(fields, name, where) if fields.get(name) is not None else 0.0 for name in BENT)
+    return None if straight is None else straight.bent(*values)
 
 
 def _focal(fields: Mapping[str, Any], axis: str, side: float, where: str) -> float:

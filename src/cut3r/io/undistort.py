@@ -1,10 +1,10 @@
-"""Pictures and depth of a lens with distortion become those of a pinhole camera at the same place."""
+"""Pictures and depth of a lens with distortion, or a fisheye, become those of a pinhole camera at the same place."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float32, Float64, UInt8
+from jaxtyping import Bool, Float32, Float64, Shaped, UInt8
 
 from cut3r.io.known_cameras import Lens
 
@@ -29,11 +29,17 @@ class Undistortion:
 
     def depth(self, depth: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
         """Take the nearest pixel: z is the same with and without distortion, and must not be blended."""
-        h, w = depth.shape
+        return self._nearest(depth, np.float32(0))
+
+    def mask(self, mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+        """Take the nearest pixel; False outside."""
+        return self._nearest(mask, np.bool_(False))
+
+    def _nearest(self, values: Shaped[np.ndarray, "h w"], outside: np.generic) -> Shaped[np.ndarray, "h w"]:
+        h, w = values.shape
         columns, rows = (np.rint(where).astype(int) for where in (self.columns, self.rows))
         inside = (columns >= 0) & (columns < w) & (rows >= 0) & (rows < h)
-        nearest = depth[rows.clip(0, h - 1), columns.clip(0, w - 1)]
-        return np.where(inside, nearest, np.float32(0))
+        return np.where(inside, values[rows.clip(0, h - 1), columns.clip(0, w - 1)], outside)
 
 
 def undistortion(lens: Lens, size: tuple[int, int]) -> Undistortion:
@@ -45,17 +51,18 @@ def undistortion(lens: Lens, size: tuple[int, int]) -> Undistortion:
     Raises:
         ValueError: They would have to be more than twice as long, or `Lens.at` refuses the size.
     """
-    return _undistortion(_Key(tuple(lens.at(size).ravel().tolist()), lens.distortion, size))
+    return _undistortion(_Key(type(lens), tuple(lens.at(size).ravel().tolist()), lens.distortion, size))
 
 
 @dataclass(frozen=True)
 class _Key:
+    kind: type[Lens]
     matrix: tuple[float, ...]
     distortion: tuple[float, ...]
     size: tuple[int, int]
 
     def lens(self) -> Lens:
-        return Lens(np.array(self.matrix).reshape(3, 3), self.size, self.distortion)
+        return self.kind(np.array(self.matrix).reshape(3, 3), self.size, self.distortion)
 
 
 @lru_cache(maxsize=4)  # a recording has one or two lenses, whose maps are the same for each frame

@@ -1,18 +1,20 @@
 """The folder of a finished run, read back: what the run was, what it said of each frame, and its original pictures."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import tee
 from pathlib import Path
 
 import numpy as np
 
-from cut3r.inference.frame_folder import SUFFIXES, is_frame_file, read_frame_folder
+from cut3r.inference.frame_folder import SUFFIXES, SavedFrame, is_frame_file, read_frame_folder
 from cut3r.inference.view import View
 from cut3r.io.frame import Frame
 from cut3r.io.frames import FrameOptions, FrameStream, SortOrder
 from cut3r.run.flags import SOME
 from cut3r.run.footage import Footage
 from cut3r.run.known import Known
+from cut3r.run.known_flags import read_intrinsics
 from cut3r.run.output_check import MARKER
 from cut3r.run.output_folder import THE_INPUT, Marker, RunState, read_marker
 
@@ -45,10 +47,10 @@ class FinishedRun:
         return [path for path in self.folder.iterdir() if path.is_file()]
 
     def views(self, known: Known) -> Iterator[tuple[View, Frame]]:
-        """Each frame as it was seen, and with what is known of its camera."""
-        views, same = tee(saved.view() for saved in read_frame_folder(self.folder))
-        frames = FrameStream(map(stand_in, same), str(self.folder), expected=self.count, skipped=[])
-        yield from zip(views, known.onto(frames), strict=True)
+        """Each frame as it was seen, and with what is known of its camera: to the run, unless `known` says more."""
+        seen, same = tee(read_frame_folder(self.folder))
+        frames = FrameStream(map(_given_to, same), str(self.folder), expected=self.count, skipped=[])
+        yield from zip((saved.view() for saved in seen), known.onto(frames, seen=True), strict=True)
 
     def original_frames(
         self, wanted: Iterable[tuple[int, str]], known: Known, *, source: str | None = None, who: str
@@ -65,7 +67,17 @@ class FinishedRun:
             ValueError: Others are there; or nobody knows where they are.
         """
         with self.open_footage(source, who=who) as footage:
-            yield from those_of(wanted, known.onto(footage.open(0)))
+            footage.know(self._first()._undistorting(known))
+            yield from those_of(wanted, footage.frames(0))
+
+    def _undistorting(self, known: Known) -> Known:
+        """What is known, and the lens by which the run undistorted its pictures."""
+        given = self.setting("intrinsics")
+        if given is None or known.intrinsics is not None:
+            return known
+        cameras = read_intrinsics(given, self.setting("distortion"))
+        bent = any(camera.any_lens and not camera.any_lens.is_straight for camera in cameras.cameras)
+        return replace(known, intrinsics=cameras) if bent else known
 
     def open_footage(self, source: str | None = None, *, who: str) -> Footage:
         """Open what the run read, or what the run read whose results were aligned; arguments and errors as above."""
@@ -168,8 +180,19 @@ def those_of(wanted: Iterable[tuple[int, str]], frames: Iterator[Frame]) -> Iter
         raise ValueError(f"{awaited[1]} is not among the original frames, or they come in another order")
 
 
+def _given_to(saved: SavedFrame) -> Frame:
+    """The original frame without its picture, with what the run was given."""
+    h, w = saved.original_size or saved.color.shape[:2]
+    name = saved.name or f"{saved.number:06d}"
+    frame = _black((h, w), saved.number if saved.index is None else saved.index, saved.time_s, name)
+    intrinsics = saved.intrinsics_original if saved.given_intrinsics else None
+    return replace(frame, intrinsics=intrinsics, world_from_cam=saved.world_from_cam if saved.given_pose else None)
+
+
 def stand_in(view: View) -> Frame:
     """The original frame without its picture: of its size, so that what is known of it can be put onto it."""
-    h, w = view.pixel_map.original_size
-    black = np.broadcast_to(np.zeros(3, np.uint8), (h, w, 3))
-    return Frame(black, view.index, view.time_s, view.name)
+    return _black(view.pixel_map.original_size, view.index, view.time_s, view.name)
+
+
+def _black(size: tuple[int, int], index: int, time_s: float | None, name: str) -> Frame:
+    return Frame(np.broadcast_to(np.zeros(3, np.uint8), (*size, 3)), index, time_s, name)

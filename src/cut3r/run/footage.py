@@ -1,11 +1,13 @@
 """A source of frames that is opened more than once: for each pass, and to go on after an interruption."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 from cut3r.inference.preprocess import FitConfig, fit
 from cut3r.io.frames import Frame, FrameOptions, FrameStream, open_frames
+from cut3r.run.known import Known
 
 
 class Footage:
@@ -20,12 +22,15 @@ class Footage:
         expected: How many frames the whole source will probably give; None when unknown.
         files: What the source is made of, itself included.
         can_be_read_again: Opening it again gives the same frames: no camera, network stream or pipe.
+        known: What is known of its cameras, which `frames` puts onto frames.
         fit: How frames will be brought to a size of the network, once that is known. A frame that cannot be counts as
             unreadable.
     """
 
     def __init__(self, source: str, options: FrameOptions) -> None:
         self.fit: FitConfig | None = None
+        self.known = Known()
+        self._total: int | None = None
         self._source, self._options = source, options
         self._fitting: set[tuple[int, ...]] = set()  # sizes of pictures that were tried
         self.stream = self._open(0)
@@ -48,6 +53,22 @@ class Footage:
             self.stream = self._open(skip)
         self._is_new = False
         return self.stream
+
+    def know(self, known: Known) -> None:
+        """Say what is known of its cameras."""
+        self.known, self._total = known, self._count_all() if known else None
+
+    def frames(self, skip: int) -> Iterator[Frame]:
+        """Open it, and give its frames with what is known of their cameras; errors as of `Known.onto`."""
+        return self.known.onto(self.open(skip), self._total, skipped=skip)
+
+    def _count_all(self) -> int | None:
+        """The frames of the whole source, of which options may choose some; None if unknown."""
+        if self.stream.live or not self.can_be_read_again:
+            return None
+        options = FrameOptions(sort=self._options.sort, parity=self._options.parity)
+        with open_frames(self._source, options) as stream:
+            return stream.expected
 
     def __enter__(self) -> "Footage":
         return self

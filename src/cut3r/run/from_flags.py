@@ -8,6 +8,7 @@ import torch
 
 from cut3r.inference.chunks import ResetConfig
 from cut3r.inference.frame_folder import FrameFolder
+from cut3r.inference.given import GivenConfig
 from cut3r.inference.keyframes import KeyframeConfig
 from cut3r.inference.places import LoopCloser
 from cut3r.inference.preprocess import FitConfig, FitMode
@@ -20,6 +21,8 @@ from cut3r.model.network import Cut3r
 from cut3r.rules import rule_of, text_of
 from cut3r.run.flags import DTYPES, SOME
 from cut3r.run.footage import Footage
+from cut3r.run.known_flags import make_known
+from cut3r.run.moving import Moving
 from cut3r.run.output_check import check_inputs, check_output, check_targets
 from cut3r.run.output_folder import THE_INPUT, OutputFolder
 from cut3r.run.resume import ResumePoint
@@ -32,6 +35,8 @@ from cut3r.weights.zoo import BUNDLED
 logger = logging.getLogger(__name__)
 
 USUAL_THRESHOLD = 1.5
+FILES = ("intrinsics", "poses", "masks", "depth")  # settings that are paths
+GIVEN = "what was given"  # a setting that no flag names
 NOT_SETTINGS = {"dtype", "seq_path", "output_dir", "overwrite", "save", "resume", "no_viewer", "host", "port", "device"}
 
 
@@ -70,6 +75,7 @@ def check_flags(args: argparse.Namespace, example: Path) -> None:
 
 
 def make_footage(args: argparse.Namespace) -> Footage:
+    """Open the source, with what is known of its cameras."""
     options = FrameOptions(
         sort=SortOrder(args.sort),
         start=args.start,
@@ -80,7 +86,17 @@ def make_footage(args: argparse.Namespace) -> Footage:
         skip_bad=args.skip_bad,
         parity=args.original,
     )
-    return Footage(args.seq_path, options)
+    footage = Footage(args.seq_path, options)
+    try:
+        footage.know(make_known(args))
+    except BaseException:
+        footage.stream.close()
+        raise
+    return footage
+
+
+def make_moving(args: argparse.Namespace) -> Moving | None:
+    return Moving() if args.moving else None
 
 
 def make_output(args: argparse.Namespace, footage: Footage) -> OutputFolder:
@@ -88,6 +104,8 @@ def make_output(args: argparse.Namespace, footage: Footage) -> OutputFolder:
     again = "--resume" if args.resume else "--revisit" if args.revisit > 1 else None
     if again and not footage.can_be_read_again:
         raise ValueError(f"{footage.stream.description} cannot be read a second time; leave out {again}")
+    if args.resume and getattr(args, "moving", False):
+        raise ValueError("--moving compares frames with earlier ones, which --resume has not; leave out one of both")
     output = OutputFolder(Path(args.output_dir), overwrite=args.overwrite)
     check_inputs(output.folder, footage.files)
     output.check_owner()
@@ -117,12 +135,17 @@ def load_model(args: argparse.Namespace, device: torch.device) -> Cut3r:
     return model
 
 
-def make_session(args: argparse.Namespace, model: Cut3r, loops: LoopCloser | None = None) -> Session:
+def make_session(
+    args: argparse.Namespace, model: Cut3r, loops: LoopCloser | None = None, given: GivenConfig | None = None
+) -> Session:
     """Make the session that the flags ask for.
 
     Args:
         loops: Looks for places that are seen again, if the stream is cut into chunks.
+        given: What becomes of what is known; known poses leave loops nothing to move.
     """
+    if given is not None and given.hold_poses and args.poses is not None:
+        loops = None
     fit = FitConfig(
         size=args.size or trained_size(model),
         mode=FitMode(args.fit),
@@ -140,6 +163,7 @@ def make_session(args: argparse.Namespace, model: Cut3r, loops: LoopCloser | Non
         resets=resets_of(args),
         keyframes=KeyframeConfig.of_text(args.keyframes),
         loops=None if resets_of(args) is None else loops,
+        given=given,
     )
 
 
@@ -156,7 +180,7 @@ def make_writer(
     scene = Reconstruction(
         voxel_size=args.voxel_size, max_points=args.max_points, confidence=args.vis_threshold, edges=edges_of(args)
     )
-    resume = None if not footage.can_be_read_again else ResumePoint(output.resume_path, settings)
+    resume = None if args.moving or not footage.can_be_read_again else ResumePoint(output.resume_path, settings)
     if args.resume and resume is not None and (earlier := _earlier(args, session, output, resume)) is not None:
         scene = earlier
     if folder is not None and folder.finished() < session.frames_seen:
@@ -170,7 +194,9 @@ def settings_of(args: argparse.Namespace, footage: Footage) -> dict[str, str]:
     """Everything but the precision that changes the results; a run that goes on must repeat it. No passwords."""
     settings = {name: str(value) for name, value in vars(args).items() if name not in NOT_SETTINGS}
     source = footage.stream.description if footage.stream.live else str(Path(args.seq_path).resolve())
-    return settings | {"seq_path": source, THE_INPUT: footage.contents}
+    named = {name: Path(settings[name]) for name in FILES if getattr(args, name, None) is not None}
+    places = {name: str(path.resolve()) for name, path in named.items() if path.exists()}
+    return settings | places | {"seq_path": source, THE_INPUT: footage.contents, GIVEN: footage.known.tell()}
 
 
 def edges_of(args: argparse.Namespace) -> float | None:

@@ -3,21 +3,24 @@
 import argparse
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from cut3r.inference.given import GivenConfig, ScaleFrom
+from cut3r.inference.known_distance import KnownDistance
 from cut3r.io.calibration import calibration_of_numbers
-from cut3r.io.frames import FrameOptions, SortOrder, open_frames
 from cut3r.io.json_fields import as_number
-from cut3r.io.known_cameras import KnownCameras
+from cut3r.io.known_cameras import KnownCamera, KnownCameras, Lens
 from cut3r.io.known_files import read_known_cameras
-from cut3r.run.footage import Footage
 from cut3r.run.known import Known
 
 logger = logging.getLogger(__name__)
 
 POSES = "poses"  # --scale-from poses
+FISHEYE = "fisheye:"
+MOST_COEFFICIENTS = 8
 
 
 def make_known(args: argparse.Namespace) -> Known:
@@ -28,16 +31,21 @@ def make_known(args: argparse.Namespace) -> Known:
         ValueError: It is not understood, or not what the flag is for.
     """
     poses = None if args.poses is None else read_known_cameras(args.poses)
-    intrinsics = None if args.intrinsics is None else _intrinsics(args.intrinsics)
-    if args.masks is not None and not args.masks.is_dir():
-        raise FileNotFoundError(f"--masks {args.masks} is no folder; expected one mask per picture in it, white = use")
-    if poses is not None and intrinsics is None and any(camera.lens for camera in poses.cameras):
+    intrinsics = None if args.intrinsics is None else read_intrinsics(args.intrinsics, args.distortion)
+    if intrinsics is None and args.distortion is not None:
+        raise ValueError("--distortion is that of a calibration, and there is none; give --intrinsics, too")
+    depth = getattr(args, "depth", None)
+    for flag, folder, what in (("--masks", args.masks, "mask"), ("--depth", depth, "depth map")):
+        if folder is not None and not folder.is_dir():
+            white = ", white = use" if folder is args.masks else ""
+            raise FileNotFoundError(f"{flag} {folder} is no folder; expected one {what} per picture in it{white}")
+    if poses is not None and intrinsics is None and any(camera.any_lens for camera in poses.cameras):
         logger.info("%s has intrinsics, too; --intrinsics %s takes them", poses.what, args.poses)
-    return Known(intrinsics, poses, args.masks)
+    return Known(intrinsics, poses, args.masks, depth, sky=getattr(args, "sky", False))
 
 
 def check_known_flags(args: argparse.Namespace) -> None:
-    """Refuse flags that would do nothing, or contradict each other."""
+    """Refuse flags of an alignment that would do nothing, or contradict each other."""
     needing = {"--pose-sigma": args.pose_sigma is not None, "--scale-from poses": args.scale_from == POSES}
     for flag in [flag for flag, given in needing.items() if given and args.poses is None]:
         raise ValueError(f"{flag} is about known poses, and there are none; give --poses FILE")
@@ -46,6 +54,34 @@ def check_known_flags(args: argparse.Namespace) -> None:
             "with --scale-from poses, poses give the scale only, and --pose-sigma has no say; leave one out"
         )
     pose_sigma(args)
+
+
+def given_config(args: argparse.Namespace) -> GivenConfig:
+    """What a stream does with what is known.
+
+    Raises:
+        ValueError: Flags that would do nothing, or contradict each other.
+    """
+    kinds = {kind.value: kind for kind in ScaleFrom}
+    for name, there in (("poses", args.poses), ("depth", args.depth)):
+        if args.scale_from == name and there is None:
+            what = f"--{name} {'FILE' if name == POSES else 'FOLDER'}"
+            raise ValueError(f"--scale-from {name} is about known {name}, and there is none; give {what}")
+    if args.condition and (args.poses is None or args.intrinsics is None):
+        raise ValueError("--condition shows known cameras to the network; give both --poses and --intrinsics")
+    if args.condition and args.revisit > 1:
+        raise ValueError(
+            "--condition follows results, which the first pass of --revisit has not; leave out one of both"
+        )
+    if args.scale_from is None or args.scale_from in kinds:
+        kind = None if args.scale_from is None else kinds[args.scale_from]
+        return GivenConfig(kind, hold_poses=kind is not ScaleFrom.poses, condition=args.condition)
+    if args.poses is not None:
+        raise ValueError(
+            "--poses stay as they are in a stream, and a distance would scale them; give poses in metres, leave out "
+            "--scale-from, or use demo_ga.py"
+        )
+    return GivenConfig(KnownDistance.parse(args.scale_from))
 
 
 def pose_sigma(args: argparse.Namespace) -> tuple[float, float] | None:
@@ -62,19 +98,37 @@ def pose_sigma(args: argparse.Namespace) -> tuple[float, float] | None:
     return values[0], math.radians(values[1])
 
 
-def count_all(footage: Footage, args: argparse.Namespace) -> int | None:
-    """The frames of the whole source, of which flags may choose some; None if unknown, or nobody needs it."""
-    if not (args.intrinsics or args.poses or args.masks):
-        return None
-    if footage.stream.live or not footage.can_be_read_again:
-        return None
-    with open_frames(args.seq_path, FrameOptions(sort=SortOrder(args.sort), parity=args.original)) as stream:
-        return stream.expected
+def read_intrinsics(value: str, distortion: str | None = None) -> KnownCameras:
+    """Read a file, or four numbers; of a calibration without distortion, `distortion` may say it.
 
-
-def _intrinsics(value: str) -> KnownCameras:
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Not understood, or two distortions.
+    """
     words = value.split(",")
-    numbers = np.array([as_number(word.strip()) for word in words])
     if len(words) > 1 and not Path(value).exists():
-        return calibration_of_numbers(numbers, f"--intrinsics {value}")
-    return read_known_cameras(Path(value))
+        numbers = np.array([as_number(word.strip()) for word in words])
+        cameras = calibration_of_numbers(numbers, f"--intrinsics {value}")
+    else:
+        cameras = read_known_cameras(Path(value))
+    if distortion is None:
+        return cameras
+    return replace(cameras, cameras=tuple(_bent(camera, distortion, cameras.what) for camera in cameras.cameras))
+
+
+def _bent(camera: KnownCamera, distortion: str, what: str) -> KnownCamera:
+    lens, is_fisheye = camera.any_lens, distortion.startswith(FISHEYE)
+    if lens is None:
+        return camera
+    if not lens.is_straight:
+        raise ValueError(f"{what} has a distortion already; leave out --distortion")
+    values = tuple(as_number(word.strip()) for word in distortion.removeprefix(FISHEYE).split(","))
+    if not np.isfinite(values).all() or len(values) > (4 if is_fisheye else MOST_COEFFICIENTS):
+        raise ValueError(
+            f"--distortion is {distortion!r}; expected up to {MOST_COEFFICIENTS} numbers k1,k2,p1,p2,k3,... or "
+            f"{FISHEYE}k1,k2,k3,k4"
+        )
+    if is_fisheye:
+        return replace(camera, lens=None, fisheye=lens.bent(*values), no_lens="it is a fisheye")
+    (fx, _, cx), (_, fy, cy), _ = lens.intrinsics.tolist()
+    return replace(camera, lens=Lens.of(fx, fy, cx, cy, lens.size, values))

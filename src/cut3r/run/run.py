@@ -13,6 +13,7 @@ from cut3r.inference.session import Session
 from cut3r.inference.sink import Sinks
 from cut3r.io.frame import Frame
 from cut3r.run.footage import Footage
+from cut3r.run.moving import Moving
 from cut3r.run.output_folder import RunState
 from cut3r.run.progress import Meter, Progress
 from cut3r.run.stop import Stop
@@ -48,6 +49,7 @@ class Run:
         writer: Brings each result to the disk, and knows where the run goes on.
         watching: Sinks that lose nothing that matters if they fail, such as a page.
         passes: See `revisit`.
+        moving: Leaves out what moves, if given.
     """
 
     def __init__(
@@ -59,9 +61,10 @@ class Run:
         *,
         passes: int = 1,
         freeze: bool = False,
+        moving: Moving | None = None,
     ) -> None:
         self.session, self.footage, self.writer, self.watching = session, footage, writer, watching
-        self.passes, self.freeze = passes, freeze
+        self.passes, self.freeze, self.moving = passes, freeze, moving
 
     def go(self, console: "Console") -> Outcome:
         """Run to the end, or until Ctrl-C: all files are then written, and a run that can be resumed says so.
@@ -95,6 +98,7 @@ class Run:
     def _take_in(self, progress: Progress, stop: Stop) -> None:
         with closing(self._results(progress, stop)) as results:
             for result in results:
+                result = result if self.moving is None else self.moving.apply(result)
                 self.writer.add(result)
                 self.watching.add(result)
                 progress.advance()
@@ -110,7 +114,7 @@ class Run:
 
         return revisit(
             self.session,
-            self.footage.open,
+            self.footage.frames,
             passes=self.passes,
             freeze=self.freeze,
             done=self.session.frames_seen,
@@ -126,6 +130,7 @@ class Run:
             logger.warning("%d unreadable frames were skipped: %s", len(skipped), "; ".join(skipped[:5]))
         scene = self.writer.scene
         logger.info("%s", scene.summary())
+        self._tell_dropped()
         joints = [joint for joint in self.session.joints if joint.first < self.writer.count]
         if doubtful := [joint for joint in joints if joint.doubt]:
             logger.warning("%d of %d joints of chunks are doubtful:", len(doubtful), len(joints))
@@ -142,3 +147,12 @@ class Run:
             logger.warning("no point has a confidence above %g; lower --vis_threshold", scene.confidence)
         for path in self.writer.written:
             logger.info("wrote %s", path)
+
+    def _tell_dropped(self) -> None:
+        """Say how much does not count."""
+        counts = self.footage.known.dropped
+        shares = {why: counts[why] / counts["all"] for why in ("masks", "sky") if counts[why]}
+        if self.moving is not None and self.moving.pixels:
+            shares["moving things"] = self.moving.dropped / self.moving.pixels
+        for why, share in shares.items():
+            logger.info("%s: %.1f %% of the pixels were left out", why, 100 * share)
