@@ -18,23 +18,22 @@ from torch import Tensor
 
 from cut3r.files.atomic import atomic_path
 from cut3r.geometry.cameras import ray_map
-from cut3r.geometry.poses import invert
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.chunks import Chunking, ResetConfig
 from cut3r.inference.course import Course
 from cut3r.inference.engine import Encoded, Engine, nothing
 from cut3r.inference.focal import LensRule, focal_as_original, focal_of_trusted, on_rays
-from cut3r.inference.given import ENOUGH, GivenConfig, contradicts_itself, first_camera, follow, rescaled, with_view
+from cut3r.inference.given import GivenConfig
+from cut3r.inference.given_stream import given_camera, scaled_in_the_end, with_given
 from cut3r.inference.joints import Joint
 from cut3r.inference.keyframes import KeyframeConfig
-from cut3r.inference.known_distance import KnownDistance
 from cut3r.inference.pipeline import Launched, Pipeline, Prepared, Result
 from cut3r.inference.places import ClosedLoop, LoopCloser
 from cut3r.inference.policy import Policy, Write
 from cut3r.inference.preprocess import SQUARE_SIZE, FitConfig, fit
 from cut3r.inference.result import FrameResult, PointSource, QueryResult
 from cut3r.inference.seen import look, quality_of
-from cut3r.inference.snapshot import Snapshot, in_its_place, moved, pack, read_session_file, unpack
+from cut3r.inference.snapshot import Snapshot, pack, read_session_file, unpack
 from cut3r.io.frames import Frame
 from cut3r.model.config import RayDirection
 from cut3r.model.encoder import ViewInput
@@ -258,11 +257,7 @@ class Session:
         `Reconstruction.move`."""
         if self._chunking is not None:
             self._now = self._chunking.settle(self._now)
-        if self._now.chunk in self._now.course.places.world_from_chunk:
-            given, step = rescaled(self.given, self._now.given, self._now.course.places, tolerance=0.0)
-            self._now = replace(self._now, given=given)
-            self._now = self._now if step is None else moved(self._now, step)
-        self._warn_of_scale()
+        self._now = scaled_in_the_end(self._now, self.given)
         empty = {joint.chunk for joint in self.joints if joint.first >= self._now.number}  # begun, but without a frame
         moves = self._now.course.places.changed
         self._forget_moves()
@@ -389,12 +384,10 @@ class Session:
 
     def _rays(self, prepared: Prepared) -> Float[Tensor, "h w 6"] | None:
         """The ray map of a given camera; None for the first view of the state, and where a camera is not known."""
-        frame, first = prepared.frame, first_camera(self._now.given, self._now.chunk, self._now.course)
-        if frame.world_from_cam is None or frame.intrinsics is None or first is None:
+        if (camera := given_camera(self._now, prepared.frame)) is None:
             return None
-        first_from_cam = invert(first) @ torch.as_tensor(frame.world_from_cam).double()
-        intrinsics = prepared.pixel_map.intrinsics_to_image(torch.as_tensor(frame.intrinsics).double())
-        return self._ray_map(first_from_cam, intrinsics, prepared.pixel_map.image_size)
+        intrinsics = prepared.pixel_map.intrinsics_to_image(camera[1])
+        return self._ray_map(camera[0], intrinsics, prepared.pixel_map.image_size)
 
     def _ray_map(self, chunk_from_cam: Tensor, intrinsics: Tensor, size: tuple[int, int]) -> Float[Tensor, "h w 6"]:
         translation = self.model.config.ray_direction is RayDirection.point_at_unit_depth
@@ -423,7 +416,7 @@ class Session:
                 seen = look(self._now.course, result, launched.encoded)
         self._warn_if_not_finite(result)
         self._now = replace(self._now, state=launched.after, number=self._now.number + 1, focals=focals)
-        result = self._with_given(result)
+        self._now, result = with_given(self._now, result, self.given)
         decision = policy(result) if policy else Write.keep
         if chunking is not None and seen is not None:
             course = self._now.course
@@ -466,33 +459,6 @@ class Session:
             world_from_chunk=now.world_from_chunk,
         )
         return result, focals
-
-    def _with_given(self, result: FrameResult) -> FrameResult:
-        """Let what the frame brings along take the place of what the network says."""
-        frame, config = result.frame, self.given
-        brings = frame.world_from_cam is not None or frame.depth is not None
-        if not (brings or self._now.given.says_something or isinstance(config.scale_from, KnownDistance)):
-            return result
-        self._now = in_its_place(self._now, result)
-        given, step, result = follow(config, self._now.given, result, self._now.course.places)
-        given = with_view(given, result, self._now.course) if config.condition else given
-        self._now = replace(self._now, given=given)
-        if step is not None:
-            self._now = moved(self._now, step)
-        return replace(result, world_from_chunk=self._now.world_from_chunk)
-
-    def _warn_of_scale(self) -> None:
-        distance, ends, votes = self.given.scale_from, self._now.given.ends, self._now.given.votes
-        if votes.seen >= ENOUGH and contradicts_itself(self.given, self._now.given):
-            logger.warning(
-                "the distances between given cameras, over those of the network, contradict each other (half of them "
-                "differ by more than a factor of %.1f), so they do not say how large the points are, which keep the "
-                "network's metres; depth maps may help (--depth with --scale-from depth)",
-                votes.spread(),
-            )
-        if isinstance(distance, KnownDistance) and None in ends:
-            missing = distance.first if ends[0] is None else distance.second
-            logger.warning("no frame was called %s, so the known distance gave no scale", missing)
 
     def _warn_if_not_finite(self, result: FrameResult) -> None:
         assert result.prediction.points_cam is not None and result.prediction.world_from_cam is not None
