@@ -37,12 +37,20 @@ def main(arguments: list[str] | None = None, program: str = PROGRAM) -> int:
         program: The name that it was called by: `cut3r run` is the same.
     """
     args = parse_args(arguments, description=_description(program), extend=add_of_stream, prog=program)
+    if args.sources:
+        return guarded(partial(_run_batch, parser=make_parser(program)), args, program)
     return guarded(partial(run, program=program), args, program)
 
 
 def make_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     """Declare the flags that `main` takes, for the completion of shells."""
     return make_run_parser(description=_description(program), extend=add_of_stream, prog=program)
+
+
+def _run_batch(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    from cut3r.run.batch import run_batch
+
+    return run_batch(args, parser)
 
 
 def _description(program: str) -> str:

@@ -18,14 +18,25 @@ def parse_args(
 ) -> argparse.Namespace:
     """Read the flags; each may be written with dashes or underscores, and the source without its flag.
 
+    Several sources become `sources`, if a program has flags for them (`add_batch`); one is `seq_path`.
+
     Args: as `make_parser`.
     """
     parser = make_parser(description=description, extend=extend, prog=prog)
     args = parser.parse_args(as_declared(parser, sys.argv[1:] if arguments is None else arguments))
-    if args.source is not None and args.seq_path is not None:
-        parser.error(f"there are two sources, {args.source} and --seq_path {args.seq_path}; name one")
-    args.seq_path = args.source if args.seq_path is None else args.seq_path
+    named, several = args.source, hasattr(args, "workers")
     del args.source
+    if named and args.seq_path is not None:
+        parser.error(f"there are two sources, {named[0]} and --seq_path {args.seq_path}; name one")
+    if len(named) > 1 and not several:
+        parser.error(f"there are {len(named)} sources, {named[0]}, {named[1]}, ...; name one")
+    if several:
+        args.sources = named if len(named) > 1 else []
+        if not args.sources and (args.workers != 1 or args.dask is not None):
+            parser.error("--workers and --dask share several sources among processes, and there is one; leave them out")
+        if args.workers < 1:
+            parser.error(f"--workers is {args.workers}, expected 1 or more")
+    args.seq_path = named[0] if len(named) == 1 else args.seq_path
     return args
 
 
@@ -80,8 +91,17 @@ def add_align(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--rigid", action="store_true", help=rigid)
 
 
+def add_batch(group: argparse._ArgumentGroup) -> None:
+    """Declare how several sources are shared."""
+    workers = "runs at a time; each takes the memory of a network (default: %(default)s)"
+    group.add_argument("--workers", type=int, default=1, metavar="N", help=workers)
+    dask = "a Dask cluster does them: tcp://HOST:8786, or local:4 for four processes here"
+    group.add_argument("--dask", metavar="ADDRESS", help=dask)
+
+
 def add_of_stream(parser: argparse.ArgumentParser) -> None:
     """Declare the flags that only a stream has, or that an alignment has with another meaning."""
+    add_batch(parser.add_argument_group("several sources: a run for each, in OUTPUT_DIR/NAME (docs/command.md)"))
     _add_known_to_stream(parser.add_argument_group("what is known beforehand (docs/known_cameras.md)"))
     loops = "with --reset-every: look for places that are seen again, and move chunks (default: %(default)s)"
     parser.add_argument("--loops", choices=("auto", "off"), default="auto", help=loops)
@@ -151,7 +171,7 @@ def add_page(group: argparse._ActionsContainer) -> None:
 def _add_input(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to reconstruct, with what")
     what = "folder, video, image, list.txt, 'glob*', camera:0 or a URL (rtsp, http)"
-    group.add_argument("source", nargs="?", metavar="SOURCE", help=what)
+    group.add_argument("source", nargs="*", metavar="SOURCE", help=what)
     group.add_argument("--seq_path", metavar="SOURCE", help="the same, as a flag")
     group.add_argument("--model_path", metavar="FILE|NAME", help="a checkpoint, or a name: 512-dpt, 224-linear, tiny")
     group.add_argument("--device", default="auto", help="auto, cuda, cuda:1, mps or cpu (default: %(default)s)")

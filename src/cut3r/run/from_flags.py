@@ -42,6 +42,9 @@ FILES = ("intrinsics", "poses", "masks", "depth")  # settings that are paths
 GIVEN = "what was given"  # a setting that no flag names
 NOT_SETTINGS = {
     "dtype",
+    "sources",
+    "workers",
+    "dask",
     "seq_path",
     "output_dir",
     "overwrite",
