@@ -19,6 +19,7 @@ from cut3r.files.fingerprint import fingerprint
 from cut3r.io.animation import AnimationCapture
 from cut3r.io.frame import Frame
 from cut3r.io.images import GreyScale, UnreadableImageError, page_count, read_image
+from cut3r.io.joined import Joined, clips_of
 from cut3r.io.selection import FrameOptions, Selector, SortOrder, spread
 from cut3r.io.sources import find_images
 from cut3r.io.video import (
@@ -106,7 +107,8 @@ def open_frames(
     Args:
         source: A folder of images, a list of images, a glob pattern, a text file with one path per line (relative to
             it), one image, a video file, an animated image or one with several pages, a pipe that a video comes
-            through, "camera:0", or a URL (rtsp, http, ...). A path that exists is never taken for a pattern.
+            through, "camera:0", or a URL (rtsp, http, ...). A path that exists is never taken for a pattern. A list,
+            or text file, of videos and folders gives their frames one after the other; options hold for each of them.
         options: Selection and decoding; all frames in natural order by default.
         skip: Leave out the first so many frames that would otherwise be given, to resume a run. Cheap: photos are not
             decoded and frames of a video not converted, except with skip_bad, where it must be known which ones count.
@@ -129,10 +131,26 @@ def open_frames(
         if skip:
             raise ValueError(f"{public_name(source)} is live and cannot be resumed; start a new run")
         return _capture_stream(open_stream(source), options, skip, bad)
+    if not options.parity and (clips := clips_of(source)) is not None:
+        return _joined_stream(clips, options, skip, check)
     found = find_images(source, options)
     if isinstance(found, Path):
         return _capture_stream(_open_file(found, options, skip), options, skip, bad, files=[found])
     return _photo_stream(found, options, skip, bad)
+
+
+def _joined_stream(
+    clips: Sequence[Path], options: FrameOptions, skip: int, check: Callable[[Frame], None] | None
+) -> FrameStream:
+    joined = Joined(clips, lambda clip: open_frames(clip, options, check=check))
+    return FrameStream(
+        islice(joined, skip, None),
+        f"{len(clips)} clips, {clips[0].name} to {clips[-1].name}",
+        expected=None if joined.expected is None else max(joined.expected - skip, 0),
+        skipped=joined.skipped,
+        files=joined.files,
+        release=joined.close,
+    )
 
 
 def _open_file(path: Path, options: FrameOptions, skip: int) -> Capture:
