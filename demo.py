@@ -101,6 +101,7 @@ def run(args: argparse.Namespace, program: str = PROGRAM) -> int:
             passes=args.revisit,
             freeze=args.freeze,
             moving=from_flags.make_moving(args),
+            rig=from_flags.make_rig(args),
         )
         return _exit_code(this, this.go(console), viewer, program)
 

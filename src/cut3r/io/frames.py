@@ -10,7 +10,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from cut3r.io.animation import AnimationCapture
 from cut3r.io.frame import Frame
 from cut3r.io.images import GreyScale, UnreadableImageError, page_count, read_image
 from cut3r.io.joined import Joined, clips_of
+from cut3r.io.panorama import views_of
 from cut3r.io.selection import FrameOptions, Selector, SortOrder, spread
 from cut3r.io.sources import find_images
 from cut3r.io.video import (
@@ -127,6 +128,10 @@ def open_frames(
         raise ValueError(f"skip is {skip}, expected 0 or more frames")
     if not isinstance(source, (str, Path)) and len(source) == 1:
         source = source[0]
+    if options.panorama is not None:
+        whole, first = divmod(skip, options.panorama)
+        stream = open_frames(source, replace(options, panorama=None), skip=whole, check=check)
+        return _cut_stream(stream, options.panorama, first)
     if isinstance(source, str) and is_stream(source):
         if skip:
             raise ValueError(f"{public_name(source)} is live and cannot be resumed; start a new run")
@@ -137,6 +142,20 @@ def open_frames(
     if isinstance(found, Path):
         return _capture_stream(_open_file(found, options, skip), options, skip, bad, files=[found])
     return _photo_stream(found, options, skip, bad)
+
+
+def _cut_stream(stream: FrameStream, count: int, first: int) -> FrameStream:
+    """The views of panoramas, from the so-manieth view of the first one on."""
+    views = (view for frame in stream for view in views_of(frame, count))
+    return FrameStream(
+        islice(views, first, None),
+        f"{count} views each of {stream.description}",
+        expected=None if stream.expected is None else max(stream.expected * count - first, 0),
+        live=stream.live,
+        skipped=stream.skipped,
+        files=stream.files,
+        release=stream.close,
+    )
 
 
 def _joined_stream(

@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 
 from cut3r.io.images import WHITE
+from cut3r.io.panorama import check_views
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class FrameOptions:
         None  # of those, the first frame at or after each multiple of 1/fps seconds since the first of them
     )
     max_frames: int | None = None  # of those, so many spread evenly; the first so many of a live source
+    panorama: int | None = None  # pictures are equirectangular, and each is cut into so many pinhole views
     skip_bad: bool = False  # log and count unreadable frames instead of stopping
     background: tuple[int, int, int] = WHITE  # rgb, 0 to 255, under transparent pixels
     parity: bool = False  # as the original: sorted by name, its extensions only, alpha dropped, 16-bit grey clipped
@@ -57,6 +59,8 @@ class FrameOptions:
             raise ValueError(f"fps is {self.fps}, expected a positive number; leave it out to use all frames")
         if self.max_frames is not None and self.max_frames < 1:
             raise ValueError(f"max_frames is {self.max_frames}, expected 1 or more; leave it out to use all frames")
+        if self.panorama is not None:
+            check_views(self.panorama)
         if len(self.background) != 3 or not all(0 <= value <= 255 for value in self.background):
             raise ValueError(f"background is {self.background}, expected three values (r, g, b) from 0 to 255")
 

@@ -137,6 +137,7 @@ class FinishedRun:
             every=whole("every") or 1,
             fps=number("fps"),
             max_frames=whole("max_frames"),
+            panorama=whole("panorama"),
             skip_bad=self.setting("skip_bad") == "True",
             parity=self.setting("original") == "True",
         )

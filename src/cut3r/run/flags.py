@@ -129,6 +129,8 @@ def _add_known_to_stream(group: argparse._ArgumentGroup) -> None:
     condition = "show the network known poses with intrinsics, too; only one trained with ray maps understands them"
     group.add_argument("--condition", action="store_true", help=condition)
     group.add_argument("--sky", action="store_true", help="leave out the sky, which is found by its colour")
+    panorama = "360-degree pictures (equirectangular): cut each into N views that look around, such as 6"
+    group.add_argument("--panorama", type=int, metavar="N", help=panorama)
     moving = "leave out what stands where earlier frames saw nothing: people, cars"
     group.add_argument("--moving", action="store_true", help=moving)
 

@@ -28,6 +28,7 @@ from cut3r.run.moving import Moving
 from cut3r.run.output_check import check_inputs, check_output
 from cut3r.run.output_folder import THE_INPUT, OutputFolder
 from cut3r.run.resume import ResumePoint
+from cut3r.run.rig import Rig
 from cut3r.run.targets import check_targets, targets_of
 from cut3r.run.writer import RunWriter
 from cut3r.speed.packed import pack
@@ -99,6 +100,7 @@ def make_footage(args: argparse.Namespace) -> Footage:
         every=args.every,
         fps=args.fps,
         max_frames=args.max_frames,
+        panorama=panorama_of(args),
         skip_bad=args.skip_bad,
         parity=args.original,
     )
@@ -109,6 +111,23 @@ def make_footage(args: argparse.Namespace) -> Footage:
         footage.stream.close()
         raise
     return footage
+
+
+def panorama_of(args: argparse.Namespace) -> int | None:
+    """The views of each panorama; None if pictures are none.
+
+    Raises:
+        ValueError: Flags say something else of the cameras.
+    """
+    count: int | None = vars(args).get("panorama")
+    flags = ("intrinsics", "distortion", "poses", "depth", "masks", "original", "resume")
+    if count is not None and (other := [flag for flag in flags if getattr(args, flag)]):
+        raise ValueError(f"--panorama cuts pictures into views with cameras of their own; leave out --{other[0]}")
+    return count
+
+
+def make_rig(args: argparse.Namespace) -> Rig | None:
+    return None if args.panorama is None else Rig(args.panorama)
 
 
 def make_moving(args: argparse.Namespace) -> Moving | None:
@@ -206,7 +225,11 @@ def make_writer(
     scene = Reconstruction(
         voxel_size=args.voxel_size, max_points=args.max_points, confidence=args.vis_threshold, edges=edges_of(args)
     )
-    resume = None if args.moving or not footage.can_be_read_again else ResumePoint(output.resume_path, settings)
+    resume = (
+        None
+        if args.moving or args.panorama or not footage.can_be_read_again
+        else ResumePoint(output.resume_path, settings)
+    )
     if args.resume and resume is not None and (earlier := _earlier(args, session, output, resume)) is not None:
         scene = earlier
     if folder is not None and folder.finished() < session.frames_seen:

@@ -16,6 +16,7 @@ from cut3r.run.footage import Footage
 from cut3r.run.moving import Moving
 from cut3r.run.output_folder import RunState
 from cut3r.run.progress import Meter, Progress
+from cut3r.run.rig import Rig
 from cut3r.run.stop import Stop
 from cut3r.run.writer import RunWriter
 
@@ -50,6 +51,7 @@ class Run:
         watching: Sinks that lose nothing that matters if they fail, such as a page.
         passes: See `revisit`.
         moving: Leaves out what moves, if given.
+        rig: Keeps views of one panorama together, if given.
     """
 
     def __init__(
@@ -62,9 +64,10 @@ class Run:
         passes: int = 1,
         freeze: bool = False,
         moving: Moving | None = None,
+        rig: Rig | None = None,
     ) -> None:
         self.session, self.footage, self.writer, self.watching = session, footage, writer, watching
-        self.passes, self.freeze, self.moving = passes, freeze, moving
+        self.passes, self.freeze, self.moving, self.rig = passes, freeze, moving, rig
 
     def go(self, console: "Console") -> Outcome:
         """Run to the end, or until Ctrl-C: all files are then written, and a run that can be resumed says so.
@@ -97,6 +100,7 @@ class Run:
     def _take_in(self, progress: Progress, stop: Stop) -> None:
         with closing(self._results(progress, stop)) as results:
             for result in results:
+                result = result if self.rig is None else self.rig.apply(result)
                 result = result if self.moving is None else self.moving.apply(result)
                 self.writer.add(result)
                 self.watching.add(result)
