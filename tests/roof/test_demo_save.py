@@ -1,5 +1,6 @@
 """--save scene/ and --export: folders for other programs, right after the run."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from cut3r.io.colmap import read_cameras, read_images
 from cut3r.io.depth import read_depth
 from cut3r.io.frames import Frame, FrameStream
 from cut3r.io.images import read_image
-from cut3r.io.trajectory import read_tum
+from cut3r.io.trajectory import read_tum, write_kitti
 from cut3r.io.transforms_json import read_transforms
 from cut3r.run.output_folder import OutputFolder
 from cut3r.weights.checkpoint import save
@@ -79,6 +80,28 @@ def test_each_format_alone(wall, photos, tmp_path):
     for name, files in wanted.items():
         assert {path.name for path in (tmp_path / name).iterdir()} == files | {"README.txt"}
     assert len(read_images(tmp_path / "colmap/sparse/0/images.txt")) == 6
+
+
+def test_known_cameras_are_exported_as_they_were_given(wall, photos, tmp_path):
+    """Small steps, so that a wall a metre away from cameras that stand still is one for all of them."""
+    given = np.tile(np.eye(4), (6, 1, 1))
+    given[:, :3, 3] = np.array([5.0, -2.0, 1.0]) + 1e-4 * np.arange(6)[:, None]
+    write_kitti(tmp_path / "poses.kitti", given)
+    flags = ["--model_path", wall, large(photos), "--output_dir", tmp_path / "out", "--size", 64]
+    known = ["--poses", tmp_path / "poses.kitti", "--intrinsics", "101.25,99.5,63.1,50.2"]
+    saves = ["--export", f"nerfstudio:{tmp_path / 'nerf'}", "--export", f"colmap:{tmp_path / 'colmap'}"]
+    assert run_demo(*flags, *known, *saves) == 0
+    true = np.array([[101.25, 0, 63.1], [0, 99.5, 50.2], [0, 0, 1]])
+    turn = np.eye(4)
+    turn[:3] = json.loads((tmp_path / "nerf/transforms.json").read_text())["applied_transform"]
+    cameras = read_transforms(tmp_path / "nerf/transforms.json").cameras
+    images = read_images(tmp_path / "colmap/sparse/0/images.bin")
+    lens = read_cameras(tmp_path / "colmap/sparse/0/cameras.bin")[images[0].camera].lens()
+    for number, (camera, image) in enumerate(zip(cameras, images, strict=True)):
+        for intrinsics in (camera.lens.intrinsics, lens.intrinsics):
+            np.testing.assert_allclose(intrinsics, true, rtol=1e-6, atol=1e-9)
+        for pose in (camera.world_from_cam, image.world_from_cam):
+            np.testing.assert_allclose(np.linalg.inv(turn) @ pose, given[number], atol=1e-6)
 
 
 def test_some_frames_and_keyframes_are_enough(wall, video, tmp_path):
