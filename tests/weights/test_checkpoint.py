@@ -442,7 +442,7 @@ def test_a_missing_file_is_told_and_the_zoo_s_names_given(tmp_path):
 
 @pytest.mark.parametrize("path", ["cut3r_512_dpt_4_64.pth", "src/cut3r_512_dpt_4_64.pth"])
 def test_a_missing_official_file_is_told_with_the_way_to_get_it(path):
-    with pytest.raises(FileNotFoundError, match=r"python -m cut3r\.weights\.zoo 512-dpt.*or give '512-dpt'"):
+    with pytest.raises(FileNotFoundError, match=r"cut3r models download 512-dpt.*or give '512-dpt'"):
         load(path)
 
 

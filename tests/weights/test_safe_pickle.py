@@ -66,7 +66,7 @@ def test_a_file_that_wants_to_run_code_is_refused_and_nothing_runs(tmp_path, att
 def test_a_bare_malicious_pickle_of_any_protocol_is_refused(tmp_path, protocol):
     marker, path = tmp_path / "marker", tmp_path / "weights.pth"
     path.write_bytes(pickle.dumps(Run(os.system, f"touch {marker}"), protocol=protocol))
-    with pytest.raises(ValueError, match=r"use an official checkpoint \(`python -m cut3r\.weights\.zoo`"):
+    with pytest.raises(ValueError, match=r"use an official checkpoint \(`cut3r models list`"):
         read_torch_file(path)
     assert not marker.exists()
 

@@ -1,5 +1,8 @@
 import hashlib
 import http.server
+import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -203,3 +206,11 @@ def test_the_bundled_network_is_found_or_its_absence_explained(get, monkeypatch,
 def test_official_files_are_known_by_name():
     assert zoo.name_of_file("cut3r_224_linear_4.pth") == "224-linear"
     assert zoo.name_of_file("other.pth") is None
+
+
+def test_the_command_from_before_still_lists_them(home):
+    environment = os.environ | {"PYTHONPATH": str(Path(zoo.__file__).parents[2])}
+    run = subprocess.run(
+        [sys.executable, "-m", "cut3r.weights.zoo"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "512-dpt" in run.stderr + run.stdout

@@ -5,8 +5,10 @@ folder ($XDG_CACHE_HOME, ~/.cache).
 """
 
 import hashlib
+import importlib
 import logging
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -211,3 +213,8 @@ def tell() -> None:
     for name, path in BUNDLED.items():
         logger.info("%-11s %-23s comes with cut3r; %s", name, path.name, path if path.is_file() else "missing")
     logger.info("The official networks come from %s under %s.", SOURCE, LICENCE)
+
+
+if __name__ == "__main__":  # python -m cut3r.weights.zoo [NAME], from before there was `cut3r models`
+    models = importlib.import_module("cut3r.run.models_command")
+    sys.exit(models.main(["download", *sys.argv[1:]] if sys.argv[1:] else ["list"]))
