@@ -6,7 +6,7 @@ import pytest
 import demo
 from cut3r.io.images import write_image
 from cut3r.run.batch import BatchRun, check_sources, flags_of, named, run_batch
-from cut3r.run.output_check import MARKER
+from cut3r.run.output_check import MARKER, RESUME_FILES
 from cut3r.run.output_folder import Marker, RunState
 
 
@@ -109,3 +109,21 @@ def test_what_is_finished_is_left_alone(tmp_path, state, overwrite, due):
     if state is not None:
         Marker("1", {}, "now", state, 3).write(tmp_path / MARKER)
     assert BatchRun((), tmp_path, tmp_path / "log", Path.cwd(), overwrite).is_due() is due
+
+
+@pytest.mark.parametrize(
+    ("state", "left", "overwrite", "flag"),
+    [
+        (RunState.stopped, "resume.npz", False, ["--resume"]),
+        (RunState.stopped, "resume.previous.npz", False, ["--resume"]),
+        (RunState.stopped, None, False, []),  # --moving, --panorama and live sources refuse --resume
+        (RunState.stopped, "resume.npz", True, []),
+        (RunState.finished, "resume.npz", False, []),
+    ],
+)
+def test_only_what_left_a_state_is_resumed(tmp_path, state, left, overwrite, flag):
+    Marker("1", {}, "now", state, 3).write(tmp_path / MARKER)
+    if left is not None:
+        assert left in RESUME_FILES
+        (tmp_path / left).touch()
+    assert BatchRun((), tmp_path, tmp_path / "log", Path.cwd(), overwrite).resume_flag() == flag

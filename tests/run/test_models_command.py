@@ -34,6 +34,15 @@ def test_what_is_here_is_verified(home, capfd):
     assert "224-linear" not in said
 
 
+def test_a_bundled_network_that_has_changed_is_one_sentence(tmp_path, monkeypatch, capfd):
+    changed = tmp_path / "tiny.safetensors"
+    changed.write_bytes(zoo.BUNDLED["tiny"].read_bytes()[:-1])
+    assert main(["models", "verify", "tiny"]) == 0
+    monkeypatch.setitem(zoo.BUNDLED, "tiny", changed)
+    assert main(["models", "verify", "tiny"]) == WRONG_ARGUMENTS
+    assert "it has changed; install cut3r again" in capfd.readouterr().err.splitlines()[-1]
+
+
 def test_what_has_changed_is_one_sentence(home, capfd):
     (home / FILE).write_bytes(CONTENT)
     (home / f"{FILE}.sha256").write_text("0" * 64)

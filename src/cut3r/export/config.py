@@ -1,11 +1,13 @@
 """What an exported scene holds."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cut3r.export.tracks import TrackConfig
 from cut3r.inference.view import EDGES
 
 PICTURES = ("jpg", "png")
+Progress = Callable[[str, int, int], None]  # is told what is done, how much of it, and of how much
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""How each part of an exported folder is written; which parts a format has, says `FORMATS` in `cut3r.run.targets`.
+"""How each part of an exported folder is written; which parts a format has, says `FORMATS` in `cut3r.run.formats`.
 
 Pictures, depth and masks come frame by frame (`frame_files`); the others once, when all names are known.
 """
@@ -19,6 +19,7 @@ from cut3r.io.colmap_write import write_colmap
 from cut3r.io.depth import FARTHEST_MM, MILLIMETRES, write_depth
 from cut3r.io.frame import Frame
 from cut3r.io.glb import write_glb
+from cut3r.io.glb_content import GLTF_FROM_Z_UP
 from cut3r.io.images import write_image
 from cut3r.io.known_cameras import CORNER
 from cut3r.io.mesh import write_mesh
@@ -37,7 +38,6 @@ NEEDED = {
     Part.rerun: ("rerun", "pip install rerun-sdk"),
 }
 OF_FRAMES = {Part.pictures, Part.depth, Part.masks}
-GLTF_FROM_Z_UP = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])
 
 Writer = Callable[[Path, Scene, Sequence[str], set[Part]], None]
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from cut3r.export.choose import choose
-from cut3r.export.config import ExportConfig
+from cut3r.export.config import ExportConfig, Progress
 from cut3r.export.exported import ExportedFrame
 from cut3r.export.formats import MESHES, NEED_POINTS, OF_FRAMES, check_packages
 from cut3r.export.mesh import MeshConfig, Surface, fuse
@@ -29,7 +29,6 @@ from cut3r.run.targets import check_folder
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
 Originals = Callable[[Sequence[tuple[int, str]]], Iterator[Frame]]
 WHO = "the export"  # needs the original pictures
 NAMED = 5  # frames that a message names

@@ -1,6 +1,5 @@
 """Videos of a finished run, without a screen: its depth, and a flight through its points along its way."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from jaxtyping import Float, Float64, UInt8
 from PIL import Image
 from scipy.ndimage import gaussian_filter1d
 
-from cut3r.export.config import ExportConfig
+from cut3r.export.config import ExportConfig, Progress
 from cut3r.export.render import Cloud, render
 from cut3r.geometry.poses import matrix_from_quaternion, quaternion_from_matrix
 from cut3r.inference.preprocess import PixelMap
@@ -28,8 +27,6 @@ BEHIND = 0.25  # the flight's camera stands so much of the usual depth behind th
 ABOVE = 0.08  # ... and above it, so that one sees more than the run saw
 WIDER = 0.85  # of its focal length
 ENDS = (2.0, 98.0)  # percent of the inverse depths that colours span
-
-Progress = Callable[[str, int, int], None]
 
 
 def write_depth_video(

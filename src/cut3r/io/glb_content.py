@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
 GLTF_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+GLTF_FROM_Z_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 MAGIC, JSON_CHUNK, BINARY_CHUNK = 0x46546C67, 0x4E4F534A, 0x004E4942
 POINTS, LINES, TRIANGLES = 0, 1, 4  # primitive modes
 FLOAT, UNSIGNED_BYTE, UNSIGNED_INT = 5126, 5121, 5125  # component types

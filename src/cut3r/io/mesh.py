@@ -13,11 +13,10 @@ import numpy as np
 from jaxtyping import Float32, Int32, UInt8
 
 from cut3r.files.atomic import atomic_path
-from cut3r.io.glb_content import TRIANGLES, GlbContent, mesh_of, split_glb, triangles_of
+from cut3r.io.glb_content import GLTF_FROM_Z_UP, TRIANGLES, GlbContent, mesh_of, split_glb, triangles_of
 from cut3r.io.ply import CHANNELS, COORDINATES, read_ply, vertex_records
 
 FACE = np.dtype([("count", "u1"), ("vertices", "<i4", (3,))])
-GLTF_FROM_Z_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 NAME = "surface"
 
 

@@ -27,7 +27,7 @@ from cut3r.jobs.record import Done, Record
 from cut3r.jobs.runner import JobRun
 from cut3r.jobs.workers import open_dask, open_workers
 from cut3r.run.console import FAILED, start_logging
-from cut3r.run.output_check import MARKER
+from cut3r.run.output_check import MARKER, RESUME_FILES
 from cut3r.run.output_folder import RunState, read_marker
 
 logger = logging.getLogger(__name__)
@@ -55,10 +55,7 @@ class BatchRun:
             ValueError: It has failed: the last line of its log.
             DiskFullError: There is no room for the log, or the run said so.
         """
-        words = [sys.executable, "-m", "cut3r", "run", *self.words]
-        marker = read_marker(self.folder / MARKER)
-        if marker is not None and marker.state is not RunState.finished and not self.overwrite:
-            words.append("--resume")
+        words = [sys.executable, "-m", "cut3r", "run", *self.words, *self.resume_flag()]
         paths = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -80,6 +77,13 @@ class BatchRun:
         if is_disk_full(OSError(reason), self.folder.parent):
             raise DiskFullError(self.folder.parent)
         raise ValueError(f"{reason} (all of it: {self.log})")
+
+    def resume_flag(self) -> list[str]:
+        """--resume where a run was stopped and left a state. Live sources, --moving and --panorama leave none."""
+        marker = read_marker(self.folder / MARKER)
+        stopped = marker is not None and marker.state is not RunState.finished
+        left = any((self.folder / name).is_file() for name in RESUME_FILES)
+        return ["--resume"] if stopped and left and not self.overwrite else []
 
     def is_due(self) -> bool:
         if self.overwrite:

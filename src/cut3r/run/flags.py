@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from cut3r.run.formats import FORMATS, SCENE
+
 SOME = 10  # --save-frames some: one of so many frames
 DTYPES = ("auto", "fp32", "tf32", "bf16")
 
@@ -146,9 +148,9 @@ def add_known_to_align(group: argparse._ArgumentGroup) -> None:
 
 def add_saves(group: argparse._ArgumentGroup) -> None:
     """Declare the flags for what is left in the end. The slash at the end of a folder counts, so they are no paths."""
-    save = "scene.ply, scene.glb, traj.tum, ... or a folder (scene/) that splat trainers take; repeat"
+    save = "scene.ply, .glb, .html, traj.tum, ... or a folder (scene/) that splat trainers take; repeat"
     group.add_argument("--save", action="append", default=[], metavar="FILE|DIR/", help=save)
-    export = "a folder in one format (docs/exports.md): colmap, nerfstudio, ply, glb, depth, masks, tum, kitti; repeat"
+    export = f"a folder in one format (docs/exports.md): {', '.join(name for name in FORMATS if name != SCENE)}; repeat"
     group.add_argument("--export", action="append", default=[], metavar="FORMAT:DIR", help=export)
 
 

@@ -2,7 +2,7 @@
 
     cut3r models list
     cut3r models download 512-dpt       once (3.2 GB); an interrupted download goes on
-    cut3r models verify                 every official network that is on this machine
+    cut3r models verify                 every network that is on this machine
 
 They lie in $CUT3R_HOME, or else in `cut3r` in the user's cache folder ($XDG_CACHE_HOME, ~/.cache).
 """
@@ -30,7 +30,9 @@ def make_parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="what there is, under which licence, and where it lies")
     download = commands.add_parser("download", help="get one, or check the copy that is already there")
     download.add_argument("name", help="such as 512-dpt")
-    verify = commands.add_parser("verify", help="compare files with the SHA-256 of their download")
+    verify = commands.add_parser(
+        "verify", help="compare files with the SHA-256 that they had when they were published or downloaded"
+    )
     verify.add_argument("name", nargs="?", help="this one (default: all that are here)")
     return parser
 

@@ -13,10 +13,9 @@ from cut3r.model.prediction import Outputs
 from cut3r.speed.live_bytes import LiveBytes
 
 PROGRAM = 750_000_000  # bytes of a process with PyTorch and codecs, without a network
-SCRATCH = (
-    1.5  # what kernels take for themselves, as a factor; measured on a CPU: 4.30 GB where this gives 4.35 (512-dpt
-)
-# in float32, 512x384), and 3.78 where it gives 3.79 (224-linear)
+# What kernels take for themselves, as a factor. Measured on a CPU: 4.30 GB where this gives 4.35 (512-dpt in float32,
+# 512x384), and 3.78 GB where it gives 3.79 (224-linear).
+SCRATCH = 1.5
 CONTEXT = 500_000_000  # bytes that CUDA takes of a GPU beside the tensors
 CONTAINER = Path("/sys/fs/cgroup")  # where Linux says what a container may use
 

@@ -56,6 +56,7 @@ OFFICIAL = {
     ),
 }
 BUNDLED = {"tiny": roof() / "assets" / "tiny.safetensors"}
+BUNDLED_SHA256 = {"tiny": "d3ef855ac56d1c4a046d3cfc07cd5fbcb903cb34331f859e290e881a38772f56"}
 NAMES = (*OFFICIAL, *BUNDLED)
 
 
@@ -123,9 +124,9 @@ def download(name: str, *, base_url: str = DRIVE) -> Path:
 
 
 def check(name: str) -> str:
-    """Compare an official checkpoint with the digest that is known or was recorded; return its SHA-256.
+    """Compare a network with the digest that is known or was recorded; return its SHA-256.
 
-    A file that was put there by hand has no record yet, and gets one. A bundled network has none: pip checks it.
+    An official file that was put there by hand has no record yet, and gets one.
 
     Raises:
         FileNotFoundError: It is not here.
@@ -133,7 +134,9 @@ def check(name: str) -> str:
     """
     path = find(name)
     if name in BUNDLED:
-        return sha256(path)
+        if (digest := sha256(path)) != (expected := BUNDLED_SHA256[name]):
+            raise ValueError(f"{path} has SHA-256 {digest} and not {expected}: it has changed; install cut3r again")
+        return digest
     record = _digest_file(path)
     recorded = record.read_text().split() if record.is_file() else []
     digest = sha256(path)
