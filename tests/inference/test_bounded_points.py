@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cut3r.inference.bounded_points import POINT, Reservoir, VoxelGrid, _doubled
+from cut3r.inference.bounded_points import AXIS_BITS, HALF_AXIS, POINT, Reservoir, VoxelGrid, _doubled, _stable_order
 
 
 def random_records(count: int, *, seed: int = 0, spread_m: float = 1.0) -> np.ndarray:
@@ -161,3 +161,12 @@ def test_sizes_that_cannot_hold_are_refused():
         VoxelGrid(0.1, 7)
     with pytest.raises(ValueError, match="at least 1"):
         Reservoir(0)
+
+
+@pytest.mark.parametrize("spread", [1, 40, 1 << 20], ids=["one voxel", "a room", "kilometres"])
+def test_voxels_are_ordered_as_a_stable_sort_does(spread):
+    rng = np.random.default_rng(0)
+    axes = HALF_AXIS + rng.integers(-spread, spread, (5000, 3))
+    voxels = (axes[:, 0] << 2 * AXIS_BITS) | (axes[:, 1] << AXIS_BITS) | axes[:, 2]
+    assert np.array_equal(_stable_order(voxels), np.argsort(voxels, kind="stable"))
+    assert len(_stable_order(voxels[:0])) == 0

@@ -21,18 +21,25 @@ def transform(
     The leading axes of the points are those of the transforms; the others are free: (4, 4) moves (h, w, 3), (b, 4, 4)
     moves (b, h, w, 3).
     """
-    return rotate(a_from_b, points_b) + spread(a_from_b[..., :3, 3], points_b)
+    return _sums_of_products(a_from_b, points_b, a_from_b[..., :3, 3])
 
 
 def rotate(a_from_b: Float[Tensor, "*batch 4 4"], vectors_b: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]:
     """Turn directions from frame b to frame a: `transform` without the translation."""
-    # Sums of products instead of a matrix product: full precision under autocast and TF32. Each coordinate of all
-    # vectors lies in a plane of its own, which a CPU adds up several times faster than rows of three.
-    x, y, z = vectors_b.movedim(-1, 0).contiguous()
+    return _sums_of_products(a_from_b, vectors_b, None)
+
+
+def _sums_of_products(
+    a_from_b: Float[Tensor, "*batch 4 4"], vectors: Float[Tensor, "*points 3"], offset: Float[Tensor, "*batch 3"] | None
+) -> Float[Tensor, "*points 3"]:
+    # Instead of a matrix product: full precision under autocast and TF32. Each coordinate of all vectors lies in a plane
+    # of its own, which a CPU adds up several times faster than rows of three.
+    x, y, z = vectors.movedim(-1, 0).contiguous()
     rows = []
     for i in range(3):
-        a, b, c = spread(a_from_b[..., i, :3], vectors_b).unbind(dim=-1)
-        rows.append(x * a + y * b + z * c)
+        a, b, c = spread(a_from_b[..., i, :3], vectors).unbind(dim=-1)
+        row = x * a + y * b + z * c
+        rows.append(row if offset is None else row + spread(offset[..., i : i + 1], vectors)[..., 0])
     return torch.stack(rows).movedim(0, -1).contiguous()
 
 

@@ -19,7 +19,6 @@ OPAQUE = np.dtype((np.void, POINT.itemsize))  # NumPy moves records several time
 AXIS_BITS = 21  # three of them fit into an int64: 2,097,152 voxels per axis, +-10.4 km at 1 cm
 HALF_AXIS = 1 << (AXIS_BITS - 1)
 NEWER_SHARE = 4  # the points that wait for joining the others are at most one of so many
-WORTH = 0.7  # so few of the points must be left by a look at neighbouring pixels that it saves time
 OCTANTS = 8  # however large the voxels, the eight around the origin stay apart
 
 
@@ -164,9 +163,24 @@ class _SortedPoints:
 
     def insert(self, voxels: Int64[np.ndarray, "p"], records: Shaped[np.ndarray, "p"]) -> None:
         """Insert points of voxels that are not here, in the order of their voxels."""
-        places = np.searchsorted(self.voxels, voxels)
-        self.records = np.insert(self.records.view(OPAQUE), places, records.view(OPAQUE)).view(POINT)
-        self.voxels = np.insert(self.voxels, places, voxels)
+        places = np.searchsorted(self.voxels, voxels) + np.arange(len(voxels))
+        older = np.ones(len(self) + len(voxels), bool)
+        older[places] = False
+        self.records = _merged(self.records.view(OPAQUE), records.view(OPAQUE), older, places).view(POINT)
+        self.voxels = _merged(self.voxels, voxels, older, places)
+
+
+def _merged(
+    old: Shaped[np.ndarray, "p"],
+    new: Shaped[np.ndarray, "q"],
+    older: Bool[np.ndarray, "all"],
+    places: Int64[np.ndarray, "q"],
+) -> Shaped[np.ndarray, "all"]:
+    """`np.insert`, with the places in the result looked up once for several arrays."""
+    merged = np.empty(len(older), old.dtype)
+    merged[older] = old
+    merged[places] = new
+    return merged
 
 
 def _no_points() -> _SortedPoints:
@@ -185,13 +199,36 @@ def _best_per_voxel(
 ) -> Int64[np.ndarray, "kept"]:
     """Indices of the most confident eligible point of each voxel, in the order of the voxels; of equals, the first."""
     best = np.flatnonzero(eligible)
-    numbers = voxels.take(best)
-    if len(numbers) and np.count_nonzero(_differ(numbers)) < WORTH * len(numbers):
-        first = _best_of_runs(numbers, confidence.take(best))  # pixels beside each other: fewer to sort
-        best, numbers = best.take(first), numbers.take(first)
-    order = np.argsort(numbers, kind="stable")
+    numbers = voxels if len(best) == len(voxels) else voxels.take(best)
+    order = _stable_order(numbers)
     best = best.take(order)
     return best[_best_of_runs(numbers.take(order), confidence.take(best))]
+
+
+def _stable_order(voxels: Int64[np.ndarray, "p"]) -> Int64[np.ndarray, "p"]:
+    """What `np.argsort(voxels, kind="stable")` gives, several times faster for voxels that lie close together.
+
+    Numbered within the box that holds them all, voxels leave room for the place of each in the same 63 bits, and NumPy
+    sorts numbers much faster than it finds their order.
+    """
+    if len(voxels) == 0:
+        return np.empty(0, np.int64)
+    place_bits = len(voxels).bit_length()
+    numbers = np.zeros(len(voxels), np.int64)
+    cells = 1
+    for axis in (2, 1, 0):  # x, y, z
+        along = (voxels >> (axis * AXIS_BITS)) & (2 * HALF_AXIS - 1)
+        first, last = int(along.min()), int(along.max())
+        cells *= last - first + 1
+        if cells.bit_length() + place_bits > 63:
+            return np.argsort(voxels, kind="stable")
+        numbers *= last - first + 1
+        numbers += along
+        numbers -= first
+    numbers <<= place_bits
+    numbers |= np.arange(len(voxels))
+    numbers.sort()
+    return numbers & ((1 << place_bits) - 1)
 
 
 def _best_of_runs(voxels: Int64[np.ndarray, "p"], confidence: Float32[np.ndarray, "p"]) -> Int64[np.ndarray, "kept"]:
