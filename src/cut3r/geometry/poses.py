@@ -32,7 +32,7 @@ def rotate(a_from_b: Float[Tensor, "*batch 4 4"], vectors_b: Float[Tensor, "*poi
 def _sums_of_products(
     a_from_b: Float[Tensor, "*batch 4 4"], vectors: Float[Tensor, "*points 3"], offset: Float[Tensor, "*batch 3"] | None
 ) -> Float[Tensor, "*points 3"]:
-    # Instead of a matrix product: full precision under autocast and TF32. Each coordinate of all vectors lies in a plane
+    # No matrix product: full precision under autocast and TF32. Each coordinate of all vectors lies in a plane
     # of its own, which a CPU adds up several times faster than rows of three.
     x, y, z = vectors.movedim(-1, 0).contiguous()
     rows = []
