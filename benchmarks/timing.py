@@ -73,8 +73,13 @@ def peak_memory_mb(device: torch.device) -> float | None:
     """Return the peak of the GPU's memory or, on a CPU, of the whole process; None where the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    return status_mb("VmHWM") if device.type == "cpu" else None
+
+
+def status_mb(field: str) -> float | None:
+    """What Linux says of this process's memory: VmRSS (now), VmHWM (at most so far), RssAnon (what no file backs)."""
     status = Path("/proc/self/status")
-    if device.type != "cpu" or not status.exists():
+    if not status.exists():
         return None
-    kilobytes = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    kilobytes = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith(f"{field}:"))
     return int(kilobytes) * 1024 / 1e6

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cut3r.files.atomic import atomic_path
+from cut3r.files.pages import MappedPages
 from cut3r.model.config import (
     DecoderConfig,
     EncoderConfig,
@@ -33,7 +34,7 @@ from cut3r.speed.packed import PackedWeightsError, is_packed
 from cut3r.speed.precision import fastest_dtype
 from cut3r.weights import zoo
 from cut3r.weights.constructor import config_from_constructor, constructor_from_config
-from cut3r.weights.entries import check_blocks, check_fit, is_plain, refuse_not_finite
+from cut3r.weights.entries import check_blocks, check_fit, copied, is_plain, refuse_not_finite
 from cut3r.weights.file_kind import REMEDY, FileKind, identify
 from cut3r.weights.official_names import official_from_ours, ours_from_official
 from cut3r.weights.weight_file import WeightFile, describe, read_weight_file
@@ -50,9 +51,9 @@ def load(
 ) -> Cut3r:
     """Build the network of a checkpoint, ready for inference.
 
-    Each tensor is copied once, from the mapped file to its place and type, so memory peaks at the network's own size
-    beside pages of the file that the system can drop. Nothing stays mapped: the file may go away (a network disk) or be
-    overwritten without harm to the network.
+    Each tensor is copied once, from the mapped file to its place and type, and what was read of the file is given back
+    on the way, so memory peaks at the network's own size in `dtype`, not at that of the file. Nothing stays mapped: the
+    file may go away (a network disk) or be overwritten without harm to the network.
 
     Args:
         path_or_name: An official or own checkpoint, or a name of the zoo, such as "512-dpt": it is downloaded once.
@@ -77,7 +78,7 @@ def load(
     places = model.to_dtype(dtype).state_dict()
     check_fit(path, entries, unknown, places, shown=str if own else _official_name)
     _check_twins(path, twins)
-    copies = {name: entries[name].to(device, place.dtype, copy=True) for name, place in places.items()}
+    copies = copied(entries, places, path, device)
     refuse_not_finite(copies, path)
     model.load_state_dict(copies, strict=True, assign=True)
     use_twins(model)
@@ -259,9 +260,11 @@ def _translated(file: WeightFile) -> tuple[dict[str, Tensor], list[str], list[Tw
 
 
 def _check_twins(path: Path, twins: list[Twin]) -> None:
+    pages = MappedPages(path)
     for name, second, first in twins:  # the first has been checked: an equal shape is that of the network
         if second.shape != first.shape or not is_plain(second) or not torch.equal(first, second):
             raise ValueError(f"{path} holds {name} under two names with different values; {REMEDY}")
+        pages.release()
 
 
 def _official_name(ours: str) -> str:

@@ -1,4 +1,5 @@
-"""Do a file's entries make up the network that the file describes? Asked before anything large is built or copied."""
+"""Do a file's entries make up the network that the file describes? Asked before anything large is built or copied. Then
+each is copied to its place."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from cut3r.files.pages import MappedPages
 from cut3r.model.config import ModelConfig
 from cut3r.weights.file_kind import REMEDY
 from cut3r.weights.weight_file import first
@@ -13,6 +15,8 @@ from cut3r.weights.weight_file import first
 ENTRIES_PER_BLOCK = 12  # at least: two norms, four linear layers, each with weight and bias
 FEW_BLOCKS = 200  # built in no time, so that the entries can be compared by name; the published networks have 56
 SMALL = 100_000_000  # parameters; below it a file may be smaller than its network (entries that are one value repeated)
+
+WINDOW = 16 << 20  # bytes of a mapped file that are read before their pages are given back
 
 
 def check_blocks(path: Path, config: ModelConfig, entries: Mapping[str, Tensor]) -> None:
@@ -64,6 +68,23 @@ def check_fit(
 def is_plain(entry: Tensor) -> bool:
     """Whether it is a dense floating-point tensor whose numbers are here, in a type that converts to others."""
     return entry.is_floating_point() and entry.layout is torch.strided and entry.device.type == "cpu"
+
+
+def copied(
+    entries: Mapping[str, Tensor], places: Mapping[str, Tensor], path: Path, device: torch.device | str
+) -> dict[str, Tensor]:
+    """Copy each entry once, from the mapped file to the device in the type of its place. Beside the copies this takes
+    the memory of the largest entry, or of `WINDOW`: of the file's pages, those that were read are given back."""
+    pages, read = MappedPages(path), 0
+    copies = {}
+    for name, place in places.items():
+        copies[name] = entries[name].to(device, place.dtype, copy=True)
+        read += entries[name].nbytes
+        if read >= WINDOW:
+            pages.release()
+            read = 0
+    pages.release()
+    return copies
 
 
 def refuse_not_finite(entries: Mapping[str, Tensor], path: Path) -> None:

@@ -1,0 +1,39 @@
+"""Memory that a mapped file takes: pages that were read stay counted as the process's own until they are given back."""
+
+import ctypes
+import mmap
+from pathlib import Path
+
+_MAPS = Path("/proc/self/maps")  # of Linux: "start-end rights offset device inode path" for each mapping
+
+
+class MappedPages:
+    """The places where this process has mapped a file, as it is now, to be read and never written.
+
+    Elsewhere than on Linux there are none, and nothing is given back before the mapping ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._ranges = _ranges(path) if _MAPS.exists() else []
+
+    def release(self) -> None:
+        """Give back the pages that were read so far; whoever reads them again gets them from the file."""
+        for start, length in self._ranges:
+            if _system().madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), mmap.MADV_DONTNEED):
+                self._ranges = []  # the system keeps them, and can drop them by itself
+                return
+
+
+def _ranges(path: Path) -> list[tuple[int, int]]:
+    """Start and length of each place."""
+    found = []
+    for line in _MAPS.read_text(errors="surrogateescape").splitlines():
+        fields = line.split(maxsplit=5)
+        if len(fields) == 6 and fields[5] == str(path.resolve()):
+            start, end = (int(part, 16) for part in fields[0].split("-"))
+            found.append((start, end - start))
+    return found
+
+
+def _system() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
