@@ -17,7 +17,9 @@ _HOME = {
     "Frame": "cut3r.io.frame",
     "FrameGate": "cut3r.rules.frame_gate",
     "FrameOptions": "cut3r.io.selection",
+    "FramesAgain": "cut3r.export.kept_frames",
     "FrameResult": "cut3r.inference.result",
+    "KeptFrames": "cut3r.export.kept_frames",
     "KeyframeConfig": "cut3r.inference.keyframes",
     "MeMix": "cut3r.rules.memix",
     "Outputs": "cut3r.model.prediction",
@@ -49,6 +51,8 @@ __all__ = [
     "FrameGate",
     "FrameOptions",
     "FrameResult",
+    "FramesAgain",
+    "KeptFrames",
     "KeyframeConfig",
     "MeMix",
     "Outputs",
@@ -76,6 +80,8 @@ if TYPE_CHECKING:
     from cut3r.alignment.library import align as align
     from cut3r.alignment.stream_loops import StreamLoops as StreamLoops
     from cut3r.export.config import ExportConfig as ExportConfig
+    from cut3r.export.kept_frames import FramesAgain as FramesAgain
+    from cut3r.export.kept_frames import KeptFrames as KeptFrames
     from cut3r.export.sink import ExportSink as ExportSink
     from cut3r.geometry.registration import Similarity as Similarity
     from cut3r.inference.chunks import ResetConfig as ResetConfig

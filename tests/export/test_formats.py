@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import cut3r
 from cut3r.export.config import ExportConfig
 from cut3r.export.sink import ExportSink
 from cut3r.export.upright import upright_from_world
@@ -214,9 +213,3 @@ def test_nothing_is_left_beside_and_nothing_is_written_without_frames(tmp_path):
 def test_a_stream_that_goes_on_is_refused(tmp_path):
     with pytest.raises(ValueError, match="goes on at frame 7; make it of the run's folder"):
         ExportSink(tmp_path / "scene").begin(7)
-
-
-def test_a_reconstruction_says_where_such_folders_come_from(tmp_path):
-    for name in ("scene/", "scene", "scene.ply/"):
-        with pytest.raises(ValueError, match=r"a reconstruction keeps neither; hand the results to cut3r\.ExportSink"):
-            cut3r.Reconstruction().save(f"{tmp_path}/{name}")

@@ -245,10 +245,10 @@ def test_a_fisheye_is_one_in_every_format_and_sees_what_opencv_sees(tmp_path, wr
 
 def test_a_model_that_is_neither_pinhole_nor_fisheye_gives_poses_but_no_intrinsics(tmp_path):
     write_colmap_text(tmp_path)
-    (tmp_path / "cameras.txt").write_text("7 FOV 640 480 500 500 320 240 0.9\n")
+    (tmp_path / "cameras.txt").write_text("7 SIMPLE_DIVISION 640 480 500 320 240 0.9\n")
     known = read_known_cameras(tmp_path)
     known.require_poses()
-    with pytest.raises(ValueError, match="FOV is no pinhole camera; undistort"):
+    with pytest.raises(ValueError, match="SIMPLE_DIVISION is no pinhole camera; undistort"):
         known.require_lenses()
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
 
 from cut3r.alignment.align_config import AlignConfig, Method
 from cut3r.alignment.of_stream import align_stream
@@ -13,7 +12,7 @@ from cut3r.alignment.streamed import FEWEST, Streamed
 from cut3r.geometry.cameras import camera_rays
 from cut3r.geometry.poses import invert, transform
 from cut3r.geometry.registration import Similarity
-from cut3r.inference.preprocess import PixelMap
+from cut3r.inference.cameras import pixel_map_of
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.view import View
 from cut3r.io.frames import FrameStream
@@ -69,8 +68,6 @@ def _views(scene: Reconstruction) -> Iterator[View]:
     for number in np.flatnonzero(cameras.finite).tolist():
         mine = order[bounds[number] : bounds[number + 1]]
         pose, intrinsics = (torch.tensor(each[number]) for each in (cameras.world_from_cam, cameras.intrinsics))
-        (h, w), (h0, w0) = cameras.image_sizes[number].tolist(), cameras.original_sizes[number].tolist()
-        sizes = ((h, w), (h0, w0))
         chunk = int(cameras.chunks[number])
         in_world = chunk != first and not torch.equal(chunks[chunk].matrix(), torch.eye(4).double())
         yield View(
@@ -78,7 +75,7 @@ def _views(scene: Reconstruction) -> Iterator[View]:
             number,
             cloud.colors[mine][None],
             intrinsics,
-            _pixel_map(cameras.intrinsics[number], cameras.intrinsics_original[number], sizes),
+            pixel_map_of(cameras, number),
             pose,
             transform(invert(pose), torch.from_numpy(cloud.points[mine]))[None],
             torch.from_numpy(cloud.confidence[mine])[None],
@@ -113,12 +110,3 @@ def _usual_depth(views: list[View]) -> float:
     depths = [view.points[..., 2].flatten() for view in views]
     depth = torch.cat(depths) if depths else torch.zeros(0)
     return float(depth[depth > 0].median()) if bool((depth > 0).any()) else 1.0
-
-
-def _pixel_map(
-    image: Float[np.ndarray, "3 3"], original: Float[np.ndarray, "3 3"], sizes: tuple[tuple[int, int], tuple[int, int]]
-) -> PixelMap:
-    """The map between two pictures of (h, w) `sizes`, the network's and the original one, by the intrinsics of both."""
-    scale = (float(image[0, 0] / original[0, 0]), float(image[1, 1] / original[1, 1]))
-    offset = [float((original[k, 2] + 0.5) * scale[k] - 0.5 - image[k, 2]) for k in (0, 1)]
-    return PixelMap(original_size=sizes[1], image_size=sizes[0], scale=scale, offset=(offset[0], offset[1]))

@@ -18,7 +18,8 @@ from cut3r.io.images import read_image, write_image
 class KeptPictures(Sink):
     """A sink that writes the picture and mask of each frame into a folder of its own, which `finish` removes.
 
-    Photos stay where they are, if they show the picture as it is: their files are read again.
+    Photos stay where they are, if they show the picture as it is: their files are read again. A frame that does not
+    have its original picture any more, as after an alignment, is not kept.
 
     Args:
         folder: Made with the first frame.
@@ -31,8 +32,14 @@ class KeptPictures(Sink):
         self._suffix = suffix
         self._files: dict[tuple[int, str], tuple[Path, Path | None]] = {}
 
+    def begin(self, first: int = 0) -> None:
+        """Remove what a run that was killed has left."""
+        self.finish()
+
     def add(self, result: FrameResult) -> None:
         frame = result.frame
+        if frame.rgb.shape[:2] != result.pixel_map.original_size:
+            return
         picture, mask = frame.source, None
         if picture is None or suffix_to_copy(frame) is None:
             picture = self.folder / f"{result.number:06d}{self._suffix}"
@@ -47,11 +54,14 @@ class KeptPictures(Sink):
         """Give frames again by their places in the source and their names, as photos with files.
 
         Raises:
-            ValueError: One was not kept, because of an error that came before.
+            ValueError: One was not kept: it was not there, or an error came before.
         """
         for index, name in wanted:
             if (index, name) not in self._files:
-                raise ValueError(f"the picture of {name} was not kept, and the source cannot be read again")
+                raise ValueError(
+                    f"the original picture of {name} was not kept; say where it can be read again, as KeptFrames("
+                    "source=...) does"
+                )
             picture, mask = self._files[index, name]
             known = None if mask is None else read_image(mask)[..., 0] > 0
             yield Frame(read_image(picture), index, None, name, picture, mask=known)

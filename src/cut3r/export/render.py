@@ -1,9 +1,10 @@
 """Pictures of a point cloud from any camera, on the processor and without a screen: squares, the nearest in front."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, UInt8, UInt32
+from jaxtyping import Float32, Float64, Int32, Shaped, UInt8, UInt32
 from scipy.spatial import cKDTree
 
 BACKGROUND = (255, 255, 255)
@@ -47,6 +48,31 @@ def render(
     Args:
         size: (h, w) in pixels.
     """
+    colors, background = _packed(cloud.colors), _packed(np.array([BACKGROUND], np.uint8))[0]
+    picture = _drawn(cloud, intrinsics, world_from_cam, size, lambda points, z: colors[points], background)
+    rgb = picture.view(np.uint8).reshape(*picture.shape, 4)
+    return np.ascontiguousarray(rgb[..., :3])
+
+
+def draw_depth(
+    cloud: Cloud,
+    intrinsics: Float64[np.ndarray, "3 3"],
+    world_from_cam: Float64[np.ndarray, "4 4"],
+    size: tuple[int, int],
+) -> Float32[np.ndarray, "h w"]:
+    """The same squares, as metres along the optical axis; 0 where there are none."""
+    return _drawn(cloud, intrinsics, world_from_cam, size, lambda points, z: z, np.float32(0))
+
+
+def _drawn(
+    cloud: Cloud,
+    intrinsics: Float64[np.ndarray, "3 3"],
+    world_from_cam: Float64[np.ndarray, "4 4"],
+    size: tuple[int, int],
+    values: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    background: np.generic,
+) -> Shaped[np.ndarray, "h w"]:
+    """Fill squares with what `values` says of points (by numbers) and their depths."""
     h, w = size
     rotation, centre = world_from_cam[:3, :3], world_from_cam[:3, 3]
     in_cam = (cloud.points - centre.astype(np.float32)) @ rotation.astype(np.float32)  # the rows of R^T x
@@ -65,10 +91,10 @@ def render(
     nth = np.arange(covered.sum(), dtype=np.int32) - np.repeat(np.cumsum(covered, dtype=np.int32) - covered, covered)
     steps, begins = _steps(wide)
     place = np.repeat(corner, covered) + steps[np.repeat(begins[sides], covered) + nth]
-    picture = np.full((h + 4 * LARGEST) * wide, _packed(np.array([BACKGROUND], np.uint8))[0])
-    picture[place] = np.repeat(_packed(cloud.colors[ahead]), covered)
-    rgb = picture.view(np.uint8).reshape(-1, wide, 4)
-    return np.ascontiguousarray(rgb[2 * LARGEST : -2 * LARGEST, 2 * LARGEST : -2 * LARGEST, :3])
+    picture = np.full((h + 4 * LARGEST) * wide, background)
+    picture[place] = np.repeat(values(ahead, z), covered)
+    inner = picture.reshape(-1, wide)[2 * LARGEST : -2 * LARGEST, 2 * LARGEST : -2 * LARGEST]
+    return np.ascontiguousarray(inner)
 
 
 def _steps(wide: int) -> tuple[Int32[np.ndarray, "k"], Int32[np.ndarray, "s"]]:

@@ -1,6 +1,7 @@
 """What --save and --export ask for, as sinks of a run. What cannot be done is refused before the run begins."""
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -13,6 +14,7 @@ from cut3r.export.kept import KeptPictures
 from cut3r.export.of_run import RunExport
 from cut3r.export.page import SavedPage, check_page, is_page
 from cut3r.export.sink import RunFolder
+from cut3r.files.work_folder import clean_up
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.saved_file import SavedFile
 from cut3r.inference.sink import Sink, Sinks
@@ -69,6 +71,8 @@ def make_saving(
         can_be_read_again: The source of the run; else its pictures are kept.
         source: Where the pictures are, if elsewhere than the run read them.
     """
+    clean_up(folder)
+    shutil.rmtree(folder / PICTURES, ignore_errors=True)  # of a run that was killed
     targets = targets_of(args, into)
     sinks: dict[str, Sink] = {
         str(target.path): SavedPage(scene, target.path) if is_page(target.path) else SavedFile(scene, target.path)

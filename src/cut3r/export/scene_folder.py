@@ -13,14 +13,14 @@ there. What readers demand: tests/export/test_readers.py.
 """
 
 import datetime
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cut3r.export.exported import ExportedFrame
 from cut3r.export.formats import OF_FRAMES, WRITERS, frame_files
 from cut3r.export.scene import Scene
-from cut3r.files.disk import DiskFullError, is_disk_full, temporary_name
+from cut3r.files.disk import DiskFullError, is_disk_full
+from cut3r.files.work_folder import put_in_place, work_folder
 from cut3r.io.frame import Frame
 from cut3r.run.formats import Part
 from cut3r.run.targets import README, SIGN, check_folder
@@ -68,24 +68,20 @@ def write_folder(
         ValueError: Files of others have come to be there.
     """
     folder = folder.resolve()  # of a link, what it leads to is replaced
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(temporary_name(folder))
     try:
-        temporary.mkdir()
-        names = _write_frames(temporary, parts, scene, originals, pictures, on_progress)
-        for part in sorted(parts & WRITERS.keys(), key=list(Part).index):
-            WRITERS[part](temporary, scene, names, parts)
-        for part, write in (of_run or {}).items():
-            write(temporary / part.value)
-        (temporary / README).write_text(_readme(scene, parts, command), encoding="utf-8")
-        check_folder(folder, replace=True)
-        _put_in_place(temporary, folder)
+        with work_folder(folder) as work:
+            names = _write_frames(work, parts, scene, originals, pictures, on_progress)
+            for part in sorted(parts & WRITERS.keys(), key=list(Part).index):
+                WRITERS[part](work, scene, names, parts)
+            for part, write in (of_run or {}).items():
+                write(work / part.value)
+            (work / README).write_text(_readme(scene, parts, command), encoding="utf-8")
+            check_folder(folder, replace=True)
+            put_in_place(work, folder)
     except OSError as error:
-        if is_disk_full(error, folder.parent) and not isinstance(error, DiskFullError):
+        if folder.parent.is_dir() and is_disk_full(error, folder.parent) and not isinstance(error, DiskFullError):
             raise DiskFullError(folder.parent) from error
         raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_frames(
@@ -106,20 +102,6 @@ def _write_frames(
         if on_progress is not None:
             on_progress(number + 1, len(scene.frames))
     return names
-
-
-def _put_in_place(temporary: Path, folder: Path) -> None:
-    if not folder.exists():
-        temporary.rename(folder)
-        return
-    old = folder.with_name(temporary_name(folder))
-    folder.rename(old)
-    try:
-        temporary.rename(folder)
-    except OSError:
-        old.rename(folder)
-        raise
-    shutil.rmtree(old)
 
 
 def _readme(scene: Scene, parts: set[Part], command: str) -> str:

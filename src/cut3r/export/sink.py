@@ -1,21 +1,17 @@
 """Folders for other programs as sinks: of a run that keeps its frames itself, or of any stream."""
 
 import logging
-import shutil
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from cut3r.export.config import ExportConfig
-from cut3r.export.kept import KeptPictures
+from cut3r.export.frame_store import FrameStore
 from cut3r.export.of_run import Progress, RunExport
-from cut3r.files.disk import temporary_name
+from cut3r.files.work_folder import work_folder
 from cut3r.geometry.registration import Similarity
-from cut3r.inference.chunk_file import write_places
-from cut3r.inference.frame_folder import FrameFolder
 from cut3r.inference.result import FrameResult
 from cut3r.inference.sink import Sink
-from cut3r.run.finished import FinishedRun
 from cut3r.run.formats import SCENE, parts_of
 from cut3r.run.targets import check_folder
 
@@ -47,12 +43,8 @@ class ExportSink(Sink):
         self.folder, self.config, self.formats = Path(folder), config or ExportConfig(), formats
         parts_of(formats)
         check_folder(self.folder, replace=True)
-        self._on_progress = on_progress
-        place = self.folder.resolve()
-        self._work = place.with_name(temporary_name(place))
-        self._frames = FrameFolder(self._work)
-        self._pictures = KeptPictures(self._work / "pictures", f".{self.config.pictures}")
-        self._places: dict[int, Similarity] = {}
+        self._on_progress, self._work = on_progress, ExitStack()
+        self._store: FrameStore | None = None
 
     def begin(self, first: int = 0) -> None:
         """Take a stream from its beginning.
@@ -67,14 +59,14 @@ class ExportSink(Sink):
             )
 
     def add(self, result: FrameResult) -> None:
-        self._frames.add(result)
-        self._pictures.add(result)
-        if result.world_from_chunk is not None:
-            self._places[result.chunk] = result.world_from_chunk
-        self._places |= result.moves
+        if self._store is None:
+            work = self._work.enter_context(work_folder(self.folder.resolve()))
+            self._store = FrameStore(work, pictures=self.config.pictures)
+        self._store.add(result)
 
     def move(self, chunk: int, world_from_chunk: Similarity) -> None:
-        self._places[chunk] = world_from_chunk
+        if self._store is not None:
+            self._store.move(chunk, world_from_chunk)
 
     def finish(self) -> None:
         """Write the folder; without a frame nothing.
@@ -83,20 +75,11 @@ class ExportSink(Sink):
             ValueError: No two frames see the same.
             OSError: There is no room.
         """
-        if not self._work.exists():
+        if self._store is None:
             return
-        try:
-            write_places(self._work, self._places)
-            export = RunExport(
-                FinishedRun(self._work),
-                self.config,
-                originals=self._pictures.frames,
-                masked=self._pictures.masked,
-                on_progress=self._on_progress,
-            )
+        with self._work:
+            export = self._store.export(self.config, self._on_progress)
             scene = export.write(self.folder, self.formats, command="cut3r.ExportSink")
-        finally:
-            shutil.rmtree(self._work, ignore_errors=True)
         logger.info("%s: %s", self.folder, scene.summary())
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32, Float64, Int32, Shaped
 
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.chunk_points import ChunkPlace, placed_poses
+from cut3r.inference.preprocess import PixelMap
 from cut3r.inference.view import View
 
 CAMERA = np.dtype(
@@ -102,3 +103,12 @@ def cameras_of(records: Shaped[np.ndarray, "v"], names: tuple[str, ...], places:
         finite=records["finite"],
         names=names,
     )
+
+
+def pixel_map_of(cameras: Cameras, number: int) -> PixelMap:
+    """The map between the pixels of a frame's original picture and of the network's, by the intrinsics of both."""
+    (h, w), (h0, w0) = cameras.image_sizes[number].tolist(), cameras.original_sizes[number].tolist()
+    image, original = cameras.intrinsics[number], cameras.intrinsics_original[number]
+    scale = (float(image[0, 0] / original[0, 0]), float(image[1, 1] / original[1, 1]))
+    offset = [float((original[k, 2] + 0.5) * scale[k] - 0.5 - image[k, 2]) for k in (0, 1)]
+    return PixelMap(original_size=(h0, w0), image_size=(h, w), scale=scale, offset=(offset[0], offset[1]))

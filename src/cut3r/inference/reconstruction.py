@@ -15,6 +15,7 @@ from cut3r.geometry.registration import Similarity
 from cut3r.inference.bounded_points import POINT
 from cut3r.inference.cameras import CAMERA, Cameras, camera_record, cameras_of, hold_given
 from cut3r.inference.chunk_points import ChunkPlace, ChunkPoints, as_cloud, checked_place, no_such_chunk
+from cut3r.inference.keeper import FrameKeeper
 from cut3r.inference.result import FrameResult
 from cut3r.inference.scene_state import SceneState, pack, unpack
 from cut3r.inference.sink import Sink
@@ -44,6 +45,7 @@ class Reconstruction(Sink):
         stride: Take every n-th row and column of each frame.
         edges: Leave out the flying pixels at steps of depth of at least this share of the depth, see
             `View.on_surfaces`. None: keep them.
+        frames: Keeps what `save` needs for a folder: `cut3r.KeptFrames()`, or `cut3r.FramesAgain(source)`.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Reconstruction(Sink):
         confidence: float = 1.5,
         stride: int = 1,
         edges: float | None = EDGES,
+        frames: FrameKeeper | None = None,
     ) -> None:
         if stride < 1:
             raise ValueError(f"stride is {stride}; give 1 to take every pixel, 2 for every second row and column, ...")
@@ -64,6 +67,7 @@ class Reconstruction(Sink):
         self.confidence = confidence
         self.stride = stride
         self.edges = edges
+        self.frames = frames
         self._kept = ChunkPoints(voxel_size, max_points)
         self._places: list[ChunkPlace] = []
         self._lock = threading.RLock()  # held while results are added, and while the points or cameras are copied
@@ -99,6 +103,8 @@ class Reconstruction(Sink):
             before = np.frombuffer(self._cameras[-CAMERA.itemsize :], CAMERA)
             self._cameras += camera_record(view, before).tobytes()
             self._names.append(view.name)
+        if self.frames is not None:
+            self.frames.add(result)
 
     def _note_chunk(self, view: View) -> None:
         """Begin a chunk, or follow it: the latest result says where it stands."""
@@ -131,6 +137,8 @@ class Reconstruction(Sink):
         matrix = checked_place(chunk, world_from_chunk)
         with self._lock:
             self._put(found[0], matrix)
+        if self.frames is not None:
+            self.frames.move(chunk, world_from_chunk)
 
     def __len__(self) -> int:
         """Count the points, before chunks that overlap are merged."""
@@ -185,17 +193,31 @@ class Reconstruction(Sink):
         cameras = f"; {lost:,} of the cameras are not finite" if lost else ""
         return f"{len(self):,} points of {len(self._names):,} frames: {self._kept.bound}{cameras}"
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the file that the suffix asks for, atomically.
+    def save(self, path: str | os.PathLike[str], *, frames: FrameKeeper | None = None) -> None:
+        """Write the file that the suffix asks for, atomically, or a folder for splat trainers.
 
         Points: .ply, .glb (with camera frusta). Cameras: .tum, .kitti. Everything: .npz (the arrays of `state_arrays`).
-        Every number in them is finite, but for the time stamps of pictures, which have none. A folder for splat
-        trainers needs the pictures and depth, which are not kept here: `cut3r.ExportSink` writes it.
+        Every number in them is finite, but for the time stamps of pictures, which have none. A folder has no suffix, or
+        a / at its end; it needs the pictures and depth of frames, which are not kept here.
+
+        Args:
+            frames: Has them; by default, what the reconstruction was made with.
 
         Raises:
-            ValueError: Another suffix, or a folder.
+            ValueError: Another suffix; or a folder of which nobody has the frames, that holds files of others, or of
+                whose frames no two see the same.
         """
-        WRITERS[check_suffix(path)](self, Path(path))
+        if not is_folder(path):
+            WRITERS[check_suffix(path)](self, Path(path))
+            return
+        keeper = frames or self.frames
+        if keeper is None:
+            raise ValueError(
+                f"{path} is a folder, which needs the pictures and depth of frames, and this reconstruction was made "
+                "to keep neither; make it with Reconstruction(frames=cut3r.KeptFrames()), or, where the source can be "
+                "read again, save it with frames=cut3r.FramesAgain(source)"
+            )
+        keeper.save(Path(path), self)
 
     def state_arrays(self) -> dict[str, Shaped[np.ndarray, "..."]]:
         """Give everything as plain arrays, for `from_state_arrays`; `numpy.savez` takes them without pickling."""
@@ -253,18 +275,19 @@ WRITERS: dict[str, Callable[[Reconstruction, Path], None]] = {
 }
 
 
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Tell by its name whether what is to be saved is a folder."""
+    return not Path(path).suffix or os.fspath(path).endswith(("/", os.sep))
+
+
 def check_suffix(path: str | os.PathLike[str]) -> str:
-    """Return the suffix that chooses the writer.
+    """Return the suffix that chooses the writer of a file.
 
     Raises:
-        ValueError: No writer has this suffix, or it is a folder.
+        ValueError: No writer has this suffix.
     """
     suffix = Path(path).suffix.lower()
-    if not suffix or os.fspath(path).endswith(("/", os.sep)):
-        raise ValueError(
-            f"{path} is a folder, which needs the pictures and depth of frames, and a reconstruction keeps neither; "
-            "hand the results to cut3r.ExportSink(folder), too, or make it of a finished run with cut3r export"
-        )
-    if suffix not in WRITERS:
-        raise ValueError(f"{path} has the suffix '{suffix}'; a reconstruction is saved as one of {', '.join(WRITERS)}")
+    if is_folder(path) or suffix not in WRITERS:
+        what = "is a folder" if is_folder(path) else f"has the suffix '{suffix}'"
+        raise ValueError(f"{path} {what}; a reconstruction is saved as one of {', '.join(WRITERS)}")
     return suffix

@@ -1,4 +1,4 @@
-"""Calibrations of one camera: a small YAML file, ROS camera_info, OpenCV, Kalibr; or four numbers.
+"""Calibrations of one camera: a small YAML file, ROS camera_info, OpenCV, Kalibr, camodocal, Basalt; or four numbers.
 
     fx: 525.0
     fy: 525.0
@@ -7,6 +7,7 @@
     width: 640
     height: 480      # of the pictures that it is for
     distortion: [0.1, -0.2, 0, 0]    # OpenCV's k1 k2 p1 p2 k3 ..., if any
+    model: ds        # with xi and alpha; or omni (xi), eucm (alpha, beta), fov (w), equidistant
 
 JSON with the same fields is YAML, too.
 """
@@ -18,8 +19,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from cut3r.io.calibration_fields import fields_of, model_of
 from cut3r.io.json_fields import a_number, numbers
-from cut3r.io.known_cameras import BENT, KnownCamera, KnownCameras, Lens
+from cut3r.io.known_cameras import BENT, Fisheye, KnownCamera, KnownCameras, Lens
+from cut3r.io.wide_lens import WIDE, Fov
 
 MATRICES = ("camera_matrix", "cameraMatrix", "Camera_Matrix", "K", "intrinsic_matrix")
 COEFFICIENTS = (
@@ -32,38 +35,51 @@ COEFFICIENTS = (
 )
 WIDTHS = ("width", "image_width", "image_Width", "w")
 HEIGHTS = ("height", "image_height", "image_Height", "h")
-FISHEYE = ("equidistant", "fisheye", "kannala_brandt", "equi")
-OTHER = ("fov", "omni", "double_sphere", "ds", "eucm")
+EQUIDISTANT = ("equidistant", "fisheye", "equi")
+UNKNOWN = ("scaramuzza", "ocam", "division")
 MOST_COEFFICIENTS = 8
 
 
-def read_calibration(path: Path, content: Any) -> KnownCameras:
+def read_calibration(path: Path, content: Any, camera: str | None = None) -> KnownCameras:
     """Understand a parsed file.
+
+    Args:
+        camera: Which one (cam1), of a file that has several.
 
     Raises:
         ValueError: No calibration, or one with numbers that are none.
     """
-    fields = _inner(content) if isinstance(content, dict) else {}
-    what = f"the calibration {path}"
+    fields = fields_of(content, camera, path) if isinstance(content, dict) else {}
+    what = f"the calibration {path}" if camera is None else f"the calibration {path}:{camera}"
     if not any(name in fields for name in (*MATRICES, "fx", "intrinsics")):
         raise ValueError(
             f"{path} is no calibration that is known here; expected fx, fy, cx, cy with width and height, or "
             "camera_matrix as ROS and OpenCV write it"
         )
-    model = " ".join(str(fields.get(name, "")) for name in ("distortion_model", "camera_model", "model")).lower()
-    no_lens = f"{model.strip()} is no pinhole camera; undistort the pictures first"
-    if any(word in OTHER for word in model.split()):
+    model = model_of(fields)
+    no_lens = f"{model} is no pinhole camera; undistort the pictures first"
+    if any(word in UNKNOWN for word in model.split()):
         return KnownCameras(what, (KnownCamera(no_lens=no_lens),), for_all=True)
     try:
-        straight, distortion = _focal_and_center(fields, str(path)), _distortion(fields, str(path))
-        lens = Lens.of(*straight, _size(fields, str(path)))
-        if any(word in model for word in FISHEYE):
-            fisheye = lens.bent(*_four(distortion, str(path)))
-            return KnownCameras(what, (KnownCamera(no_lens=no_lens, fisheye=fisheye),), for_all=True)
-        lens = Lens.of(*straight, lens.size, distortion)
+        lens = _lens(fields, model, str(path))
     except ValueError as error:
         raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from error
-    return KnownCameras(what, (KnownCamera(lens=lens),), for_all=True)
+    if type(lens) is Lens:
+        return KnownCameras(what, (KnownCamera(lens=lens),), for_all=True)
+    return KnownCameras(what, (KnownCamera(no_lens=no_lens, fisheye=lens),), for_all=True)
+
+
+def _lens(fields: Mapping[str, Any], model: str, where: str) -> Lens:
+    straight = Lens.of(*_focal_and_center(fields, where), _size(fields, where))
+    distortion = _distortion(fields, where)
+    if (kind := WIDE.get(model)) is not None:
+        if kind is Fov and "w" not in fields:  # Kalibr has it among the coefficients
+            return straight.as_kind(kind, *_no_more(distortion, kind.most, where))
+        own = tuple(a_number(fields, name, where) for name in kind.own)
+        return straight.as_kind(kind, *own, *_no_more(distortion, kind.most - len(own), where))
+    if any(word in EQUIDISTANT for word in model.split()):
+        return straight.bent(*_no_more(distortion, Fisheye.most, where))
+    return straight.as_kind(Lens, *distortion)
 
 
 def calibration_of_numbers(values: Float64[np.ndarray, "n"], what: str) -> KnownCameras:
@@ -80,11 +96,6 @@ def calibration_of_numbers(values: Float64[np.ndarray, "n"], what: str) -> Known
         return KnownCameras(what, (KnownCamera(lens=Lens.of(*values.tolist())),), for_all=True)
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from error
-
-
-def _inner(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Kalibr puts the fields of each camera under its name."""
-    return content["cam0"] if isinstance(content.get("cam0"), dict) else content
 
 
 def _focal_and_center(fields: Mapping[str, Any], where: str) -> tuple[float, float, float, float]:
@@ -128,10 +139,10 @@ def _distortion(fields: Mapping[str, Any], where: str) -> tuple[float, ...]:
     return tuple(values[:MOST_COEFFICIENTS].tolist())
 
 
-def _four(distortion: tuple[float, ...], where: str) -> tuple[float, ...]:
-    if any(distortion[len(BENT) :]):
-        raise ValueError(f"{where}: a fisheye with {len(distortion)} coefficients; expected k1, k2, k3, k4")
-    return distortion[: len(BENT)]
+def _no_more(distortion: tuple[float, ...], most: int, where: str) -> tuple[float, ...]:
+    if any(distortion[most:]):
+        raise ValueError(f"{where}: a lens of this model has {most} coefficients; {len(distortion)} are given")
+    return distortion[:most]
 
 
 def _data(fields: Mapping[str, Any], name: str, count: int | None, where: str) -> Float64[np.ndarray, "count"]:

@@ -16,8 +16,9 @@ from jaxtyping import Float64, Int64
 
 from cut3r.geometry.poses import invert
 from cut3r.io.colmap_file import ByteReader, is_binary, naming, read_lines
-from cut3r.io.known_cameras import BENT, CORNER, Fisheye, KnownCamera, KnownCameras, Lens, pose_of_quaternion
+from cut3r.io.known_cameras import BENT, CORNER, KnownCamera, KnownCameras, Lens, pose_of_quaternion
 from cut3r.io.numbers import number
+from cut3r.io.wide_lens import Eucm, Fov
 
 FOLDERS = (".", "sparse/0", "sparse", "colmap/sparse/0")  # where below a folder a model may be
 MODELS = {  # name: its parameters; the place in this table is its number in binary files
@@ -40,7 +41,8 @@ MODELS = {  # name: its parameters; the place in this table is its number in bin
     "EUCM": "fx fy cx cy alpha beta",
     "EQUIRECTANGULAR": "w h",
 }
-FISHEYE = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
+FISHEYE = ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE", "SIMPLE_FISHEYE", "FISHEYE")
+OWN: dict[str, tuple[type[Lens], str]] = {"FOV": (Fov, "omega"), "EUCM": (Eucm, "alpha beta")}
 PERSPECTIVE = ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV", "FULL_OPENCV")
 SEEN = np.dtype([("pixel", "<f8", 2), ("point", "<i8")])  # a 2-D point
 DISTORTION = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
@@ -58,9 +60,12 @@ class ColmapCamera:
         """The pinhole camera with distortion that it is; None for other models."""
         return self._lens(tuple(map(self._value, DISTORTION))) if self.model in PERSPECTIVE else None
 
-    def fisheye(self) -> Fisheye | None:
+    def fisheye(self) -> Lens | None:
         """The fisheye that it is; None for other models."""
-        return self._lens(()).bent(*map(self._value, BENT)) if self.model in FISHEYE else None
+        if self.model in FISHEYE:
+            return self._lens(()).bent(*map(self._value, BENT))
+        kind, names = OWN.get(self.model, (None, ""))
+        return None if kind is None else self._lens(()).as_kind(kind, *map(self._value, names.split()))
 
     def _lens(self, distortion: tuple[float, ...]) -> Lens:
         fx, fy = (self.parameters.get(name, self._value("f")) for name in ("fx", "fy"))

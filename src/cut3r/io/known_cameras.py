@@ -6,6 +6,7 @@ Whatever a format's habits are, here intrinsics count from the centre of the top
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -13,10 +14,12 @@ from jaxtyping import Float, Float64
 
 from cut3r.geometry.cameras import resize_intrinsics
 from cut3r.geometry.poses import is_rigid, is_rotation, matrix_from_quaternion, pose_from_parts
+from cut3r.io.distortion import angles_of, distorted, undistorted
 from cut3r.io.frame import is_camera_matrix
 
 CORNER = 0.5  # COLMAP and nerfstudio count pixels from the corner of the image: the first centre is there
 SAME_SHAPE = 1.0  # pixels: as far as rounding may bring a resized picture from its shape
+L = TypeVar("L", bound="Lens")
 BENT = ("k1", "k2", "k3", "k4")  # coefficients of a fisheye
 OPENGL_FROM_OPENCV = np.diag((1.0, -1.0, -1.0, 1.0))  # y and z turned around; its own inverse
 
@@ -31,6 +34,7 @@ class Lens:
     intrinsics: Float64[np.ndarray, "3 3"]
     size: tuple[int, int] | None = None
     distortion: tuple[float, ...] = ()
+    most: ClassVar[int] = 8  # of them
 
     def __post_init__(self) -> None:
         if not is_camera_matrix(self.intrinsics) or not np.isfinite(self.distortion).all():
@@ -79,16 +83,30 @@ class Lens:
 
     def bent(self, *coefficients: float) -> "Fisheye":
         """The fisheye of the same centre and focal lengths."""
-        return Fisheye(self.intrinsics, self.size, _without_zeros(coefficients))
+        return self.as_kind(Fisheye, *_without_zeros(coefficients))
+
+    def as_kind(self, kind: type[L], *distortion: float) -> L:
+        """A lens of another model, of the same centre and focal lengths."""
+        return kind(self.intrinsics, self.size, distortion if kind is not Lens else _without_zeros(distortion))
 
     @property
     def is_straight(self) -> bool:
         """Whether it is a pinhole camera as it is."""
         return not self.distortion
 
+    @property
+    def middle(self) -> float:
+        """How large the middle of its picture is, as a share of that of a pinhole camera with its focal lengths."""
+        return 1.0
+
     def distort(self, rays: Float64[np.ndarray, "p 2"]) -> Float64[np.ndarray, "p 2"]:
         """Say where the lens shows what lies along `rays`; all at depth 1."""
-        return _distorted(rays, self.distortion)
+        return distorted(rays, self.distortion)
+
+    def rays(self, seen: Float64[np.ndarray, "p 2"]) -> Float64[np.ndarray, "p 3"]:
+        """Say what the lens shows there: the rays, of length 1; nan where nothing is found."""
+        rays = np.column_stack((undistorted(self.distort, seen), np.ones(len(seen))))
+        return rays / np.linalg.norm(rays, axis=1, keepdims=True)
 
 
 @dataclass(frozen=True)
@@ -97,6 +115,8 @@ class Fisheye(Lens):
 
     Source: Kannala and Brandt 2006.
     """
+
+    most = 4
 
     @property
     def is_straight(self) -> bool:
@@ -110,12 +130,18 @@ class Fisheye(Lens):
         bent = angle * (1 + square * (k1 + square * (k2 + square * (k3 + square * k4))))
         return rays * np.divide(bent, tangent, out=np.ones_like(bent), where=tangent > 0)
 
+    def rays(self, seen: Float64[np.ndarray, "p 2"]) -> Float64[np.ndarray, "p 3"]:
+        radius = np.linalg.norm(seen, axis=1)
+        angle = angles_of(self.distortion, radius)
+        share = np.divide(np.sin(angle), radius, out=np.ones_like(radius), where=radius > 0)
+        return np.column_stack((seen * share[:, None], np.cos(angle)))
+
 
 @dataclass(frozen=True)
 class KnownCamera:
     """One camera of a file. `name` is its picture's, `time_s` its time stamp in seconds, as the file has them.
 
-    Where `lens` is None, `no_lens` may say why, and `fisheye` may be what it is.
+    Where `lens` is None, `no_lens` may say why, and `fisheye` may be what it is, of whatever model.
     """
 
     name: str | None = None
@@ -123,7 +149,7 @@ class KnownCamera:
     lens: Lens | None = None
     world_from_cam: Float64[np.ndarray, "4 4"] | None = None
     no_lens: str = ""
-    fisheye: Fisheye | None = None
+    fisheye: Lens | None = None
 
     @property
     def any_lens(self) -> Lens | None:
@@ -201,32 +227,13 @@ def pose_of_quaternion(
     return pose_from_parts(matrix_from_quaternion(quaternion), place).numpy()
 
 
-def _distorted(rays: Float64[np.ndarray, "p 2"], distortion: tuple[float, ...]) -> Float64[np.ndarray, "p 2"]:
-    """OpenCV's model with up to eight coefficients, at depth 1."""
-    k1, k2, p1, p2, k3, k4, k5, k6 = (*distortion, *(0.0,) * (8 - len(distortion)))
-    x, y = rays.T
-    r2 = x * x + y * y
-    radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
-    return np.stack(
-        (
-            x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
-            y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
-        ),
-        axis=1,
-    )
-
-
 def _without_zeros(distortion: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(distortion) if any(value != 0 or math.isnan(value) for value in distortion) else ()
 
 
 def _equal(a: Lens, b: Lens) -> bool:
-    return (
-        type(a) is type(b)
-        and a.size == b.size
-        and a.distortion == b.distortion
-        and np.array_equal(a.intrinsics, b.intrinsics)
-    )
+    alike = type(a) is type(b) and a.size == b.size and a.distortion == b.distortion
+    return alike and np.array_equal(a.intrinsics, b.intrinsics)
 
 
 def _in_short(matrix: Float64[np.ndarray, "3 3"]) -> str:

@@ -8,6 +8,7 @@ import yaml
 
 from cut3r.io import arkit
 from cut3r.io.calibration import calibration_of_numbers, read_calibration
+from cut3r.io.calibration_fields import split_camera
 from cut3r.io.colmap import find_model, read_colmap
 from cut3r.io.json_fields import read_json
 from cut3r.io.known_cameras import KnownCamera, KnownCameras
@@ -25,7 +26,7 @@ COLMAP_LINE = re.compile(r"\d+ [A-Z][A-Z_]+ \d+ \d+ .*|\d+( [-+.\deE]+){7} \d+ .
 
 
 def read_known_cameras(path: Path) -> KnownCameras:
-    """Read a file, or a folder that an app or COLMAP wrote.
+    """Read a file, or a folder that an app or COLMAP wrote; of a file with several cameras, camchain.yaml:cam1.
 
     Raises:
         FileNotFoundError: There is none.
@@ -34,6 +35,7 @@ def read_known_cameras(path: Path) -> KnownCameras:
     """
     if path.is_dir():
         return _read_folder(path)
+    path, camera = (path, None) if path.exists() else split_camera(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no {path}; {KINDS}")
     with path.open("rb") as file:
@@ -42,13 +44,13 @@ def read_known_cameras(path: Path) -> KnownCameras:
         return _read_model_around(path)
     text = head.decode(errors="replace").lstrip("\ufeff \t\r\n")
     if text.startswith(("{", "[")):
-        return _read_json(path)
+        return _read_json(path, camera)
     lines = [words for line in text.splitlines()[:20] if (words := COMMENT.sub("", line).replace(",", " ").split())]
     if not lines:
         raise ValueError(f"{path} is empty; {KINDS}")
     if COLMAP_LINE.fullmatch(" ".join(lines[0])):
         return _read_model_around(path)
-    return _read_rows(path, len(lines[0])) if all(map(_is_number, lines[0])) else _read_yaml(path)
+    return _read_rows(path, len(lines[0])) if all(map(_is_number, lines[0])) else _read_yaml(path, camera)
 
 
 def _read_folder(folder: Path) -> KnownCameras:
@@ -70,7 +72,7 @@ def _read_model_around(path: Path) -> KnownCameras:
     return read_colmap(path.parent)
 
 
-def _read_json(path: Path) -> KnownCameras:
+def _read_json(path: Path, camera: str | None) -> KnownCameras:
     content = read_json(path)
     if is_transforms(content):
         return read_transforms(path)
@@ -78,7 +80,7 @@ def _read_json(path: Path) -> KnownCameras:
         return arkit.read_record3d(path)
     if arkit.is_camera_file(content):
         return arkit.read_camera_files([path], str(path))
-    return read_calibration(path, content)
+    return read_calibration(path, content, camera)
 
 
 def _read_rows(path: Path, width: int) -> KnownCameras:
@@ -95,7 +97,7 @@ def _read_rows(path: Path, width: int) -> KnownCameras:
     raise ValueError(f"{path} has {width} numbers in a line; {KINDS}")
 
 
-def _read_yaml(path: Path) -> KnownCameras:
+def _read_yaml(path: Path, camera: str | None) -> KnownCameras:
     try:
         text = path.read_text(encoding="utf-8-sig")
         content = yaml.load(_OPENCV_HEAD.sub("", text), _Loader)
@@ -103,7 +105,7 @@ def _read_yaml(path: Path) -> KnownCameras:
         raise ValueError(f"{path} is not understood; {KINDS}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} is not understood; {KINDS}")
-    return read_calibration(path, content)
+    return read_calibration(path, content, camera)
 
 
 _OPENCV_HEAD = re.compile(r"\A%YAML:.*\n")  # OpenCV writes %YAML:1.0, which is no directive of YAML

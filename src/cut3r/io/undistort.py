@@ -1,5 +1,6 @@
 """Pictures and depth of a lens with distortion, or a fisheye, become those of a pinhole camera at the same place."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -46,10 +47,10 @@ def undistortion(lens: Lens, size: tuple[int, int]) -> Undistortion:
     """Give the pinhole camera of the same centre that sees nothing outside of the picture of `size` (h, w), nor where
     the coefficients turn back on themselves.
 
-    Its focal lengths are those of the lens, or as much longer as that needs.
+    In its middle it is as large as the picture of the lens, or as much larger as that needs.
 
     Raises:
-        ValueError: They would have to be more than twice as long, or `Lens.at` refuses the size.
+        ValueError: It would have to be more than twice as large, or `Lens.at` refuses the size.
     """
     return _undistortion(_Key(type(lens), tuple(lens.at(size).ravel().tolist()), lens.distortion, size))
 
@@ -68,9 +69,7 @@ class _Key:
 @lru_cache(maxsize=4)  # a recording has one or two lenses, whose maps are the same for each frame
 def _undistortion(key: _Key) -> Undistortion:
     lens, (h, w) = key.lens(), key.size
-    zoom = _zoom(lens, key.size)
-    intrinsics = lens.intrinsics.copy()
-    intrinsics[(0, 1), (0, 1)] *= zoom
+    intrinsics = _zoomed(lens, _zoom(lens, key.size))
     pixels = np.stack(np.meshgrid(np.arange(w, dtype=np.float64), np.arange(h, dtype=np.float64)), axis=-1)
     columns, rows = (
         _seen_at(lens, intrinsics, pixels.reshape(-1, 2)).reshape(h, w, 2).astype(np.float32).transpose(2, 0, 1)
@@ -95,9 +94,7 @@ def _zoom(lens: Lens, size: tuple[int, int]) -> float:
 
 
 def _fits(lens: Lens, size: tuple[int, int], zoom: float) -> bool:
-    h, w = size
-    intrinsics = lens.intrinsics.copy()
-    intrinsics[(0, 1), (0, 1)] *= zoom
+    (h, w), intrinsics = size, _zoomed(lens, zoom)
     across, down = np.arange(w, dtype=np.float64), np.arange(h, dtype=np.float64)
     sides = [np.stack((across, np.full(w, v)), axis=1) for v in (0.0, h - 1.0)]
     sides += [np.stack((np.full(h, u), down), axis=1) for u in (0.0, w - 1.0)]
@@ -106,6 +103,22 @@ def _fits(lens: Lens, size: tuple[int, int], zoom: float) -> bool:
     inside = (at >= -0.5).all() and (at <= np.array([w, h]) - 0.5).all()
     steps = [_seen_at(lens, intrinsics, center + part * (border - center)) - lens.intrinsics[:2, 2] for part in ALONG]
     return bool(inside and (np.diff(np.linalg.norm(steps, axis=2), axis=0) > 0).all())
+
+
+def _zoomed(lens: Lens, zoom: float) -> Float64[np.ndarray, "3 3"]:
+    intrinsics = lens.intrinsics.copy()
+    intrinsics[(0, 1), (0, 1)] *= lens.middle * zoom
+    return intrinsics
+
+
+def field_of(lens: Lens, size: tuple[int, int]) -> float | None:
+    """Radians from left to right of the lens's own picture of `size` (h, w); None where it is not all picture."""
+    (fx, _, cx), (_, fy, cy), _ = lens.at(size).tolist()
+    middle = (size[0] - 1) / 2
+    ends = np.array([[-0.5, middle], [size[1] - 0.5, middle]])
+    left, right = lens.rays((ends - (cx, cy)) / (fx, fy))
+    angle = math.atan2(left[0], left[2]), math.atan2(right[0], right[2])
+    return None if math.isnan(angle[0] + angle[1]) else angle[1] - angle[0]
 
 
 def _seen_at(

@@ -113,7 +113,9 @@ def _add_known(group: argparse._ArgumentGroup) -> None:
     """Declare the flags for what is known of the cameras."""
     intrinsics = "a calibration, or a file with one per picture; or fx,fy,cx,cy in pixels of the pictures"
     group.add_argument("--intrinsics", metavar="FILE|fx,fy,cx,cy", help=intrinsics)
-    distortion = "of a calibration that has none, as OpenCV counts; of a fisheye: fisheye:k1,k2,k3,k4"
+    distortion = (
+        "of a calibration that has none, as OpenCV counts; fisheye:k1,k2,k3,k4, omni:xi,k1,..., ds:xi,alpha, ..."
+    )
     group.add_argument("--distortion", metavar="k1,k2,p1,p2[,k3...]", help=distortion)
     poses = "where cameras stood: COLMAP, transforms.json, TUM, KITTI, scans of phones; they stay as they are"
     group.add_argument("--poses", type=Path, metavar="FILE", help=poses)

@@ -18,6 +18,7 @@ from cut3r.inference.result import PointSource
 from cut3r.inference.session import Session, trained_size
 from cut3r.inference.sink import Sinks
 from cut3r.inference.view import EDGES
+from cut3r.io.calibration_fields import split_camera
 from cut3r.io.frames import FrameOptions, SortOrder
 from cut3r.model.network import Cut3r
 from cut3r.rules import rule_of, text_of
@@ -244,7 +245,7 @@ def settings_of(args: argparse.Namespace, footage: Footage) -> dict[str, str]:
     settings = {name: str(value) for name, value in vars(args).items() if name not in NOT_SETTINGS}
     source = footage.stream.description if footage.stream.live else str(Path(args.seq_path).resolve())
     named = {name: Path(settings[name]) for name in FILES if getattr(args, name, None) is not None}
-    places = {name: str(path.resolve()) for name, path in named.items() if path.exists()}
+    places = {name: str(path.resolve()) for name, path in named.items() if split_camera(path)[0].exists()}
     return settings | places | {"seq_path": source, THE_INPUT: footage.contents, GIVEN: footage.known.tell()}
 
 

@@ -24,7 +24,7 @@ from cut3r.io.images import is_image, read_image
 from cut3r.io.known_cameras import SAME_SHAPE, KnownCameras, Lens
 from cut3r.io.matching import Matcher, Source, with_interval
 from cut3r.io.selection import natural_key
-from cut3r.io.undistort import undistortion
+from cut3r.io.undistort import field_of, undistortion
 
 logger = logging.getLogger(__name__)
 
@@ -147,12 +147,13 @@ class _Intrinsics:
 
     def _tell(self, lens: Lens, size: tuple[int, int]) -> None:
         """Once per camera: what becomes of its pictures."""
-        straight, focal = undistortion(lens, size).intrinsics, lens.at(size)[0, 0]
+        straight, whole = undistortion(lens, size).intrinsics, field_of(lens, size)
         logger.info(
-            "%s: pictures are undistorted, with %.2f times the focal length: what they show then is %.0f degrees wide",
+            "%s: pictures are undistorted, at %.2f times the scale of their middle: they are %.0f degrees wide then%s",
             self._cameras.what,
-            straight[0, 0] / focal,
+            straight[0, 0] / (lens.middle * lens.at(size)[0, 0]),
             math.degrees(fov_from_focal(straight[0, 0], size[1])),
+            "" if whole is None else f", of {math.degrees(whole):.0f}",
         )
 
 

@@ -12,15 +12,15 @@ from cut3r.inference.given import GivenConfig, ScaleFrom
 from cut3r.inference.known_distance import KnownDistance
 from cut3r.io.calibration import calibration_of_numbers
 from cut3r.io.json_fields import as_number
-from cut3r.io.known_cameras import KnownCamera, KnownCameras, Lens
+from cut3r.io.known_cameras import Fisheye, KnownCamera, KnownCameras, Lens
 from cut3r.io.known_files import read_known_cameras
+from cut3r.io.wide_lens import WIDE
 from cut3r.run.known import Known
 
 logger = logging.getLogger(__name__)
 
 POSES = "poses"  # --scale-from poses
-FISHEYE = "fisheye:"
-MOST_COEFFICIENTS = 8
+LENSES: dict[str, type[Lens]] = {"": Lens, "fisheye": Fisheye, **WIDE}  # by what --distortion begins with
 
 
 def make_known(args: argparse.Namespace) -> Known:
@@ -117,18 +117,20 @@ def read_intrinsics(value: str, distortion: str | None = None) -> KnownCameras:
 
 
 def _bent(camera: KnownCamera, distortion: str, what: str) -> KnownCamera:
-    lens, is_fisheye = camera.any_lens, distortion.startswith(FISHEYE)
+    lens = camera.any_lens
     if lens is None:
         return camera
     if not lens.is_straight:
         raise ValueError(f"{what} has a distortion already; leave out --distortion")
-    values = tuple(as_number(word.strip()) for word in distortion.removeprefix(FISHEYE).split(","))
-    if not np.isfinite(values).all() or len(values) > (4 if is_fisheye else MOST_COEFFICIENTS):
+    named, colon, words = distortion.rpartition(":")
+    values = tuple(as_number(word.strip()) for word in words.split(","))
+    kind = LENSES.get(named)
+    if kind is None or not np.isfinite(values).all() or len(values) > kind.most:
         raise ValueError(
-            f"--distortion is {distortion!r}; expected up to {MOST_COEFFICIENTS} numbers k1,k2,p1,p2,k3,... or "
-            f"{FISHEYE}k1,k2,k3,k4"
+            f"--distortion is {distortion!r}; expected up to {Lens.most} numbers k1,k2,p1,p2,k3,... or "
+            "fisheye:k1,k2,k3,k4, omni:xi,k1,k2,p1,p2, ds:xi,alpha, eucm:alpha,beta, fov:w"
         )
-    if is_fisheye:
-        return replace(camera, lens=None, fisheye=lens.bent(*values), no_lens="it is a fisheye")
-    (fx, _, cx), (_, fy, cy), _ = lens.intrinsics.tolist()
-    return replace(camera, lens=Lens.of(fx, fy, cx, cy, lens.size, values))
+    bent = lens.as_kind(kind, *values)
+    return (
+        replace(camera, lens=bent) if not colon else replace(camera, lens=None, fisheye=bent, no_lens=f"it is {named}")
+    )

@@ -1,14 +1,13 @@
 """What is left in the end beside the files of a run: files by their suffix, and folders of one format or several."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cut3r.files.disk import check_creatable
 from cut3r.inference.frame_folder import SUFFIXES, is_frame_file
-from cut3r.inference.reconstruction import check_suffix
+from cut3r.inference.reconstruction import check_suffix, is_folder
 from cut3r.run.formats import FORMATS, SCENE
 from cut3r.run.output_check import RESUME_FILES, is_same, place_of, places_of
 
@@ -118,7 +117,7 @@ def _saved(word: str) -> Target:
     path = Path(word)
     if not word.strip():
         raise ValueError("--save is empty; name a file or a folder, or leave the flag out")
-    if word.endswith(("/", os.sep)) or not path.suffix:
+    if is_folder(word):
         return Target(path, (SCENE,))
     if path.suffix.lower() == PAGE:
         return Target(path)
