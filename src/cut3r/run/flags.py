@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cut3r.run.formats import FORMATS, SCENE
+from cut3r.run.parser import Parser
 
 SOME = 10  # --save-frames some: one of so many frames
 DTYPES = ("auto", "fp32", "tf32", "bf16")
@@ -54,9 +55,7 @@ def make_parser(
         extend: Adds flags of another program that takes the same ones.
         prog: The program's name (default: that of the script).
     """
-    parser = argparse.ArgumentParser(
-        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     _add_input(parser)
     _add_selection(parser.add_argument_group("which frames"))
     _add_method(parser.add_argument_group("how"))
