@@ -5,7 +5,7 @@
     accelerate launch train.py +stage2 run.sharding=fsdp      several GPUs; torchrun works too
     python train.py +tiny --multirun optim.lr=1e-4,3e-4       one run per value
 
-The same command continues an interrupted run. Recipes are the files of configs/; --help lists their settings.
+The same command continues an interrupted run. Recipes are the files of configs/:
 """
 
 import logging
@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import time
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -26,14 +27,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, SCMode
 from omegaconf.errors import OmegaConfBaseException
 
-from cut3r.training.config import TrainConfig, build, explain
-from cut3r.training.overrides import quote_text_settings
-
 if TYPE_CHECKING:  # imported when needed: --help answers at once
+    from cut3r.training.config import TrainConfig
     from cut3r.training.trainer import Trainer
 
 logger = logging.getLogger("train")
 
+HELP = ("--help", "-h")
 CONFIGS = Path(__file__).parent / "configs"
 WRONG_SETTINGS = 2
 ECHO_S = 3.0  # a launcher passes signals on at once; a person waits longer before the second Ctrl-C
@@ -45,6 +45,27 @@ class WrongSettingsError(Exception):
 
 def recipes() -> list[str]:
     return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def spelled(word: str) -> str:
+    """A flag as Hydra knows it, with dashes: --config_name is taken, too."""
+    name, equals, value = word.partition("=")
+    return f"{name.replace('_', '-')}{equals}{value}" if word.startswith("--") else word
+
+
+def overview(program: str) -> str:
+    """Say what can be trained, with the first sentence of each recipe."""
+    text = (__doc__ or "").replace("python train.py", f"python {program}" if program.endswith(".py") else program)
+    lines = [f"  +{name:<22} {_about(name)}" for name in recipes()]
+    more = f"{program} +RECIPE --help lists the settings of one, which may be changed as name=value."
+    return "\n".join([f"usage: {program} +RECIPE [setting=value ...]", "", text, *lines, "", more])
+
+
+def _about(recipe: str) -> str:
+    """The first sentence of the comment above a recipe."""
+    lines = (CONFIGS / f"{recipe}.yaml").read_text(encoding="utf-8").splitlines()
+    comment = " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines))
+    return re.split(r"(?<=[.?:])\s", comment)[0].rstrip(".:")
 
 
 def with_config_name(arguments: list[str]) -> list[str]:
@@ -70,14 +91,19 @@ def settings_in_quotes(arguments: list[str]) -> list[str]:
     Raises:
         WrongSettingsError: One of them is empty.
     """
+    from cut3r.training.config import TrainConfig
+    from cut3r.training.overrides import quote_text_settings
+
     try:
         return quote_text_settings(arguments, TrainConfig)
     except ValueError as error:
         raise WrongSettingsError(str(error)) from error
 
 
-def settings(config: DictConfig) -> TrainConfig:
+def settings(config: DictConfig) -> "TrainConfig":
     """Make the merged YAML real; whatever a dataclass does not accept is refused here."""
+    from cut3r.training.config import TrainConfig, build
+
     plain = OmegaConf.to_container(config, resolve=True, structured_config_mode=SCMode.DICT)
     return build(TrainConfig, plain)
 
@@ -106,6 +132,12 @@ def main(words: list[str] | None = None, program: str = "train.py") -> None:
     """
     if words is not None:
         sys.argv = [program, *words]  # where Hydra reads them
+    sys.argv[1:] = [spelled(word) for word in sys.argv[1:]]
+    if any(word in HELP for word in sys.argv[1:]) and not any(word.startswith("+") for word in sys.argv[1:]):
+        print(overview(program))
+        return
+    from cut3r.training.config import TrainConfig, explain
+
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through, to be explained here
     ConfigStore.instance().store(name="schema", node=TrainConfig)
     try:

@@ -1,73 +1,83 @@
 """Converters: from what dataset owners publish to the folders that `cut3r.data.datasets` reads."""
 
-import datasets_preprocess.arkitscenes
-import datasets_preprocess.arkitscenes_highres
-import datasets_preprocess.bedlam
-import datasets_preprocess.blendedmvs
-import datasets_preprocess.co3d
-import datasets_preprocess.cop3d
-import datasets_preprocess.dl3dv
-import datasets_preprocess.dynamic_replica
-import datasets_preprocess.eden
-import datasets_preprocess.hoi4d
-import datasets_preprocess.hypersim
-import datasets_preprocess.irs
-import datasets_preprocess.mapfree
-import datasets_preprocess.megadepth
-import datasets_preprocess.mp3d
-import datasets_preprocess.mvimgnet
-import datasets_preprocess.mvs_synth
-import datasets_preprocess.omniobject3d
-import datasets_preprocess.pointodyssey
-import datasets_preprocess.realestate10k
-import datasets_preprocess.scannet
-import datasets_preprocess.scannetpp
-import datasets_preprocess.smartportraits
-import datasets_preprocess.spring
-import datasets_preprocess.synscapes
-import datasets_preprocess.tartanair
-import datasets_preprocess.threedkb
-import datasets_preprocess.uasol
-import datasets_preprocess.unreal4k
-import datasets_preprocess.urbansyn
-import datasets_preprocess.vkitti2
-import datasets_preprocess.waymo
-import datasets_preprocess.wildrgbd
-from datasets_preprocess.runner import Converter
+import ast
+import importlib
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-_MODULES = (
-    datasets_preprocess.arkitscenes,
-    datasets_preprocess.arkitscenes_highres,
-    datasets_preprocess.bedlam,
-    datasets_preprocess.blendedmvs,
-    datasets_preprocess.co3d,
-    datasets_preprocess.cop3d,
-    datasets_preprocess.dl3dv,
-    datasets_preprocess.dynamic_replica,
-    datasets_preprocess.eden,
-    datasets_preprocess.hoi4d,
-    datasets_preprocess.hypersim,
-    datasets_preprocess.irs,
-    datasets_preprocess.mapfree,
-    datasets_preprocess.megadepth,
-    datasets_preprocess.mp3d,
-    datasets_preprocess.mvimgnet,
-    datasets_preprocess.mvs_synth,
-    datasets_preprocess.omniobject3d,
-    datasets_preprocess.pointodyssey,
-    datasets_preprocess.realestate10k,
-    datasets_preprocess.scannet,
-    datasets_preprocess.scannetpp,
-    datasets_preprocess.smartportraits,
-    datasets_preprocess.spring,
-    datasets_preprocess.synscapes,
-    datasets_preprocess.tartanair,
-    datasets_preprocess.threedkb,
-    datasets_preprocess.uasol,
-    datasets_preprocess.unreal4k,
-    datasets_preprocess.urbansyn,
-    datasets_preprocess.vkitti2,
-    datasets_preprocess.waymo,
-    datasets_preprocess.wildrgbd,
+if TYPE_CHECKING:  # imported when needed: --help answers at once
+    from datasets_preprocess.converter import Converter
+
+NAMES = (
+    "arkitscenes",
+    "arkitscenes_highres",
+    "bedlam",
+    "blendedmvs",
+    "co3d",
+    "cop3d",
+    "dl3dv",
+    "dynamic_replica",
+    "eden",
+    "hoi4d",
+    "hypersim",
+    "irs",
+    "mapfree",
+    "megadepth",
+    "mp3d",
+    "mvimgnet",
+    "mvs_synth",
+    "omniobject3d",
+    "pointodyssey",
+    "realestate10k",
+    "scannet",
+    "scannetpp",
+    "smartportraits",
+    "spring",
+    "synscapes",
+    "tartanair",
+    "threedkb",
+    "uasol",
+    "unreal4k",
+    "urbansyn",
+    "vkitti2",
+    "waymo",
+    "wildrgbd",
 )
-CONVERTERS: dict[str, Converter] = {module.CONVERTER.name: module.CONVERTER for module in _MODULES}
+
+
+class Converters(MutableMapping[str, "Converter"]):
+    """By name. Each is imported when it is asked for, for all of them need PyTorch."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._known: dict[str, Converter | None] = dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> "Converter":
+        converter = self._known[name]
+        if converter is None:
+            made: Converter = importlib.import_module(f"{__name__}.{name}").CONVERTER
+            self._known[name] = converter = made
+        return converter
+
+    def __setitem__(self, name: str, converter: "Converter") -> None:
+        self._known[name] = converter
+
+    def __delitem__(self, name: str) -> None:
+        del self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def about(self, name: str) -> str:
+        """What a converter does, in the first sentence of its file, which is not imported."""
+        converter = self._known[name]
+        if converter is not None:
+            return converter.about
+        text = ast.get_docstring(ast.parse(Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")))
+        return " ".join((text or name).partition("\n\n")[0].split())
+
+
+CONVERTERS = Converters(NAMES)

@@ -3,21 +3,21 @@
 import argparse
 import logging
 import sys
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cut3r.jobs.runner import STOP_AFTER
 from cut3r.jobs.workers import open_dask
 from cut3r.run.flags import as_declared
+from cut3r.run.parser import Parser
 from datasets_preprocess import CONVERTERS
-from datasets_preprocess.converter import Converter
-from datasets_preprocess.finish import finish
+from datasets_preprocess.defaults import SHARD_GB, TRIAL_SCENES
 from datasets_preprocess.options import add_flags, from_flags
-from datasets_preprocess.pack import SHARD_GB, pack
-from datasets_preprocess.runner import Shard, make_plan, run
-from datasets_preprocess.status import status
-from datasets_preprocess.trial import SCENES, try_out
-from datasets_preprocess.verify import verify
+
+if TYPE_CHECKING:  # imported when needed: --help answers at once
+    from datasets_preprocess.converter import Converter
+    from datasets_preprocess.runner import Shard
 
 logger = logging.getLogger("datasets_preprocess")
 
@@ -41,12 +41,14 @@ def main(arguments: list[str] | None = None, program: str = PROGRAM) -> int:
 
 
 def parse_args(arguments: list[str] | None, program: str = PROGRAM) -> argparse.Namespace:
-    parser = make_parser(program)
-    return parser.parse_args(as_declared(parser, sys.argv[1:] if arguments is None else list(map(str, arguments))))
+    words = sys.argv[1:] if arguments is None else list(map(str, arguments))
+    parser = make_parser(program, words)
+    return parser.parse_args(as_declared(parser, words))
 
 
-def make_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=program, description=(__doc__ or "").replace(PROGRAM, program))
+def make_parser(program: str = PROGRAM, words: Collection[str] | None = None) -> argparse.ArgumentParser:
+    """Declare the flags; of converters only those that `words` name, or of all."""
+    parser = Parser(prog=program, description=(__doc__ or "").replace(PROGRAM, program))
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the datasets that can be converted").set_defaults(act=_list)
     check = _about_a_folder(commands, "verify", _verify, "open every frame of a processed dataset, compare its files")
@@ -59,8 +61,10 @@ def make_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     _add_packing(
         _about_a_folder(commands, "pack", _pack, "pack a processed dataset into tar shards, which load faster")
     )
-    for name, converter in sorted(CONVERTERS.items()):
-        _add_converter(commands.add_parser(name, help=converter.about), converter)
+    for name in sorted(CONVERTERS):
+        command = commands.add_parser(name, help=CONVERTERS.about(name))
+        if words is None or name in words:
+            _add_converter(command, CONVERTERS[name])
     return parser
 
 
@@ -72,12 +76,12 @@ def _about_a_folder(commands: Any, name: str, act: Any, text: str) -> argparse.A
     return command
 
 
-def _add_converter(command: argparse.ArgumentParser, converter: Converter) -> None:
+def _add_converter(command: argparse.ArgumentParser, converter: "Converter") -> None:
     command.set_defaults(act=_convert)
     add = command.add_argument
     add("--raw", type=Path, required=True, help="the download, laid out as its owner publishes it")
     add("--out", type=Path, required=True, help="the processed folder, made if needed")
-    add("--shard", type=Shard.parse, default=Shard(), help="3/8: the third of eight machines")
+    add("--shard", type=_shard, help="3/8: the third of eight machines")
     add("--workers", type=int, default=1, help="processes")
     add("--dask", metavar="ADDRESS", help="convert on a Dask cluster: tcp://HOST:8786; local:4 starts one here")
     add("--dry-run", action="store_true", help="say what there is to do; write nothing")
@@ -93,7 +97,7 @@ def _add_converter(command: argparse.ArgumentParser, converter: Converter) -> No
 def _add_trial(command: argparse.ArgumentParser) -> None:
     command.add_argument("dataset", choices=sorted(CONVERTERS))
     command.add_argument("--raw", type=Path, required=True, help="the download, laid out as its owner publishes it")
-    command.add_argument("--scenes", type=int, default=SCENES, help="how many at most")
+    command.add_argument("--scenes", type=int, default=TRIAL_SCENES, help="how many at most")
     command.add_argument("--sheet", type=Path, help="where the contact sheet goes (try_NAME.png)")
     command.add_argument("--seed", type=int, default=0, help="of the choice of scenes")
     command.add_argument("--parity", action="store_true", help="with the quirks of the original")
@@ -106,7 +110,15 @@ def _add_packing(command: argparse.ArgumentParser) -> None:
     command.add_argument("--workers", type=int, default=1, help="processes")
 
 
+def _shard(text: str) -> "Shard":
+    from datasets_preprocess.runner import Shard
+
+    return Shard.parse(text)
+
+
 def _pack(args: argparse.Namespace) -> int:
+    from datasets_preprocess.pack import pack
+
     how = {"shard_gb": args.shard_gb, "workers": args.workers}
     packing = pack(CONVERTERS[args.dataset], args.out, args.to, **how)
     logger.info("%s", packing)
@@ -114,6 +126,8 @@ def _pack(args: argparse.Namespace) -> int:
 
 
 def _try(args: argparse.Namespace) -> int:
+    from datasets_preprocess.trial import try_out
+
     sheet = args.sheet or Path(f"try_{args.dataset}.png")
     converter = CONVERTERS[args.dataset]
     trial = try_out(converter, args.raw, sheet, scenes=args.scenes, seed=args.seed, parity=args.parity)
@@ -128,6 +142,8 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
+    from datasets_preprocess.verify import verify
+
     how = {"workers": args.workers, "parity": args.parity, "compared": args.compare}
     verification = verify(args.dataset, args.out, converter=CONVERTERS[args.dataset], **how)
     logger.info("%s", verification)
@@ -135,11 +151,15 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _status(args: argparse.Namespace) -> int:
+    from datasets_preprocess.status import status
+
     logger.info("%s", status(args.out))
     return 0
 
 
 def _finish(args: argparse.Namespace) -> int:
+    from datasets_preprocess.finish import finish
+
     if not args.out.is_dir():
         raise FileNotFoundError(f"there is no folder {args.out}")
     logger.info("%s", finish(CONVERTERS[args.dataset], args.out))
@@ -147,9 +167,11 @@ def _finish(args: argparse.Namespace) -> int:
 
 
 def _convert(args: argparse.Namespace) -> int:
+    from datasets_preprocess.runner import Shard, make_plan, run
+
     converter = CONVERTERS[args.command]
     what = {
-        "shard": args.shard,
+        "shard": args.shard or Shard(),
         "retry_failed": args.retry_failed,
         "again": args.again,
         "parity": args.parity,

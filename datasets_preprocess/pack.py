@@ -24,6 +24,7 @@ from cut3r.jobs.record import Done, Record
 from cut3r.jobs.runner import STOP_AFTER, JobRun
 from cut3r.jobs.workers import open_workers
 from datasets_preprocess.converter import Converter
+from datasets_preprocess.defaults import SHARD_GB
 from datasets_preprocess.finish import make_index
 from datasets_preprocess.plan import CLAIMS, STATUS
 from datasets_preprocess.runner import read_records
@@ -32,7 +33,6 @@ from datasets_preprocess.shard_plan import GIGABYTE, PlannedShard, digest_of, lo
 logger = logging.getLogger(__name__)
 
 PARTS = "parts"  # where the files of each shard lie in it, until the index is written and for the next run
-SHARD_GB = 1.0
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from cut3r.data.contact_sheet import contact_sheet
 from cut3r.data.dataset import MultiViewDataset, NoScenesError
 from cut3r.data.processed import ALL
 from datasets_preprocess.converter import Converter, RawScene, Unlisted
+from datasets_preprocess.defaults import TRIAL_SCENES
 from datasets_preprocess.geometry import Pair, Proof, prove, readable, readable_pairs
 from datasets_preprocess.runner import run
 
-SCENES = 20
 SECONDS = 120.0  # after which no further scene is begun
 ROWS = 8  # of the contact sheet
 
@@ -53,7 +53,7 @@ class Trial:
 
 
 def try_out(
-    converter: Converter, raw: Path, sheet: Path, *, scenes: int = SCENES, seed: int = 0, parity: bool = False
+    converter: Converter, raw: Path, sheet: Path, *, scenes: int = TRIAL_SCENES, seed: int = 0, parity: bool = False
 ) -> Trial:
     """Convert some scenes, chosen at random but always the same, into a temporary folder; nothing but the sheet stays.
 

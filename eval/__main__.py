@@ -11,13 +11,9 @@ import logging
 import sys
 from difflib import get_close_matches
 
-from eval import reproduce
-from eval.everything import EVERY_SET, evaluate_all
+from cut3r.run.console import WRONG_ARGUMENTS as WRONG_SETTINGS
 from eval.help import overview, protocol_help
-from eval.launch import WRONG_SETTINGS, evaluate
-from eval.sequences import PROTOCOLS
-from eval.settings import WrongSettingsError, read_settings
-from eval.ways import evaluate_ways
+from eval.sets import PROTOCOLS
 
 HELP = ("--help", "-h", "help")
 ALL = "all"
@@ -39,7 +35,7 @@ def main(words: list[str], program: str = PROGRAM) -> int:
         print(_named(overview(), program))
         return 0 if name else WRONG_SETTINGS
     if name == "reproduce":
-        return reproduce.main(rest)
+        return int(importlib.import_module("eval.reproduce").main(rest))
     if name in OTHERS:
         return int(importlib.import_module(f"eval.{name}.__main__").main(rest))
     if name not in (*PROTOCOLS, ALL):
@@ -47,11 +43,20 @@ def main(words: list[str], program: str = PROGRAM) -> int:
     if any(word in HELP for word in rest):
         print(_named(protocol_help(name), program))
         return 0
+    return _evaluate(name, rest)
+
+
+def _evaluate(name: str, words: list[str]) -> int:
+    from eval.everything import EVERY_SET, evaluate_all  # here: --help answers at once
+    from eval.launch import evaluate
+    from eval.settings import WrongSettingsError, read_settings
+    from eval.ways import evaluate_ways
+
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s][%(name)s][%(levelname)s] - %(message)s")
     try:
         if name == ALL:
-            return evaluate_all(read_settings([f"dataset={EVERY_SET}", *rest]))
-        settings = read_settings(rest)
+            return evaluate_all(read_settings([f"dataset={EVERY_SET}", *words]))
+        settings = read_settings(words)
         return evaluate_ways(name, settings) if settings.ways else evaluate(name, settings)
     except WrongSettingsError as error:
         return _refuse(name, str(error))

@@ -9,8 +9,7 @@ from enum import Enum
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from eval.config import EvalConfig
-from eval.sequences import LONG, PROTOCOLS, SETS
+from eval.sets import LONG, PROTOCOLS, SETS
 
 ABOUT = {
     "monodepth": "depth of single pictures",
@@ -44,6 +43,8 @@ def overview() -> str:
 
 def protocol_help(protocol: str) -> str:
     """Say which sets a protocol has and what every setting means."""
+    from eval.config import EvalConfig  # here: it needs PyTorch, which the overview does not
+
     long = [f"{name}_s{each.step}_N (N up to {each.most})" for name, each in LONG.items() if each.protocol == protocol]
     sets = [*SETS.get(protocol, ("all", *dict.fromkeys(name for sets in SETS.values() for name in sets))), *long]
     return "\n".join(

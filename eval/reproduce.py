@@ -17,6 +17,7 @@ from pathlib import Path
 
 from cut3r.files.atomic import atomic_path
 from cut3r.run.flags import as_declared
+from cut3r.run.parser import Parser
 from cut3r.weights import zoo
 from eval.published import Check, published_sets, reproduction
 from eval.report.coverage import is_official
@@ -100,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parse_args(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m eval reproduce", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m eval reproduce", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="the folder that holds all sets")
     parser.add_argument(
         "--out", type=Path, default=Path("eval_results/reproduction"), metavar="DIR",

@@ -40,6 +40,8 @@ ONLY_IN = {
     "evo": ("eval/protocols/trajectory.py",),
     "open3d": ("eval/protocols/clouds.py", "src/cut3r/export/mesh.py"),
     "rerun": ("src/cut3r/export/rerun_sink.py",),
+    "rosbags": ("src/cut3r/io/",),
+    "mcap": ("src/cut3r/io/mcap_file.py",),
     "h5py": ("src/cut3r/io/hdf5.py", "eval/prepare/nyu.py"),
     "OpenEXR": ("src/cut3r/io/exr_library.py",),
     "liblzfse": ("src/cut3r/io/lzfse.py",),

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from cut3r.run.flags import as_declared
+from cut3r.run.parser import Parser
 from eval.prepare import PREPARERS
 from eval.prepare.check import all_names, check
 from eval.prepare.runner import Order, plan, run
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parse_args(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m eval.prepare", description=__doc__)
+    parser = Parser(prog="python -m eval.prepare", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the sets, and what --raw has to hold")
     examine = commands.add_parser("check", help="open a set as the protocols do")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cut3r.files.atomic import atomic_path
 from cut3r.run.flags import as_declared
+from cut3r.run.parser import Parser
 from eval.report.against import regression_text, regressions
 from eval.report.formats import as_csv, latex_file, markdown_file
 from eval.report.page import Report, make_report
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parse_args(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m eval.report", description=__doc__.splitlines()[0])
+    parser = Parser(prog="python -m eval.report", description=__doc__.splitlines()[0])
     parser.add_argument(
         "runs",
         nargs="+",

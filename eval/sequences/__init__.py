@@ -4,103 +4,16 @@ A long variant is named set_s<step>_<frames>, as in bonn_s1_300: the first frame
 is shorter.
 """
 
+import importlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from eval.sequences import (
-    bonn,
-    kitti,
-    kitti_odometry,
-    nrgbd,
-    nyu,
-    processed,
-    rgbd,
-    rooms,
-    scannet,
-    sevenscenes,
-    sintel,
-    tum,
-)
 from eval.sequences.inventory import Request
 from eval.sequences.prepared import warn_of_rule, with_rule
 from eval.sequences.sequence import MissingDataError, Sequence
+from eval.sets import LONG, PROTOCOLS, SETS
 
-__all__ = ["PROTOCOLS", "MissingDataError", "Sequence", "long_name", "open_set", "set_names"]
-
-Opener = Callable[[Path, Request], list[Sequence]]
-
-SETS: dict[str, dict[str, Opener]] = {
-    "monodepth": {
-        "sintel": sintel.open_depth,
-        "bonn": bonn.open_depth,
-        "kitti": kitti.open_depth,
-        "nyu": nyu.open_depth,
-        "rooms": rooms.open_some_depth,
-        "rgbd": rgbd.open_depth,
-    },
-    "video_depth": {
-        "sintel": sintel.open_depth,
-        "bonn": bonn.open_depth,
-        "kitti": kitti.open_depth,
-        "rooms": rooms.open_depth,
-        "rgbd": rgbd.open_depth,
-    },
-    "relpose": {
-        "sintel": sintel.open_poses,
-        "tum": tum.open_poses,
-        "scannet": scannet.open_poses,
-        "kitti_odometry": kitti_odometry.open_poses,
-        "rooms": rooms.open_poses,
-        "rgbd": rgbd.open_poses,
-    },
-    "mv_recon": {
-        "sevenscenes": sevenscenes.open_reconstruction,
-        "nrgbd": nrgbd.open_reconstruction,
-        "rooms": rooms.open_reconstruction,
-        "rgbd": rgbd.open_reconstruction,
-    },
-    "pose_pairs": {
-        "realestate10k": processed.open_realestate10k,
-        "co3d": processed.open_co3d,
-        "sintel": sintel.open_poses,
-        "tum": tum.open_poses,
-        "scannet": scannet.open_poses,
-        "rooms": rooms.open_poses,
-        "rgbd": rgbd.open_poses,
-    },
-    "query": {
-        "sevenscenes": sevenscenes.open_views,
-        "scannetpp": processed.open_scannetpp,
-        "rooms": rooms.open_depth,
-        "rgbd": rgbd.open_reconstruction,
-    },
-}
-PROTOCOLS = tuple(SETS)
-
-
-@dataclass(frozen=True)
-class LongVariants:
-    """The long variants of a set: every `step`-th frame, and the numbers of frames in published curves."""
-
-    protocol: str
-    step: int
-    published: tuple[int, ...]
-
-    @property
-    def most(self) -> int:
-        return max(self.published)
-
-
-LONG = {
-    "bonn": LongVariants("video_depth", 1, (*range(50, 501, 50), 110)),
-    "kitti": LongVariants("video_depth", 1, (*range(50, 501, 50), 110)),
-    "tum": LongVariants("relpose", 1, (*range(50, 201, 50), *range(300, 1001, 100))),
-    "scannet": LongVariants("relpose", 3, (*range(50, 1001, 50), 90)),
-    "sevenscenes": LongVariants("mv_recon", 2, tuple(range(50, 501, 50))),
-    "nrgbd": LongVariants("mv_recon", 2, tuple(range(50, 501, 50))),
-}
+__all__ = ["LONG", "PROTOCOLS", "SETS", "MissingDataError", "Sequence", "long_name", "open_set", "set_names"]
 
 
 def open_set(protocol: str, name: str, root: Path, *, parity: bool = False, complete: bool = True) -> list[Sequence]:
@@ -119,7 +32,9 @@ def open_set(protocol: str, name: str, root: Path, *, parity: bool = False, comp
     if protocol not in SETS:
         raise ValueError(f"there is no protocol '{protocol}'; choose from {', '.join(SETS)}")
     family, frames = _parse(protocol, name)
-    opened = SETS[protocol][family](root, Request(frames, parity, complete))
+    file, _, function = SETS[protocol][family].partition(".")
+    opener = getattr(importlib.import_module(f"{__name__}.{file}"), function)
+    opened: list[Sequence] = opener(root, Request(frames, parity, complete))
     sequences = [with_rule(sequence, root) for sequence in opened]
     warn_of_rule(sequences, parity=parity)
     return sequences

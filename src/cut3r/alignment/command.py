@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cut3r.run.console import FAILED, guarded, sorry, start_logging, version
 from cut3r.run.flags import add_align, add_known_to_align, add_saves, add_scene, as_declared
+from cut3r.run.parser import Parser
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the --output_dir of a finished run")
     group = parser.add_argument_group("how frames are aligned (docs/alignment.md)")
     align = "a sparse pose graph, or the graph and then dense refinement of cameras and depth (default: %(default)s)"

@@ -17,6 +17,7 @@ from pathlib import Path
 from cut3r.run.console import guarded, start_logging, told
 from cut3r.run.flags import as_declared
 from cut3r.run.formats import FORMATS, SCENE
+from cut3r.run.parser import Parser
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("folder", type=Path, metavar="FOLDER", help="the --output_dir of a finished run, or its aligned/")
     only = "a format alone; repeat to have several in one folder (default: scene, which most programs take)"

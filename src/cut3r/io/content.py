@@ -16,6 +16,7 @@ HEAD_BYTES = 512  # enough for every signature below
 class Kind(Enum):
     picture = "picture"
     video = "video"
+    recording = "recording"  # topics with messages
     other = "other"
 
 
@@ -41,6 +42,10 @@ def _video(name: str) -> Content:
 
 def _other(name: str, remedy: str) -> Content:
     return Content(Kind.other, name, remedy)
+
+
+def _recording(name: str) -> Content:
+    return Content(Kind.recording, name, "name it by itself as the input")
 
 
 _CONVERT = "convert it to JPEG or PNG"
@@ -73,6 +78,9 @@ _SIGNATURES: list[tuple[re.Pattern[bytes], Content]] = [
         (False, rb"\0\0\x01[\xba\xb3]", _video("MPEG")),
         (False, rb"G.{187}G.{187}G", _video("MPEG transport stream")),
         (False, rb".{4}(moov|mdat|wide)", _video("QuickTime")),
+        (False, rb"\x89MCAP0\r\n", _recording("MCAP")),
+        (False, rb"#ROSBAG V", _recording("ROS bag")),
+        (False, rb"SQLite format 3\0", _recording("SQLite")),
         (False, rb"PK\x03\x04", _other("a ZIP archive", _UNPACK)),
         (False, rb"\x1f\x8b|7z\xbc\xaf\x27\x1c|Rar!|.{257}ustar", _other("an archive", _UNPACK)),
         (False, rb"\0\x05\x16\x07", _other("what macOS keeps beside a file (AppleDouble)", "remove it")),

@@ -20,7 +20,10 @@ from cut3r.io.animation import AnimationCapture
 from cut3r.io.frame import Frame
 from cut3r.io.images import GreyScale, UnreadableImageError, page_count, read_image
 from cut3r.io.joined import Joined, clips_of
+from cut3r.io.known_cameras import KnownCameras
 from cut3r.io.panorama import views_of
+from cut3r.io.recorded import RecordedCapture
+from cut3r.io.recording import files_of, is_recording
 from cut3r.io.selection import FrameOptions, Selector, SortOrder, spread
 from cut3r.io.sources import find_images
 from cut3r.io.video import (
@@ -50,6 +53,8 @@ class FrameStream:
         files: The files that the frames come from; none when live.
         fingerprint: Changes when the files behind the stream do (their names, order, sizes or times), so that a run can
             tell whether it goes on with what it began; None when live.
+        cameras: The calibration that the source itself has, as the recording of a robot may; None without one. It is
+            put onto frames by `cut3r.run.known.Known`.
     """
 
     def __init__(
@@ -62,7 +67,9 @@ class FrameStream:
         live: bool = False,
         files: Sequence[Path] = (),
         release: Callable[[], None] = lambda: None,
+        cameras: KnownCameras | None = None,
     ) -> None:
+        self.cameras = cameras
         self.description = description
         self.expected = expected
         self.live = live
@@ -107,9 +114,10 @@ def open_frames(
 
     Args:
         source: A folder of images, a list of images, a glob pattern, a text file with one path per line (relative to
-            it), one image, a video file, an animated image or one with several pages, a pipe that a video comes
-            through, "camera:0", or a URL (rtsp, http, ...). A path that exists is never taken for a pattern. A list,
-            or text file, of videos and folders gives their frames one after the other; options hold for each of them.
+            it), one image, a video file, an animated image or one with several pages, the recording of a robot (.mcap,
+            ROS bag), a pipe that a video comes through, "camera:0", or a URL (rtsp, http, ...). A path that exists is
+            never taken for a pattern. A list, or text file, of videos and folders gives their frames one after the
+            other; options hold for each of them.
         options: Selection and decoding; all frames in natural order by default.
         skip: Leave out the first so many frames that would otherwise be given, to resume a run. Cheap: photos are not
             decoded and frames of a video not converted, except with skip_bad, where it must be known which ones count.
@@ -139,6 +147,11 @@ def open_frames(
     if not options.parity and (clips := clips_of(source)) is not None:
         return _joined_stream(clips, options, skip, check)
     found = find_images(source, options)
+    if isinstance(found, Path) and is_recording(found):
+        recorded = RecordedCapture(found, topic=options.topic, background=options.background)
+        return _capture_stream(recorded, options, skip, bad, files=files_of(found), cameras=recorded.cameras)
+    if options.topic is not None:
+        raise ValueError(f"--topic {options.topic} chooses a stream of a recording (.mcap, ROS bag); {source} is none")
     if isinstance(found, Path):
         return _capture_stream(_open_file(found, options, skip), options, skip, bad, files=[found])
     return _photo_stream(found, options, skip, bad)
@@ -259,7 +272,12 @@ def _photos(
 
 
 def _capture_stream(
-    capture: Capture, options: FrameOptions, skip: int, bad: _BadFrames, files: Sequence[Path] = ()
+    capture: Capture,
+    options: FrameOptions,
+    skip: int,
+    bad: _BadFrames,
+    files: Sequence[Path] = (),
+    cameras: KnownCameras | None = None,
 ) -> FrameStream:
     expected = _expected(capture, options)
     return FrameStream(
@@ -270,6 +288,7 @@ def _capture_stream(
         skipped=bad.skipped,
         files=files,
         release=capture.close,
+        cameras=cameras,
     )
 
 

@@ -25,7 +25,7 @@ HEIF_SUFFIXES = frozenset({".heic", ".heif"})  # need the optional package pillo
 MAX_PIXELS = 500_000_000  # declared by the header; beyond, a file is taken for a decompression bomb
 
 # What Pillow's decoders raise on damaged bytes; it documents no common base class.
-_DECODE_ERRORS = (
+DECODE_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -66,7 +66,7 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
             raise _bomb(path, "too many") from error
         except UnidentifiedImageError as error:
             raise UnreadableImageError(_unidentified(path, head)) from error
-        except _DECODE_ERRORS as error:
+        except DECODE_ERRORS as error:
             reason = str(error) or type(error).__name__
             raise UnreadableImageError(
                 f"{path} cannot be decoded ({reason}); it is damaged or truncated, or of a rare kind that must be "

@@ -40,6 +40,7 @@ class FrameOptions:
     )
     max_frames: int | None = None  # of those, so many spread evenly; the first so many of a live source
     panorama: int | None = None  # pictures are equirectangular, and each is cut into so many pinhole views
+    topic: str | None = None  # of a recording with several streams of pictures: which one
     skip_bad: bool = False  # log and count unreadable frames instead of stopping
     background: tuple[int, int, int] = WHITE  # rgb, 0 to 255, under transparent pixels
     parity: bool = False  # as the original: sorted by name, its extensions only, alpha dropped, 16-bit grey clipped

@@ -11,28 +11,31 @@ from pathlib import Path
 from cut3r.io.content import Kind, irregular, recognise
 from cut3r.io.images import IMAGE_SUFFIXES, is_image, page_count
 from cut3r.io.lists import LIST_SUFFIXES, read_list
+from cut3r.io.recording import is_bag_folder
 from cut3r.io.selection import FrameOptions, sort_paths
 
 logger = logging.getLogger(__name__)
 
+RECORDING_SUFFIXES = frozenset({".mcap", ".bag", ".db3"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"})
 # Files beside pictures that are not opened to see whether they are some; backups and thumbnails would be, twice.
 _OTHER = """
 .mts .m2ts .3gp .flv .lrv .thm .wav .mp3 .srt .vtt
 .md .csv .tsv .json .jsonl .xml .yaml .yml .toml .ini .cfg .conf .log .html .pdf .py .sh .sha256 .md5 .lnk .url .nfo
-.npy .npz .pt .pth .h5 .hdf5 .mat .pkl .db .sqlite .bag .zip .gz .tar .7z .rar
+.npy .npz .pt .pth .h5 .hdf5 .mat .pkl .db .sqlite .zip .gz .tar .7z .rar
 .ply .obj .glb .gltf .stl .pcd .las .laz .exr .hdr .pfm .flo .svg .psd .ico .aae .xmp
 .dng .cr2 .cr3 .nef .arw .orf .rw2 .raf .pef .srw
 .bak .old .orig .tmp .part .crdownload .jpg_original .jpeg_original .png_original
 """
-_OTHER_SUFFIXES = VIDEO_SUFFIXES | LIST_SUFFIXES | frozenset(_OTHER.split())
+_OTHER_SUFFIXES = VIDEO_SUFFIXES | RECORDING_SUFFIXES | LIST_SUFFIXES | frozenset(_OTHER.split())
 _NAMED_AT_MOST = 5
 
 _DEPTH_STEM = re.compile(r"(^|[._-])depth$", re.IGNORECASE)  # frame-000005.depth.png
 
 
 def find_images(source: str | Path | Sequence[str | Path], options: FrameOptions) -> list[Path] | Path:
-    """List the images that a source stands for, in their order, or give the path of the video that it names.
+    """List the images that a source stands for, in their order, or give the path of the video or recording that it
+    names.
 
     Raises:
         FileNotFoundError: No such file or folder, or a pattern that matches nothing.
@@ -63,8 +66,10 @@ class _Sorted:
     by_content: list[Path] = field(default_factory=list)  # those of `images` that their suffix does not tell
 
 
-def _from_folder(folder: Path, options: FrameOptions) -> list[Path]:
+def _from_folder(folder: Path, options: FrameOptions) -> list[Path] | Path:
     """Listed, not globbed, so that brackets in the folder's name mean nothing; hidden files are left out."""
+    if is_bag_folder(folder):
+        return folder
     entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     found = _sorted_out(entries, parity=options.parity)
     if not found.images:
@@ -221,6 +226,9 @@ def _hint(entries: list[Path]) -> str:
     videos = [entry.name for entry in entries if entry.suffix.lower() in VIDEO_SUFFIXES]
     if videos:
         return f"there are {len(videos)} videos, name one of them (such as {min(videos)})"
+    recordings = [entry.name for entry in entries if entry.suffix.lower() in RECORDING_SUFFIXES]
+    if recordings:
+        return f"there are {len(recordings)} recordings, name one of them (such as {min(recordings)})"
     folders = sorted(entry for entry in entries if entry.is_dir() and os.access(entry, os.R_OK | os.X_OK))
     with_images = [folder.name for folder in folders if any(is_image(path) for path in folder.iterdir())]
     if with_images:

@@ -101,7 +101,7 @@ class SequentialCapture(RepeatableCapture):
         self.frame_count = None if self.live else self._video.decoder.expected
         self.advice = f"its codec is {self._video.decoder.codec}; {how_to_convert(self.name)}"
         self._picture: Picture | None = None
-        self._clock = _Clock(self.fps)
+        self._clock = Clock(self.fps)
         self._reading = threading.Lock()
         self._closed = False
 
@@ -210,7 +210,7 @@ class _Video:
         return self.decoder.failed
 
 
-class _Clock:
+class Clock:
     """Seconds after the first frame, always rising: what has no time stamp, such as raw H.264, is timed by its rate."""
 
     def __init__(self, fps: float) -> None:

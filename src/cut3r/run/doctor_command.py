@@ -8,6 +8,7 @@ import sys
 
 from cut3r.run.console import FAILED, guarded
 from cut3r.run.flags import as_declared
+from cut3r.run.parser import Parser
 
 PROGRAM = "cut3r doctor"
 
@@ -18,9 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     device = "as for a run: auto, cuda, cuda:1, mps or cpu (default: %(default)s)"
     parser.add_argument("--device", default="auto", help=device)
     parser.add_argument("--port", type=int, default=8080, help="of the 3D page (default: %(default)s)")

@@ -138,6 +138,7 @@ class FinishedRun:
             fps=number("fps"),
             max_frames=whole("max_frames"),
             panorama=whole("panorama"),
+            topic=self.setting("topic"),
             skip_bad=self.setting("skip_bad") == "True",
             parity=self.setting("original") == "True",
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cut3r.run.formats import FORMATS, SCENE
+from cut3r.run.parser import Parser
 
 SOME = 10  # --save-frames some: one of so many frames
 DTYPES = ("auto", "fp32", "tf32", "bf16")
@@ -54,9 +55,7 @@ def make_parser(
         extend: Adds flags of another program that takes the same ones.
         prog: The program's name (default: that of the script).
     """
-    parser = argparse.ArgumentParser(
-        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     _add_input(parser)
     _add_selection(parser.add_argument_group("which frames"))
     _add_method(parser.add_argument_group("how"))
@@ -176,7 +175,7 @@ def add_page(group: argparse._ActionsContainer) -> None:
 
 def _add_input(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to reconstruct, with what")
-    what = "folder, video, image, list.txt, 'glob*', camera:0 or a URL (rtsp, http)"
+    what = "folder, video, image, .mcap, ROS bag, list.txt, 'glob*', camera:0 or a URL (rtsp, http)"
     group.add_argument("source", nargs="*", metavar="SOURCE", help=what)
     group.add_argument("--seq_path", metavar="SOURCE", help="the same, as a flag")
     group.add_argument("--model_path", metavar="FILE|NAME", help="a checkpoint, or a name: 512-dpt, 224-linear, tiny")
@@ -193,6 +192,8 @@ def _add_selection(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--start", type=int, default=0, metavar="I", help="begin with this frame, counted from 0")
     group.add_argument("--end", type=int, metavar="I", help="stop before this frame")
     group.add_argument("--max-frames", type=int, metavar="N", help="at most so many, spread evenly")
+    topic = "the stream of pictures in an .mcap or ROS bag that has several"
+    group.add_argument("--topic", metavar="NAME", help=topic)
     order = "order of the files in a folder"
     group.add_argument("--sort", choices=("natural", "name", "mtime"), default="natural", help=order)
     group.add_argument("--skip-bad", action="store_true", help="go on after unreadable frames, and count them")

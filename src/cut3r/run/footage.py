@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -57,7 +58,10 @@ class Footage:
         return self.stream
 
     def know(self, known: Known) -> None:
-        """Say what is known of its cameras."""
+        """Say what is known of its cameras. A calibration of the source itself counts where no other is known."""
+        options = self._options
+        if known.intrinsics is None and not options.parity and options.panorama is None:
+            known = replace(known, intrinsics=self.stream.cameras)
         self.known, self._total = known, self._count_all() if known else None
 
     def frames(self, skip: int) -> Iterator[Frame]:
@@ -68,7 +72,7 @@ class Footage:
         """The frames of the whole source, of which options may choose some; None if unknown."""
         if self.stream.live or not self.can_be_read_again:
             return None
-        options = FrameOptions(sort=self._options.sort, parity=self._options.parity)
+        options = FrameOptions(sort=self._options.sort, parity=self._options.parity, topic=self._options.topic)
         with open_frames(self._source, options) as stream:
             return stream.expected
 

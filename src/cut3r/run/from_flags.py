@@ -102,6 +102,7 @@ def make_footage(args: argparse.Namespace) -> Footage:
         fps=args.fps,
         max_frames=args.max_frames,
         panorama=panorama_of(args),
+        topic=args.topic,
         skip_bad=args.skip_bad,
         parity=args.original,
     )

@@ -235,6 +235,17 @@ def _camera_matcher(cameras: KnownCameras, source: Source) -> Matcher:
     return Matcher(cameras.what, names, [camera.time_s for camera in cameras.cameras], source)
 
 
+def with_lens(frame: Frame, lens: Lens) -> Frame:
+    """Give a frame the intrinsics of its lens; a picture with distortion becomes that of a pinhole camera.
+
+    Raises:
+        ValueError: The lens is for pictures of another shape, or leaves no pinhole camera.
+    """
+    if lens.is_straight:
+        return replace(frame, intrinsics=lens.at((frame.rgb.shape[0], frame.rgb.shape[1])))
+    return _straight(frame, lens)
+
+
 def _straight(frame: Frame, lens: Lens) -> Frame:
     """The same frame as a pinhole camera sees it."""
     straight = undistortion(lens, (frame.rgb.shape[0], frame.rgb.shape[1]))

@@ -9,8 +9,11 @@ They lie in $CUT3R_HOME, or else in `cut3r` in the user's cache folder ($XDG_CAC
 
 import argparse
 import logging
+import sys
 
 from cut3r.run.console import guarded, start_logging
+from cut3r.run.flags import as_declared
+from cut3r.run.parser import Parser
 
 logger = logging.getLogger(__name__)
 
@@ -23,9 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="act", required=True, metavar="list|download|verify")
     commands.add_parser("list", help="what there is, under which licence, and where it lies")
     download = commands.add_parser("download", help="get one, or check the copy that is already there")
@@ -38,7 +39,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    return make_parser().parse_args(arguments)
+    parser = make_parser()
+    return parser.parse_args(as_declared(parser, sys.argv[1:] if arguments is None else arguments))
 
 
 def run(args: argparse.Namespace) -> int:

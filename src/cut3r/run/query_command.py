@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from cut3r.run.console import guarded, start_logging
 from cut3r.run.flags import as_declared
+from cut3r.run.parser import Parser
 
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.inference.result import QueryResult
@@ -32,9 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("folder", type=Path, metavar="FOLDER", help="the --output_dir of a run")
     add("--frame", type=int, metavar="N", help="stand where this frame was taken (default: the last one with files)")

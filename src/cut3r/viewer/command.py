@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cut3r.run.console import guarded, start_logging
 from cut3r.run.flags import add_page, as_declared
+from cut3r.run.parser import Parser
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(prog=PROGRAM, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the --output_dir of a run, or its aligned/")
     threshold = "least confidence of points (default: as the run had it)"
     parser.add_argument("--vis_threshold", type=float, metavar="CONF", help=threshold)
