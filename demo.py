@@ -90,6 +90,8 @@ def run(args: argparse.Namespace, program: str = PROGRAM) -> int:
         saving = partial(make_saving, args, output.folder, console, can_be_read_again=footage.can_be_read_again)
         writer = from_flags.make_writer(args, session, footage, output, saving, version=cut3r.__version__)
         viewer = None if args.no_viewer else open_viewer(args, session.query, stack)
+        if viewer is not None:
+            viewer.expect(footage.expected)
         watching = Sinks({"the viewer": viewer} if viewer else {})
         watching.begin(session.frames_seen)
         stack.callback(watching.finish)
