@@ -222,7 +222,8 @@ class Viewer(Sink):
             memory=self._meter.memory(),
             tracking=self._tracking.text() if seen else "",
         )
-        return any([self._draw(number, page, frames) for number, page in list(self._pages.items())])
+        moved = [self._draw(number, page, frames) for number, page in list(self._pages.items())]
+        return any(moved)
 
     def _draw(self, number: int, page: Page, frames: Sequence[ShownView]) -> bool:
         try:
