@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -137,7 +138,7 @@ def open_page(driver, tmp_path, wait_until):
     def open_page(viewer: Viewer) -> Page:
         driver.get(viewer.url)
         page = Page(driver, tmp_path, wait_until)
-        wait_until(lambda: page.shows("Timeline") and page.shows("Software WebGL"), seconds=30)
+        wait_until(lambda: page.shows("Timeline") and page.shows("Software WebGL"), seconds=90)
         driver.find_element(By.CSS_SELECTOR, ".mantine-Notification-closeButton").click()
         return page
 
@@ -181,6 +182,9 @@ def test_the_page_follows_the_stream_and_answers_controls_and_queries(open_viewe
     page.scene("3_depth")
     page.choose("Colour by", "rgb")
 
+    page.press("To the current camera")
+    wait_until(lambda: only_page(viewer).navigator.is_touched)
+    time.sleep(1.5)
     page.press("Query from here")
     wait_until(lambda: viewer.status.queries == 1)
     wait_until(lambda: page.shows("pose error 0.0°"))
@@ -206,6 +210,39 @@ def test_a_page_opened_late_sees_the_scene_and_can_follow_the_camera(open_viewer
     wait_until(lambda: (np.abs(page.scene() - before).max(axis=-1) > 40).mean() > 0.1)
     page.settled_pixels()
     page.scene("5_following")
+
+
+def test_keys_play_and_clicks_measure(open_viewer, open_page, room, wait_until):
+    viewer = open_viewer()
+    for number in range(6):
+        viewer.add(room.result(number))
+    viewer.finish()
+    page = open_page(viewer)
+    mine = only_page(viewer)
+    wait_until(lambda: viewer.status.points == 6 * 96 * 128)
+    before = page.settled_pixels()
+    canvas = page.driver.find_element(By.TAG_NAME, "canvas")
+    bar = page.driver.find_element(By.XPATH, "//label[text()='Frame']/ancestor::div[2]").size["width"]
+    assert bar > 0.85 * canvas.size["width"]  # the timeline is as wide as the scene
+
+    press = ActionChains(page.driver).move_to_element_with_offset(canvas, 0, -canvas.size["height"] // 2 + 20)
+    press.click().send_keys(Keys.SPACE).perform()
+    wait_until(lambda: mine.timeline.playing and viewer.status.points < 6 * 96 * 128)
+    ActionChains(page.driver).send_keys(Keys.SPACE).perform()
+    wait_until(lambda: not mine.timeline.playing)
+    ActionChains(page.driver).send_keys(Keys.HOME).perform()
+    wait_until(lambda: viewer.status.points == 96 * 128)
+    assert page.settled_pixels() < 0.9 * before  # playing has moved the scene
+    ActionChains(page.driver).send_keys(Keys.END).send_keys("m").perform()
+    wait_until(lambda: mine.tape.on.value and viewer.status.points == 6 * 96 * 128)
+    page.settled_pixels()
+    for aside in (-60, 60):
+        ActionChains(page.driver).move_to_element_with_offset(canvas, aside, -90).click().perform()
+        wait_until(lambda: "second point" in mine.tape._said.content or bool(mine.tape.lengths))
+        time.sleep(1)
+    wait_until(lambda: len(mine.tape.lengths) == 1)
+    assert 0.3 < mine.tape.lengths[0] < 4  # the wall is 4 m wide
+    page.scene("10_measured")
 
 
 def turned(degrees: float, shift: tuple[float, float, float], scale: float) -> Similarity:

@@ -66,6 +66,7 @@ class Viewer(Sink):
             logger.warning("port %d is taken, so the viewer is at %s", port, self.url)
         if for_others := url_for_others(host, self._server.get_port()):
             logger.warning("who can reach this machine can watch at %s", for_others)
+        self._server.scene.set_up_direction("-y")  # of the first camera; pages tell their cameras what is up
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._meter = Meter(None)

@@ -15,6 +15,7 @@ from cut3r.viewer.look import up_of, view_from_behind
 from cut3r.viewer.timeline import HEIGHT
 
 TOUCHED = 0.03  # of the distance to what is looked at: a camera so far from where it was put has been moved
+TRIES = 5  # reports from before a camera has arrived are late ones
 FLIGHT_S, STEP_S = 0.7, 1 / 30
 
 
@@ -27,6 +28,7 @@ class Navigator:
         self._framed: Extent | None = None
         self._put: tuple[np.ndarray, np.ndarray] | None = None  # where the camera was told to be
         self._is_there = False  # and has been since
+        self._tries = 0
         self.is_touched = False
         self._up: np.ndarray | None = None
 
@@ -40,8 +42,11 @@ class Navigator:
         (position, look_at), camera = self._put, self._client.camera
         moved = max(np.linalg.norm(camera.position - position), np.linalg.norm(camera.look_at - look_at))
         near = bool(moved <= TOUCHED * np.linalg.norm(look_at - position))
-        self.is_touched = self._is_there and not near
+        self.is_touched = not near and (self._is_there or self._tries == 0)
         self._is_there |= near
+        if not self._is_there and not self.is_touched:
+            self._tries -= 1
+            self.put(position, look_at)  # it was told together with what is up, or with the size of the window
 
     def frame(self, extent: Extent) -> None:
         """Show all of the scene, upright."""
@@ -50,7 +55,7 @@ class Navigator:
         below = min(0.5, HEIGHT / camera.image_height) if camera.image_height else 0.0
         position, look_at = whole_view(extent, camera.fov, camera.aspect, below=below)
         self._framed, self._put = extent, (position, look_at)
-        self._is_there = self.is_touched = False
+        self._is_there, self.is_touched, self._tries = False, False, TRIES
         self.put(position, look_at)
 
     def keep_framed(self, extent: Extent) -> None:
@@ -67,7 +72,6 @@ class Navigator:
     def _set_up(self, up: Float64[np.ndarray, "3"]) -> None:
         if self._up is None or up @ self._up < TILTED:
             self._up = up
-            self._client.scene.set_up_direction(up)
             self._client.camera.up_direction = up
 
     def follow(self, followed: tuple[Float[np.ndarray, "4 4"], float] | None) -> None:
