@@ -90,6 +90,9 @@ def run(args: argparse.Namespace, program: str = PROGRAM) -> int:
         saving = partial(make_saving, args, output.folder, console, can_be_read_again=footage.can_be_read_again)
         writer = from_flags.make_writer(args, session, footage, output, saving, version=cut3r.__version__)
         viewer = None if args.no_viewer else open_viewer(args, session.query, stack)
+        if viewer is not None:
+            viewer.expect(footage.expected)
+            give_downloads(args, viewer, output.folder, writer.scene)
         watching = Sinks({"the viewer": viewer} if viewer else {})
         watching.begin(session.frames_seen)
         stack.callback(watching.finish)
@@ -131,6 +134,22 @@ def open_viewer(args: argparse.Namespace, query: "Query | None", stack: ExitStac
     viewer = stack.enter_context(serve(args.port, host=args.host, options=options, query=query))
     logger.info("watch it grow at %s", viewer.url)
     return viewer
+
+
+def give_downloads(
+    args: argparse.Namespace, viewer: "Viewer", folder: Path, scene: "cut3r.Reconstruction | None" = None
+) -> None:
+    """Let people at the page download what --save and --export write.
+
+    Args:
+        scene: Of a run that goes on.
+    """
+    from cut3r.export.downloads import downloads_of
+    from cut3r.export.saving import masks_of
+    from cut3r.run.from_flags import edges_of
+
+    settings = {"confidence": args.vis_threshold, "edges": edges_of(args), "masks": masks_of(args)}
+    viewer.give(downloads_of(folder, scene=scene, **settings))
 
 
 if __name__ == "__main__":

@@ -92,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
         settings = from_flags.settings_of(args, footage) | {"dtype": from_flags.precision_of(args, model)}
         output.begin(cut3r.__version__, settings)
         viewer = None if args.no_viewer else demo.open_viewer(args, session.query if aligned is None else None, stack)
+        if viewer:
+            demo.give_downloads(args, viewer, output.folder)
         if viewer and aligned is not None:
             viewer.offer({"after alignment": None, "before": aligned.before})
         watching = Sinks({"the viewer": viewer} if viewer else {})

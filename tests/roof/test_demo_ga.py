@@ -79,8 +79,7 @@ def test_the_page_has_a_switch_between_before_and_after(weights, photos, align, 
         pytest.importorskip("pyceres", reason="SKIPPED LOUDLY: no pyceres (pip install cut3r[ba])")
 
     def look(viewer: Viewer) -> None:
-        switch = viewer._panel._poses
-        looked.append(None if switch is None else switch.options)
+        looked.append(tuple(viewer._places.offers) or None)
         assert len(viewer._store.snapshot()[0]) == 3
 
     looked: list[object] = []

@@ -11,11 +11,13 @@ import torch
 
 from cut3r.viewer.app import Viewer
 from cut3r.viewer.config import ViewerConfig
+from tests.viewer.visitor import page_of
 
 
 @pytest.fixture
 def viewer(room):
     viewer = Viewer(port=0, host="127.0.0.1", query=room.query)
+    page_of(viewer)
     yield viewer
     viewer.close()
 
@@ -30,9 +32,12 @@ def test_points_are_drawn_while_frames_arrive(viewer, room, wait_until):
 
 def test_without_frames_every_control_can_be_used(viewer, wait_until):
     """Quirks Q27, Q28: the original divides by zero and steps past the end."""
-    panel = viewer._panel
-    panel._mode.value, panel._color_by.value, panel._playing.value = "one frame", "time", True
-    panel.step(1)
+    page = page_of(viewer)
+    page.timeline.mode.value, page.panel._color_by.value = "one frame", "time"
+    page.timeline.play(True)
+    page.timeline.step(1)
+    page.fit()
+    page.go_to_camera()
     viewer.finish()
     wait_until(lambda: viewer.status.finished)
     assert viewer.status.points == 0
@@ -41,30 +46,31 @@ def test_without_frames_every_control_can_be_used(viewer, wait_until):
 @pytest.mark.parametrize("color_by", ["rgb", "depth", "confidence", "time"])
 def test_after_one_frame_every_control_can_be_used(viewer, room, wait_until, color_by):
     viewer.add(room.result(0))
-    panel = viewer._panel
-    panel._color_by.value, panel._mode.value, panel._playing.value = color_by, "up to now", True
-    panel.step(-1)
+    page = page_of(viewer)
+    page.panel._color_by.value, page.timeline.mode.value = color_by, "up to now"
+    page.timeline.play(True)
+    page.timeline.step(-1)
     wait_until(lambda: viewer.status.points == 96 * 128)
-    assert panel.look().current == 0
+    assert page.look().current == 0
 
 
 def test_the_confidence_slider_filters_at_once(viewer, room, wait_until):
     result = room.result(0)
     viewer.add(result)
-    viewer._panel._confidence.value = 5.0
+    page_of(viewer).panel._confidence.value = 5.0
     expected = int((result.confidence > 5.0).sum())
     assert 0 < expected < 96 * 128
     wait_until(lambda: viewer.status.points == expected)
-    viewer._panel._confidence.value = 30.0
+    page_of(viewer).panel._confidence.value = 30.0
     wait_until(lambda: viewer.status.points == 0)
-    viewer._panel._confidence.value = 0.0
+    page_of(viewer).panel._confidence.value = 0.0
     wait_until(lambda: viewer.status.points == 96 * 128)
 
 
 def test_the_bound_on_points_is_live(viewer, room, wait_until):
     for number in range(3):
         viewer.add(room.result(number))
-    viewer._panel._max_points.value = 1000
+    page_of(viewer).panel._max_points.value = 1000
     wait_until(lambda: viewer.status.points == 3000)
 
 
@@ -72,35 +78,35 @@ def test_one_frame_or_those_up_to_now_are_visible(viewer, room, wait_until):
     for number in range(4):
         viewer.add(room.result(number))
     wait_until(lambda: viewer.status.points == 4 * 96 * 128)
-    viewer._panel._frame.value = 1
-    viewer._panel._mode.value = "up to now"
+    page_of(viewer).timeline.frame.value = 1
+    page_of(viewer).timeline.mode.value = "up to now"
     wait_until(lambda: viewer.status.points == 2 * 96 * 128)
-    viewer._panel._mode.value = "one frame"
+    page_of(viewer).timeline.mode.value = "one frame"
     wait_until(lambda: viewer.status.points == 96 * 128)
 
 
 def test_the_current_frame_is_the_newest_until_somebody_goes_back(viewer, room, wait_until):
     for number in range(3):
         viewer.add(room.result(number))
-    wait_until(lambda: viewer.look().current == 2)
-    viewer._panel.step(-1)
+    wait_until(lambda: page_of(viewer).look().current == 2)
+    page_of(viewer).timeline.step(-1)
     viewer.add(room.result(3))
     wait_until(lambda: viewer.status.frames == 4)
-    assert viewer.look().current == 1
+    assert page_of(viewer).look().current == 1
 
 
 def test_playback_goes_round(viewer, room, wait_until):
     for number in range(3):
         viewer.add(room.result(number))
-    wait_until(lambda: viewer.look().current == 2)
-    viewer._panel._fps.value = 60.0
+    wait_until(lambda: page_of(viewer).look().current == 2)
+    page_of(viewer).timeline.fps.value = 60.0
     seen = set()
 
     def all_were_current() -> bool:
-        seen.add(viewer.look().current)
+        seen.add(page_of(viewer).look().current)
         return seen == {0, 1, 2}
 
-    viewer._panel._playing.value = True
+    page_of(viewer).timeline.play(True)
     wait_until(all_were_current)
 
 
@@ -108,6 +114,7 @@ def test_a_thousand_frames_stay_bounded_and_hold_up_nothing(small_room, wait_unt
     viewer = Viewer(
         port=0, host="127.0.0.1", options=ViewerConfig(max_frames=16, points_per_frame=50, thumbnail_side=8)
     )
+    page_of(viewer)
     results = [small_room.result(number) for number in range(10)]
     messages = viewer._server._websock_server._broadcast_buffer.message_from_id
     slowest = 0.0
@@ -135,17 +142,18 @@ def test_a_redraw_without_a_change_sends_nothing(viewer, room, wait_until):
     viewer.finish()
     wait_until(lambda: viewer.status.finished)
     frames, buffer = viewer._store.snapshot()[0], viewer._server._websock_server._broadcast_buffer
-    look, placement = viewer.look(), viewer._places.snapshot()
-    drawn = viewer._scene.draw(frames, [], placement, look)
+    look, placement = page_of(viewer).look(), page_of(viewer)._drawn[1]
+    drawn = page_of(viewer).scene.draw(frames, [], placement, look)
     sent = buffer.message_counter
-    assert viewer._scene.draw(frames, [], placement, look) == drawn
-    viewer._panel.show_image(frames[-1].thumbnail)
+    assert page_of(viewer).scene.draw(frames, [], placement, look) == drawn
+    page_of(viewer).panel.show_frame(frames[-1])
     assert buffer.message_counter == sent
 
 
 def test_a_new_frame_leaves_the_older_ones_alone(small_room, wait_until):
     """The colours of time once depended on the newest frame, so each one sent all the others again (finding M2)."""
     viewer = Viewer(port=0, options=ViewerConfig(points_per_frame=50, thumbnail_side=8))
+    page_of(viewer)
     for number in range(50):
         viewer.add(small_room.result(number, of=60))
     wait_until(lambda: viewer.status.frames == 50)
@@ -160,8 +168,10 @@ def test_a_new_frame_leaves_the_older_ones_alone(small_room, wait_until):
 
 def test_the_page_is_redrawn_ten_times_a_second_at_most_while_frames_arrive(viewer, room, monkeypatch, wait_until):
     drawn: list[float] = []
-    draw = viewer._scene.draw
-    monkeypatch.setattr(viewer._scene, "draw", lambda *a, **k: [drawn.append(time.monotonic()), draw(*a, **k)][1])
+    draw = page_of(viewer).scene.draw
+    monkeypatch.setattr(
+        page_of(viewer).scene, "draw", lambda *a, **k: [drawn.append(time.monotonic()), draw(*a, **k)][1]
+    )
     for number in range(20):
         viewer.add(room.result(number))
         time.sleep(0.03)
@@ -188,6 +198,7 @@ def test_flying_pixels_are_hidden_unless_asked_for(room, wait_until, edges, rows
     result = room.result(0)
     result.prediction.points_cam[0, 48:] *= 5  # a step of depth between two rows of pixels
     viewer = Viewer(port=0, options=ViewerConfig(edges=edges))
+    page_of(viewer)
     viewer.add(result)
     wait_until(lambda: viewer.status.points == rows * 128)
     viewer.close()
@@ -201,7 +212,7 @@ def test_add_does_not_wait_for_a_drawing_thread_that_hangs(viewer, room, monkeyp
         go_on.wait(10)
         return 0
 
-    monkeypatch.setattr(viewer._scene, "draw", hang)
+    monkeypatch.setattr(page_of(viewer).scene, "draw", hang)
     viewer.add(room.result(0))
     assert drawing.wait(10)
     start = time.perf_counter()
@@ -214,7 +225,7 @@ def test_add_does_not_wait_for_a_drawing_thread_that_hangs(viewer, room, monkeyp
 def test_a_new_chunk_starts_a_new_scene(viewer, room, wait_until):
     viewer.add(room.result(0))
     wait_until(lambda: viewer.status.frames == 1)
-    viewer._desk.ask(room.pose(0))
+    page_of(viewer).desk.ask(room.pose(0))
     wait_until(lambda: viewer.status.queries == 1)
     viewer.add(room.result(1, chunk=1))
     wait_until(lambda: viewer.status.queries == 0)

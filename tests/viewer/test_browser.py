@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -39,12 +40,19 @@ pytestmark = [
 ]
 
 FLAGS = (
-    "--headless=new --no-sandbox --disable-dev-shm-usage --window-size=960,680 --hide-scrollbars "
+    "--headless=new --no-sandbox --disable-dev-shm-usage --window-size=1100,760 --hide-scrollbars "
     "--use-angle=swiftshader --enable-unsafe-swiftshader --ignore-gpu-blocklist "  # WebGL without a GPU
     "--disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 )
-PANEL_WIDTH = 340  # pixels at the right that show controls, not the scene
+PANEL_WIDTH = 345  # pixels at the right that show controls, not the scene
+BAR_HEIGHT = 130  # and at the lower edge
 BIG_POINTS = ViewerConfig(point_size=0.02)  # the room has few
+
+
+def only_page(viewer: Viewer):
+    """The page of the one visitor."""
+    (page,) = list(viewer._pages.values())
+    return page
 
 
 class Page:
@@ -71,19 +79,21 @@ class Page:
         return self.driver.find_elements(By.XPATH, f"//*[@role='option'][.='{text}']")
 
     def press(self, text: str) -> None:
-        self.driver.find_element(By.XPATH, f"//button[contains(., '{text}')]").click()
+        button = self.driver.find_element(By.XPATH, f"//button[contains(., '{text}')]")
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+        button.click()
 
     def shows(self, text: str) -> bool:
         return text in self.driver.find_element(By.TAG_NAME, "body").text
 
     def scene(self, name: str | None = None) -> np.ndarray:
-        """The picture left of the controls; with a name, the whole page is kept as a file."""
+        """The picture left of the controls and above the timeline; with a name, the whole page is kept as a file."""
         png = self.driver.get_screenshot_as_png()
         if name is not None:
             for folder in filter(None, (self.folder, os.environ.get("CUT3R_SCREENSHOTS"))):
                 Path(folder).mkdir(parents=True, exist_ok=True)
                 (Path(folder) / f"{name}.png").write_bytes(png)
-        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))[:, :-PANEL_WIDTH].astype(int)
+        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))[:-BAR_HEIGHT, :-PANEL_WIDTH].astype(int)
 
     def colored_pixels(self) -> int:
         """Pixels of the walls: neither white nor grey."""
@@ -128,7 +138,7 @@ def open_page(driver, tmp_path, wait_until):
     def open_page(viewer: Viewer) -> Page:
         driver.get(viewer.url)
         page = Page(driver, tmp_path, wait_until)
-        wait_until(lambda: page.shows("Query from here") and page.shows("Software WebGL"), seconds=30)
+        wait_until(lambda: page.shows("Timeline") and page.shows("Software WebGL"), seconds=90)
         driver.find_element(By.CSS_SELECTOR, ".mantine-Notification-closeButton").click()
         return page
 
@@ -167,11 +177,14 @@ def test_the_page_follows_the_stream_and_answers_controls_and_queries(open_viewe
     assert page.settled_pixels() > 5 * no_points
 
     page.choose("Colour by", "depth")
-    wait_until(lambda: viewer.look().color_by.value == "depth")
+    wait_until(lambda: only_page(viewer).look().color_by.value == "depth")
     page.settled_pixels()
     page.scene("3_depth")
     page.choose("Colour by", "rgb")
 
+    page.press("To the current camera")
+    wait_until(lambda: only_page(viewer).navigator.is_touched)
+    time.sleep(1.5)
     page.press("Query from here")
     wait_until(lambda: viewer.status.queries == 1)
     wait_until(lambda: page.shows("pose error 0.0°"))
@@ -191,12 +204,45 @@ def test_a_page_opened_late_sees_the_scene_and_can_follow_the_camera(open_viewer
     wait_until(lambda: page.colored_pixels() > 30_000)
     before = page.scene()
     page.driver.find_element(By.XPATH, "//label[text()='Follow camera']/ancestor::div[2]//input").click()
-    wait_until(lambda: viewer._panel.following)
+    wait_until(lambda: only_page(viewer).timeline.follow.value)
     viewer.add(room.result(9))  # looks left, where nobody looked before
     wait_until(lambda: viewer.status.frames == 5)
     wait_until(lambda: (np.abs(page.scene() - before).max(axis=-1) > 40).mean() > 0.1)
     page.settled_pixels()
     page.scene("5_following")
+
+
+def test_keys_play_and_clicks_measure(open_viewer, open_page, room, wait_until):
+    viewer = open_viewer()
+    for number in range(6):
+        viewer.add(room.result(number))
+    viewer.finish()
+    page = open_page(viewer)
+    mine = only_page(viewer)
+    wait_until(lambda: viewer.status.points == 6 * 96 * 128)
+    before = page.settled_pixels()
+    canvas = page.driver.find_element(By.TAG_NAME, "canvas")
+    bar = page.driver.find_element(By.XPATH, "//label[text()='Frame']/ancestor::div[2]").size["width"]
+    assert bar > 0.85 * canvas.size["width"]  # the timeline is as wide as the scene
+
+    press = ActionChains(page.driver).move_to_element_with_offset(canvas, 0, -canvas.size["height"] // 2 + 20)
+    press.click().send_keys(Keys.SPACE).perform()
+    wait_until(lambda: mine.timeline.playing and viewer.status.points < 6 * 96 * 128)
+    ActionChains(page.driver).send_keys(Keys.SPACE).perform()
+    wait_until(lambda: not mine.timeline.playing)
+    ActionChains(page.driver).send_keys(Keys.HOME).perform()
+    wait_until(lambda: viewer.status.points == 96 * 128)
+    assert page.settled_pixels() < 0.9 * before  # playing has moved the scene
+    ActionChains(page.driver).send_keys(Keys.END).send_keys("m").perform()
+    wait_until(lambda: mine.tape.on.value and viewer.status.points == 6 * 96 * 128)
+    page.settled_pixels()
+    for aside in (-60, 60):
+        ActionChains(page.driver).move_to_element_with_offset(canvas, aside, -90).click().perform()
+        wait_until(lambda: "second point" in mine.tape._said.content or bool(mine.tape.lengths))
+        time.sleep(1)
+    wait_until(lambda: len(mine.tape.lengths) == 1)
+    assert 0.3 < mine.tape.lengths[0] < 4  # the wall is 4 m wide
+    page.scene("10_measured")
 
 
 def turned(degrees: float, shift: tuple[float, float, float], scale: float) -> Similarity:
@@ -226,12 +272,12 @@ def test_chunks_move_and_a_switch_shows_before_and_after(open_viewer, open_page,
     viewer.offer({"after": None, "before": before})
     wait_until(lambda: bool(page.driver.find_elements(By.XPATH, "//label[text()='Poses']")))
     page.choose("Poses", "before")
-    wait_until(lambda: viewer.look().poses == "before")
+    wait_until(lambda: only_page(viewer).look().poses == "before")
     page.settled_pixels()
     spread = page.scene("8_switch_before")
     assert (np.abs(spread - one_room).max(axis=-1) > 40).mean() > 0.02
     page.choose("Poses", "after")
-    wait_until(lambda: viewer.look().poses == "after")
+    wait_until(lambda: only_page(viewer).look().poses == "after")
     wait_until(lambda: (np.abs(page.scene() - one_room).max(axis=-1) > 40).mean() < 0.01)
     page.scene("9_switch_after")
 

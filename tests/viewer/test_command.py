@@ -13,6 +13,7 @@ from cut3r.run.console import NO_INPUT
 from cut3r.run.following import follow
 from cut3r.run.output_folder import Marker, RunState
 from cut3r.viewer.app import Viewer
+from tests.viewer.visitor import page_of
 
 MARKER = Marker("1", {"vis_threshold": "4.5"}, "today")
 
@@ -79,8 +80,9 @@ def test_a_folder_is_opened_in_the_page(out, wait_until, monkeypatch):
     seen = []
 
     def look(viewer: Viewer) -> None:
-        wait_until(lambda: viewer.status.finished and viewer.status.frames == 3)
-        seen.append((viewer.status.points, viewer.look().confidence))
+        page = page_of(viewer)
+        wait_until(lambda: viewer.status.finished and viewer.status.frames == 3 and viewer.status.points > 0)
+        seen.append((viewer.status.points, page.look().confidence))
 
     monkeypatch.setattr(Viewer, "wait", look)
     assert main(["view", str(out), "--port", "0"]) == 0

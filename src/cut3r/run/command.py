@@ -35,7 +35,7 @@ class Command:
 
 COMMANDS = {
     "run": Command("demo", "footage becomes points, cameras and depth: cut3r run kitchen.mp4", on_the_roof=True),
-    "view": Command("cut3r.viewer.command", "open the folder of a run in the 3D page: cut3r view out", "viewer"),
+    "view": Command("cut3r.export.view_command", "open the folder of a run in the 3D page: cut3r view out", "viewer"),
     "query": Command("cut3r.run.query_command", "render a view of a finished run that no camera took"),
     "align": Command("cut3r.alignment.command", "align the frames of a finished run with each other"),
     "export": Command("cut3r.export.command", "make of a finished run a folder for splat trainers"),

@@ -1,15 +1,15 @@
 """A window on a stream: a web page (viser) that shows points and cameras while frames arrive.
 
 Three kinds of threads meet here. The inference thread calls `Viewer.add`, which copies the bounded part of a result
-into a store and returns. The page's threads change controls. The drawing thread wakes up, reads store and controls, and
-sends what differs from the last time. Nobody waits for anybody: a late drawing thread draws several frames at once.
+into a store and returns. The pages' threads change controls. The drawing thread wakes up, reads store and controls, and
+sends each page what differs from the last time; without visitors it draws nothing. Nobody waits for anybody: a late
+drawing thread draws several frames at once.
 """
 
 import logging
 import threading
-import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import viser
@@ -18,14 +18,14 @@ from cut3r.geometry.registration import Similarity
 from cut3r.inference.result import FrameResult
 from cut3r.inference.sink import Sink
 from cut3r.inference.view import View
+from cut3r.run.progress import Meter
 from cut3r.viewer.address import check_host, page_url, url_for_others
 from cut3r.viewer.config import ViewerConfig
-from cut3r.viewer.look import Look
-from cut3r.viewer.navigation import Navigator
-from cut3r.viewer.panel import Panel, Status
-from cut3r.viewer.places import Placement, Places
-from cut3r.viewer.query import Query, QueryDesk
-from cut3r.viewer.scene import Scene
+from cut3r.viewer.downloads import Download
+from cut3r.viewer.page import Page, Shared
+from cut3r.viewer.places import Places
+from cut3r.viewer.query import Query
+from cut3r.viewer.status import Status, Tracking
 from cut3r.viewer.store import FrameStore
 from cut3r.viewer.view import ShownView, view_from_frame
 
@@ -66,18 +66,19 @@ class Viewer(Sink):
             logger.warning("port %d is taken, so the viewer is at %s", port, self.url)
         if for_others := url_for_others(host, self._server.get_port()):
             logger.warning("who can reach this machine can watch at %s", for_others)
-        self._server.gui.configure_theme(show_logo=False, show_share_button=False)
+        self._server.scene.set_up_direction("-y")  # of the first camera; pages tell their cameras what is up
         self._wake = threading.Event()
         self._closing = threading.Event()
+        self._meter = Meter(None)
         self._finished = False
         self._seen = self._lost = 0
-        self._status = Status()
-        self._arrivals: deque[float] = deque(maxlen=30)
+        self._tracking = Tracking()
         self._store, self._places = FrameStore(self._options.max_frames), Places()
-        self._panel = Panel(self._server, self._options, self._wake.set)
-        self._desk = QueryDesk(self._server, self._options, self._store, self._places, query, self._wake.set, self.look)
-        self._navigator = Navigator(self._server)
-        self._scene = Scene(self._server)
+        self._shared = Shared(self._options, self._store, self._places, query)
+        self._pages: dict[int, Page] = {}  # only the drawing thread changes it
+        self._visitors: deque[tuple[viser.ClientHandle, bool]] = deque()  # who came, and who went
+        self._server.on_client_connect(lambda client: self._visit(client, here=True))
+        self._server.on_client_disconnect(lambda client: self._visit(client, here=False))
         self._drawing = threading.Thread(target=self._draw_until_closed, name="viewer", daemon=True)
         self._drawing.start()
 
@@ -88,8 +89,21 @@ class Viewer(Sink):
 
     @property
     def status(self) -> Status:
-        """What the page said at the last redraw."""
-        return self._status
+        """What the page of who came first said at the last redraw; without visitors, what is known without drawing."""
+        pages = list(self._pages.values())
+        return pages[0].status if pages else self._shared.status
+
+    def begin(self, first: int = 0) -> None:
+        """Make ready for the results from number `first` on."""
+        self._meter = Meter(self._meter.expected, done=first)
+
+    def expect(self, frames: int | None) -> None:
+        """Say how many frames the whole stream has, if that is known, so that the page says how long it takes."""
+        self._meter.expected = frames
+
+    def give(self, downloads: Sequence[Download]) -> None:
+        """Offer files to who looks at the page; those who look already see them when they come again."""
+        self._shared.downloads = tuple(downloads)
 
     def add(self, result: FrameResult | View) -> None:
         """Show a frame. Takes a few milliseconds whatever the page does, and keeps nothing of the result alive.
@@ -108,8 +122,9 @@ class Viewer(Sink):
             self._store.add(self._view(result))
         else:
             self._lost += 1
+        self._tracking.add(result)
         self._seen += 1
-        self._arrivals.append(time.monotonic())
+        self._meter.tick()
         self._wake.set()
 
     def _view(self, result: FrameResult | View) -> ShownView:
@@ -146,17 +161,12 @@ class Viewer(Sink):
             ValueError: Fewer than two, or one that is not a finite similarity of positive scale per frame.
         """
         self._places.offer(placements)
-        self._panel.offer(list(placements))
         self._wake.set()
 
     def finish(self) -> None:
         """Say in the page that the stream has ended. Queries and all controls go on working."""
         self._finished = True
         self._wake.set()
-
-    def look(self) -> Look:
-        """How the scene is drawn now: what the controls of the page say."""
-        return self._panel.look()
 
     def wait(self) -> None:
         """Block until Ctrl-C, or until another thread closes the viewer."""
@@ -175,54 +185,52 @@ class Viewer(Sink):
         self._drawing.join()
         self._server.stop()
 
+    def _visit(self, client: viser.ClientHandle, *, here: bool) -> None:
+        self._visitors.append((client, here))
+        self._wake.set()
+
     def _draw_until_closed(self) -> None:
-        shown = Placement()
-        world: int | None = None
-        next_tick = time.monotonic()
         while not self._closing.is_set():
-            tick = self._panel.tick_seconds
-            self._wake.wait(timeout=None if tick is None else max(0.0, next_tick - time.monotonic()))
+            ticks = [page.timeline.seconds_to_tick() for page in self._pages.values()]
+            self._wake.wait(timeout=min((tick for tick in ticks if tick is not None), default=None))
             self._wake.clear()
-            if tick is not None and time.monotonic() >= next_tick:
-                self._panel.step(1)
-                next_tick = time.monotonic() + tick
-            before = shown.version
-            shown, world = self._redraw(world)
-            often = self._finished and shown.version == before
+            self._welcome()
+            moved = self._redraw()
+            often = self._finished and not moved
             self._closing.wait(REDRAW_SECONDS_FINISHED if often else REDRAW_SECONDS_RUNNING)
 
-    def _redraw(self, world: int | None) -> tuple[Placement, int | None]:
-        """Bring the page up to date; gives the places and the world that it shows now.
+    def _welcome(self) -> None:
+        """Make pages for who has come, and forget those of who has gone."""
+        while self._visitors:
+            client, here = self._visitors.popleft()
+            if here:
+                self._pages[client.client_id] = Page(client, self._shared, self._wake.set)
+            else:
+                self._pages.pop(client.client_id, None)
 
-        Args:
-            world: Which one it showed.
-        """
-        seen, lost = self._seen, self._lost  # before the frames, so that the page never claims more than it shows
-        (frames, stride), answers = self._store.snapshot(), self._desk.views()
-        self._panel.set_frame_count(len(frames))
-        look = self._panel.look()
-        placement = self._places.snapshot(look.poses)  # after the views, so that it has all their chunks
-        here: list[ShownView] = []
-        if frames:
-            before, world = world, placement.world(frames[look.current].chunk)
-            here = [frame for frame in frames if placement.world(frame.chunk) == world]
-            if world != before:
-                self._desk.open()
-                self._navigator.start_at(placement.world_from_frame(here[0]), here[0].median_depth)
-        points = self._scene.draw(frames, answers, placement, look, finished=self._finished)
-        current = frames[look.current] if frames else None
-        self._panel.show_image(None if current is None else current.thumbnail)
-        visible = sum(placement.world(answer.chunk) == world for answer in answers)
-        elsewhere = len(frames) - len(here)
-        self._status = Status(seen, stride, points, visible, self._fps(), self._finished, lost, elsewhere)
-        self._panel.show_status(self._status)
-        if current is None or not self._panel.following:
-            self._navigator.follow(None)
-        else:
-            self._navigator.follow((placement.world_from_frame(current), current.median_depth))
-        return placement, world
+    def _redraw(self) -> bool:
+        """Bring all pages up to date; gives whether chunks or frames have moved."""
+        seen, lost = self._seen, self._lost  # before the frames, so that no page claims more than it shows
+        frames, stride = self._store.snapshot()
+        self._shared.status = Status(
+            frames=seen,
+            stride=stride,
+            fps=self._meter.fps,
+            finished=self._finished,
+            lost=lost,
+            expected=self._meter.expected,
+            seconds_left=self._meter.seconds_left,
+            memory=self._meter.memory(),
+            tracking=self._tracking.text() if seen else "",
+        )
+        moved = [self._draw(number, page, frames) for number, page in list(self._pages.items())]
+        return any(moved)
 
-    def _fps(self) -> float:
-        """Frames per second over the last arrivals."""
-        arrivals = list(self._arrivals)
-        return (len(arrivals) - 1) / max(arrivals[-1] - arrivals[0], 1e-6) if len(arrivals) > 1 else 0.0
+    def _draw(self, number: int, page: Page, frames: Sequence[ShownView]) -> bool:
+        try:
+            page.timeline.tick()
+            return page.redraw(frames)
+        except Exception:  # of any kind: what is wrong with one page must not stop the others
+            logger.exception("a page could not be drawn, and is drawn no more; open it again")
+            del self._pages[number]
+            return False

@@ -48,3 +48,26 @@ def point_colors(view: ShownView, color_by: ColorBy) -> UInt8[np.ndarray, "p 3"]
         low, high = np.log(CONFIDENCE_RANGE)
         return turbo((np.log(view.confidence.astype(np.float64)) - low) / (high - low))
     return view.colors
+
+
+Ends = tuple[float, float]
+
+
+def small_maps(view: ShownView) -> tuple[UInt8[np.ndarray, "h w 3"], tuple[Ends, Ends]]:
+    """A frame's picture, depth and confidence in a row, and the lowest and highest values of the two scales.
+
+    They span the frame's 2nd to 98th percentiles of depth, in the chunk's units, and of confidence, which is on a
+    logarithmic scale. Black is not valid.
+    """
+    assert view.thumbnail is not None and view.depth_map is not None and view.confidence_map is not None
+    depth, confidence = view.depth_map.astype(np.float64), np.log(view.confidence_map.astype(np.float64))
+    known = np.isfinite(depth)
+    maps, ends = [view.thumbnail], []
+    for values in (depth, confidence):
+        inside = values[known & np.isfinite(values)]
+        low, high = np.percentile(inside, (2, 98)) if len(inside) else (0.0, 1.0)
+        shares = np.where(known, (values - low) / max(high - low, 1e-6), 0.0)
+        maps.append(np.where(known[..., None], turbo(shares), np.uint8(0)))
+        ends.append((float(low), float(high)))
+    (near, far), (least, most) = ends
+    return np.concatenate(maps, axis=1), ((near, far), (float(np.exp(least)), float(np.exp(most))))

@@ -22,20 +22,21 @@ class ShowMode(Enum):
 @dataclass(frozen=True)
 class Look:
     """`current` is the index of the current frame among those kept. Sizes in metres, `percentile` from 0 to 100.
-    `poses` names the placement of the frames."""
+    `poses` names the placement of the frames, `corrected` says whether chunks stand where they were moved to."""
 
     mode: ShowMode = ShowMode.all
     current: int = 0
-    point_size: float = ViewerConfig.point_size
+    point_size: float = 0.01
     confidence: float = ViewerConfig.confidence
     percentile: float = 0.0
     max_points: int = ViewerConfig.points_per_frame
     color_by: ColorBy = ColorBy.rgb
     cameras: bool = True
     images: bool = True
-    camera_size: float = ViewerConfig.camera_size
+    camera_size: float = 0.1
     camera_every: int = 1
     poses: str = AS_ADDED
+    corrected: bool = True
 
     def shows_frame(self, index: int) -> bool:
         if self.mode is ShowMode.all:

@@ -1,51 +1,111 @@
-"""Where the people at the pages stand: the first view, following a camera, and each page's own read-out."""
+"""Where the person at a page stands: all of the scene at first, then wherever they go; following; flights."""
 
 import math
+import time
 
 import numpy as np
 import torch
 import viser
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from cut3r.geometry.poses import matrix_from_quaternion, pose_from_parts
+from cut3r.viewer.framing import TILTED, Extent, whole_view
 from cut3r.viewer.look import up_of, view_from_behind
+from cut3r.viewer.timeline import HEIGHT
 
-WORLD_UP = (0.0, -1.0, 0.0)  # the first camera's y axis points down
+TOUCHED = 0.03  # of the distance to what is looked at: a camera so far from where it was put has been moved
+TRIES = 5  # reports from before a camera has arrived are late ones
+FLIGHT_S, STEP_S = 0.7, 1 / 30
 
 
 class Navigator:
-    def __init__(self, server: viser.ViserServer) -> None:
-        self._server = server
-        self._followed: tuple[np.ndarray, float] | None = None
-        server.scene.set_up_direction(WORLD_UP)
-        server.initial_camera.position, server.initial_camera.look_at = (0.0, -0.5, -1.5), (0.0, 0.0, 1.0)
-        server.on_client_connect(_add_view_folder)
+    """Moves the camera of one page."""
 
-    def start_at(self, world_from_view: Float[np.ndarray, "4 4"], depth: float) -> None:
-        """Place everybody, and everybody who comes later, behind this camera: see `view_from_behind`."""
-        position, look_at = view_from_behind(world_from_view, depth)
-        self._server.initial_camera.position, self._server.initial_camera.look_at = tuple(position), tuple(look_at)
-        self._move_all(world_from_view, depth)
+    def __init__(self, client: viser.ClientHandle) -> None:
+        self._client = client
+        self._followed: tuple[np.ndarray, float] | None = None
+        self._framed: Extent | None = None
+        self._put: tuple[np.ndarray, np.ndarray] | None = None  # where the camera was told to be
+        self._is_there = False  # and has been since
+        self._tries = 0
+        self.is_touched = False
+        self._up: np.ndarray | None = None
+
+    def reported(self) -> None:
+        """The browser has said where its camera is: where it was put, or where its person has moved it from there.
+
+        Reports are late; those from before it has arrived say nothing.
+        """
+        if self._put is None or self.is_touched:
+            return
+        (position, look_at), camera = self._put, self._client.camera
+        moved = max(np.linalg.norm(camera.position - position), np.linalg.norm(camera.look_at - look_at))
+        near = bool(moved <= TOUCHED * np.linalg.norm(look_at - position))
+        self.is_touched = not near and (self._is_there or self._tries == 0)
+        self._is_there |= near
+        if not self._is_there and not self.is_touched:
+            self._tries -= 1
+            self.put(position, look_at)  # it was told together with what is up, or with the size of the window
+
+    def frame(self, extent: Extent) -> None:
+        """Show all of the scene, upright."""
+        self._set_up(extent.up)
+        camera = self._client.camera
+        below = min(0.5, HEIGHT / camera.image_height) if camera.image_height else 0.0
+        position, look_at = whole_view(extent, camera.fov, camera.aspect, below=below)
+        self._framed, self._put = extent, (position, look_at)
+        self._is_there, self.is_touched, self._tries = False, False, TRIES
+        self.put(position, look_at)
+
+    def keep_framed(self, extent: Extent) -> None:
+        """Show all of a scene that grows, as long as the person at the page leaves that to the page."""
+        if self._framed is extent or self.is_touched:
+            return
+        self.frame(extent)
+
+    def restart(self) -> None:
+        """Another world is shown: it is framed anew."""
+        self._framed = self._put = None
+        self.is_touched = False
+
+    def _set_up(self, up: Float64[np.ndarray, "3"]) -> None:
+        if self._up is None or up @ self._up < TILTED:
+            self._up = up
+            self._client.camera.up_direction = up
 
     def follow(self, followed: tuple[Float[np.ndarray, "4 4"], float] | None) -> None:
-        """Keep everybody behind this camera, or let them go; who moves on their own may do so until the next camera,
-        or until this one is moved."""
+        """Keep the page behind this camera, or let it go; who moves on their own may do so until the next camera, or
+        until this one is moved."""
         before, self._followed = self._followed, followed
         if followed is not None and (before is None or not np.array_equal(before[0], followed[0])):
-            self._move_all(*followed)
+            self.put(*view_from_behind(*followed))
 
-    def _move_all(self, world_from_view: Float[np.ndarray, "4 4"], depth: float) -> None:
-        for client in self._server.get_clients().values():
-            move_behind(client, world_from_view, depth)
+    def put(self, position: Float[np.ndarray, "3"], look_at: Float[np.ndarray, "3"]) -> None:
+        """Move the page's camera at once."""
+        with self._client.atomic():
+            self._client.camera.position = position
+            self._client.camera.look_at = look_at
 
+    def fly_behind(self, world_from_view: Float[np.ndarray, "4 4"], depth: float) -> None:
+        """Fly behind a camera, at a distance that suits what it sees; returns when it is there."""
+        self.fly(*view_from_behind(world_from_view, depth))
 
-def move_behind(client: viser.ClientHandle, world_from_view: Float[np.ndarray, "4 4"], depth: float) -> None:
-    """Move a page's camera behind this one, at a distance that suits what it sees."""
-    position, look_at = view_from_behind(world_from_view, depth)
-    with client.atomic():
-        client.camera.position = position
-        client.camera.look_at = look_at
+    def fly(self, position: Float[np.ndarray, "3"], look_at: Float[np.ndarray, "3"]) -> None:
+        camera, self.is_touched = self._client.camera, True
+        start = np.stack((camera.position, camera.look_at))
+        end = np.stack((position, look_at))
+        began = time.monotonic()
+        while (share := (time.monotonic() - began) / FLIGHT_S) < 1:
+            eased = share * share * (3 - 2 * share)
+            self.put(*(start + eased * (end - start)))
+            time.sleep(STEP_S)
+        self.put(*end)
+
+    def reset_up(self) -> None:
+        """Make what is up in the page's picture the world's up."""
+        camera = self._client.camera
+        self._set_up(up_of(pose_of_page(camera.wxyz, camera.position).double().numpy()))
 
 
 def pose_of_page(wxyz: Float[np.ndarray, "4"], position: Float[np.ndarray, "3"]) -> Float[Tensor, "4 4"]:
@@ -56,25 +116,8 @@ def pose_of_page(wxyz: Float[np.ndarray, "4"], position: Float[np.ndarray, "3"])
 def describe(camera: viser.CameraHandle) -> str:
     """Say where a page's camera stands, and its field of view."""
     x, y, z = camera.position
-    quaternion = ", ".join(f"{value:.3f}" for value in camera.wxyz)
     horizontal = 2 * math.atan(math.tan(camera.fov / 2) * camera.aspect)
     return (
-        f"position {x:.2f}, {y:.2f}, {z:.2f} m\n\nwxyz {quaternion}\n\n"
-        f"field of view {math.degrees(camera.fov):.1f}° high, {math.degrees(horizontal):.1f}° wide, "
-        f"aspect {camera.aspect:.2f}"
+        f"You stand at {x:.2f}, {y:.2f}, {z:.2f} m and see "
+        f"{math.degrees(horizontal):.0f}° x {math.degrees(camera.fov):.0f}°."
     )
-
-
-def _add_view_folder(client: viser.ClientHandle) -> None:
-    """Give a page its own controls: they are about its camera only."""
-    with client.gui.add_folder("Your view", expand_by_default=False):
-        level = client.gui.add_button("Reset up direction", hint="Make up what is up in your view")
-        text = client.gui.add_markdown(describe(client.camera))
-
-    @level.on_click
-    def _(_: viser.GuiEvent) -> None:
-        client.camera.up_direction = up_of(pose_of_page(client.camera.wxyz, client.camera.position).double().numpy())
-
-    @client.camera.on_update
-    def _(camera: viser.CameraHandle) -> None:
-        text.content = describe(camera)

@@ -5,7 +5,7 @@ and its own property `scale` says how large it is: a chunk can be moved, turned 
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -18,16 +18,18 @@ from cut3r.viewer.look import Look
 from cut3r.viewer.places import scale_of
 from cut3r.viewer.view import ShownView, select
 
+OnClick = Callable[[ShownView], None]
+
 
 class Node:
     """One view in the scene. Holds the view, so that its identity stays its own."""
 
-    def __init__(self, server: viser.ViserServer, name: str, slot: int, view: ShownView) -> None:
-        self._server = server
+    def __init__(self, client: viser.ClientHandle, name: str, slot: int, view: ShownView, on_click: OnClick) -> None:
+        self._client, self._on_click = client, on_click
         self._name = name
         self.slot = slot
         self._view = view
-        self._pose = server.scene.add_frame(name, show_axes=False, visible=False)
+        self._pose = client.scene.add_frame(name, show_axes=False, visible=False)
         self._place: tuple[np.ndarray, float] = np.eye(4), 1.0
         self._scale = 1.0  # metres per unit of the view's points
         self._points: viser.PointCloudHandle | None = None
@@ -83,7 +85,7 @@ class Node:
             self._points.remove()
             self._points = None
         if len(chosen):  # the same name again: replaces the old cloud in one message
-            self._points = self._server.scene.add_point_cloud(
+            self._points = self._client.scene.add_point_cloud(
                 f"{self._name}/points",
                 self._view.points_cam[chosen],
                 point_colors(self._view, look.color_by)[chosen],
@@ -98,9 +100,10 @@ class Node:
         if self._camera is None:
             if not visible:
                 return
-            self._camera = self._server.scene.add_camera_frustum(
+            self._camera = self._client.scene.add_camera_frustum(
                 f"{self._name}/camera", self._view.fov, self._view.aspect, jpeg_quality=80, cast_shadow=False
             )
+            self._camera.on_click(lambda _: self._on_click(self._view))
         self._camera.visible = visible
         self._camera.color = color
         self._camera.scale = look.camera_size
@@ -117,8 +120,8 @@ class Node:
 class Group:
     """The nodes under one name, one per view, in slots that later views use again."""
 
-    def __init__(self, server: viser.ViserServer, name: str) -> None:
-        self._server = server
+    def __init__(self, client: viser.ClientHandle, name: str, on_click: OnClick) -> None:
+        self._client, self._on_click = client, on_click
         self._name = name
         self._nodes: dict[int, Node] = {}  # by the identity of the view
         self._free: list[int] = []
@@ -134,7 +137,7 @@ class Group:
     def node(self, view: ShownView) -> Node:
         if id(view) not in self._nodes:
             slot = heapq.heappop(self._free) if self._free else len(self._nodes)
-            self._nodes[id(view)] = Node(self._server, f"{self._name}/{slot}", slot, view)
+            self._nodes[id(view)] = Node(self._client, f"{self._name}/{slot}", slot, view, self._on_click)
         return self._nodes[id(view)]
 
 

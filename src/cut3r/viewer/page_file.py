@@ -17,6 +17,7 @@ from cut3r.geometry.cameras import fov_from_focal
 from cut3r.inference.cameras import Cameras
 from cut3r.io.point_cloud import PointCloud
 from cut3r.viewer.colors import time_color
+from cut3r.viewer.framing import up_of_cameras
 from cut3r.viewer.nodes import wxyz
 
 MOST_POINTS = 400_000  # 6 MB before compression, which fits into a mail
@@ -112,8 +113,7 @@ def _look_at(
     extent: float,
 ) -> None:
     """From behind and above the first camera, with most of the scene in sight."""
-    up = -np.median(world_from_cam[:, :3, 1], axis=0) if len(world_from_cam) else np.array([0.0, -1.0, 0.0])
-    up = up / np.linalg.norm(up)
+    up = up_of_cameras(world_from_cam) if len(world_from_cam) else np.array([0.0, -1.0, 0.0])
     first = world_from_cam[0, :3, 3] if len(world_from_cam) else middle - [0, 0, extent]
     back = first - middle
     back -= (back @ up) * up

@@ -1,47 +1,21 @@
 """The controls beside the scene. They hold values and report that something changed; the drawing thread reads them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import viser
-from jaxtyping import UInt8
 
-from cut3r.viewer.colors import ColorBy
+from cut3r.viewer.colors import ColorBy, small_maps
 from cut3r.viewer.config import ViewerConfig
+from cut3r.viewer.framing import Extent
+from cut3r.viewer.help import INTRODUCTION, TEXT
 from cut3r.viewer.look import Look, ShowMode
-from cut3r.viewer.places import AS_ADDED
+from cut3r.viewer.places import AS_ADDED, Placement
+from cut3r.viewer.status import Status, moment_of
+from cut3r.viewer.timeline import Timeline
+from cut3r.viewer.view import ShownView
 
-ELSEWHERE = (
-    ": the stream was reset, and nobody has said where they stand beside these. Step to one of them to see its world."
-)
 EMPTY_IMAGE = np.full((9, 16, 3), 235, np.uint8)
-
-
-@dataclass(frozen=True)
-class Status:
-    """Of the `frames` that arrived every `stride`-th is kept, with `points` drawn of those that are visible; of `lost`
-    ones the camera was not finite; `elsewhere` ones of those kept stand in other worlds than the current one."""
-
-    frames: int = 0
-    stride: int = 1
-    points: int = 0
-    queries: int = 0
-    fps: float = 0.0
-    finished: bool = False
-    lost: int = 0
-    elsewhere: int = 0
-
-    def text(self) -> str:
-        if self.frames == 0:
-            return "The stream ended without a frame." if self.finished else "Waiting for the first frame ..."
-        frames = f"{self.frames} frame" + ("s" if self.frames > 1 else "")
-        speed = f" · {self.fps:.1f} fps" if self.fps > 0 and not self.finished else ""
-        head = f"**{'Finished' if self.finished else 'Running'}** · {frames}{speed}"
-        thinned = f"\n\nShowing every {self.stride}th frame, so that memory stays bounded." if self.stride > 1 else ""
-        lost = f"\n\n{self.lost} of them left out: their camera is not finite." if self.lost else ""
-        elsewhere = f"\n\n{self.elsewhere} of those kept are hidden{ELSEWHERE}" if self.elsewhere else ""
-        return f"{head} · {self.points:,} points{lost}{elsewhere}{thinned}"
 
 
 class Panel:
@@ -51,40 +25,36 @@ class Panel:
         on_change: Called, from any thread, after a control has changed. Must return at once.
     """
 
-    def __init__(self, server: viser.ViserServer, config: ViewerConfig, on_change: Callable[[], None]) -> None:
-        self._gui, self._on_change = server.gui, on_change
+    def __init__(self, client: viser.ClientHandle, config: ViewerConfig, on_change: Callable[[], None]) -> None:
+        self._gui, self._on_change, self._config = client.gui, on_change, config
         self._poses: viser.GuiDropdownHandle[str] | None = None
-        self._status = self._gui.add_markdown(Status().text(), order=-2)  # above the query button, see QueryDesk
-        self._build_playback()
+        self._gui.add_markdown(INTRODUCTION)
+        self._status = self._gui.add_markdown(Status().text())
+        self._corrected = self._gui.add_checkbox(
+            "Corrections", True, visible=False, hint="off: chunks stand where they came, before loops were closed"
+        )
+        self._moved = self._gui.add_markdown("", visible=False)
+        with self._gui.add_folder("Current frame"):
+            self._image = self._gui.add_image(EMPTY_IMAGE, visible=False)
+            self._caption = self._gui.add_markdown("Picture, depth and confidence of the frame at the timeline.")
+        self._shown: ShownView | None = None
+        self.timeline = Timeline(client, on_change)
         self._build_points(config)
-        self._build_cameras(config)
+        self._build_cameras()
         for control in self._controls:
             control.on_update(lambda _: on_change())
-
-    def _build_playback(self) -> None:
-        with self._gui.add_folder("Playback"):
-            self._mode = self._gui.add_dropdown("Show", [mode.value for mode in ShowMode], initial_value="all")
-            self._frame = self._gui.add_slider("Frame", 0, 0, 1, 0, disabled=True)
-            self._step = self._gui.add_button_group("Step", ("previous", "next"))
-            self._playing = self._gui.add_checkbox("Playing", False)
-            self._fps = self._gui.add_slider("Speed (fps)", 1.0, 60.0, 0.5, 10.0)
-            self._follow = self._gui.add_checkbox(
-                "Follow camera", False, hint="Your view flies behind the current frame's camera"
-            )
-            self._image = self._gui.add_image(EMPTY_IMAGE, visible=False)
-        self._step.on_click(lambda _: self.step(1 if self._step.value == "next" else -1))
 
     def _build_points(self, config: ViewerConfig) -> None:
         with self._gui.add_folder("Points"):
             self._color_by = self._gui.add_dropdown("Colour by", [kind.value for kind in ColorBy], initial_value="rgb")
-            self._point_size = self._gui.add_slider(
-                "Point size", 0.0005, max(0.1, config.point_size), 0.0005, config.point_size, hint="metres"
+            self._percentile = self._gui.add_slider(
+                "Hide least sure %", 0.0, 99.0, 1.0, 0.0, hint="of each frame's points, in order of confidence"
             )
             self._confidence = self._gui.add_slider(
                 "Confidence", 0.0, max(30.0, config.confidence), 0.1, config.confidence, hint="hide points at or below"
             )
-            self._percentile = self._gui.add_slider(
-                "Hide least sure", 0.0, 99.0, 1.0, 0.0, hint="percent of each frame's points, in order of confidence"
+            self._point_size = self._gui.add_slider(
+                "Size of points", 0.1, 10.0, 0.1, 1.0, hint="1 is in proportion to the scene"
             )
             self._max_points = self._gui.add_slider(
                 "Points per frame",
@@ -95,83 +65,102 @@ class Panel:
                 hint="at most, chosen at random",
             )
 
-    def _build_cameras(self, config: ViewerConfig) -> None:
-        with self._gui.add_folder("Cameras", expand_by_default=False):
+    def _build_cameras(self) -> None:
+        with self._gui.add_folder("Cameras and floor", expand_by_default=False):
             self._cameras = self._gui.add_checkbox("Show cameras", True)
             self._images = self._gui.add_checkbox("Show images", True)
             self._camera_size = self._gui.add_slider(
-                "Camera size", 0.01, max(1.0, config.camera_size), 0.01, config.camera_size
+                "Size of cameras", 0.1, 10.0, 0.1, 1.0, hint="1 is in proportion to the scene"
             )
             self._camera_every = self._gui.add_slider("Every n-th camera", 1, 50, 1, 1)
+            self._ground = self._gui.add_checkbox("Grid, axes, scale", True)
+            self._ground_text = self._gui.add_markdown("")
+
+    def add_help(self) -> viser.GuiFolderHandle:
+        """The last folder of the panel."""
+        folder = self._gui.add_folder("Help: mouse, keys, units", expand_by_default=False)
+        with folder:
+            self._gui.add_markdown(TEXT)
+        return folder
 
     def offer(self, names: Sequence[str]) -> None:
         """Let people choose among placements of the frames; the first one at the start."""
         if self._poses is not None:
+            if tuple(self._poses.options) == tuple(names):
+                return
             self._poses.remove()
         hint = "where frames stand: their points and cameras move, nothing else changes"
-        self._poses = self._gui.add_dropdown("Poses", names, initial_value=names[0], order=-1.5, hint=hint)
+        self._poses = self._gui.add_dropdown(
+            "Poses", names, initial_value=names[0], order=self._status.order + 1e-6, hint=hint
+        )
         self._poses.on_update(lambda _: self._on_change())
 
     @property
     def _controls(self) -> list[viser.GuiInputHandle]:
-        playback = [self._mode, self._frame, self._playing, self._fps, self._follow]
         points = [self._color_by, self._point_size, self._confidence, self._percentile, self._max_points]
-        return [*playback, *points, self._cameras, self._images, self._camera_size, self._camera_every]
+        cameras = [self._cameras, self._images, self._camera_size, self._camera_every, self._ground]
+        return [*points, *cameras, self._corrected]
 
-    def look(self) -> Look:
-        """What the controls say now."""
+    def look(self, extent: Extent | None = None) -> Look:
+        """What the controls say now.
+
+        Args:
+            extent: Of the scene, to which sizes are in proportion.
+        """
+        point_size = self._config.point_size or (Look.point_size if extent is None else extent.point_size)
+        camera_size = self._config.camera_size or (Look.camera_size if extent is None else extent.camera_size)
         return Look(
-            mode=ShowMode(self._mode.value),
-            current=min(self._frame.value, self._frame.max),  # a page may not know yet that the range shrank
-            point_size=self._point_size.value,
+            mode=ShowMode(self.timeline.mode.value),
+            current=self.timeline.current,
+            point_size=point_size * self._point_size.value,
             confidence=self._confidence.value,
             percentile=self._percentile.value,
             max_points=self._max_points.value,
             color_by=ColorBy(self._color_by.value),
             cameras=self._cameras.value,
             images=self._images.value,
-            camera_size=self._camera_size.value,
+            camera_size=camera_size * self._camera_size.value,
             camera_every=self._camera_every.value,
             poses=AS_ADDED if self._poses is None else self._poses.value,
+            corrected=self._corrected.value,
         )
 
     @property
-    def following(self) -> bool:
-        """Whether the clients' cameras follow the current frame."""
-        return self._follow.value
+    def shows_ground(self) -> bool:
+        return self._ground.value
 
-    @property
-    def tick_seconds(self) -> float | None:
-        """Time between two frames of the playback; None while it stands still."""
-        return 1 / self._fps.value if self._playing.value and self._frame.max > 0 else None
+    def show_frame(self, view: ShownView | None, scale: float = 1.0) -> None:
+        """Show a frame's picture, depth and confidence side by side, or nothing.
 
-    def step(self, by: int) -> None:
-        """Move the current frame, round and round; without frames nothing happens."""
-        self._frame.value = (self._frame.value + by) % (self._frame.max + 1)
-
-    def set_frame_count(self, count: int) -> None:
-        """Fit the frame slider to the number of frames kept.
-
-        At its end it stays at the end, where frames arrive; elsewhere at its frame, and after a thinning near it.
+        Args:
+            scale: Metres per unit of its depth.
         """
-        last, newest = self._frame.max, max(count - 1, 0)
-        if last == newest:
+        if view is self._shown or view is None or view.thumbnail is None:
             return
-        value = self._frame.value
-        if value == last and not self._playing.value:
-            value = newest
-        elif newest < last:
-            value = round(value * newest / last)
-        self._frame.max = max(last, newest)  # the value must lie in the range at every moment
-        self._frame.value = value
-        self._frame.max = newest
-        self._frame.disabled = newest == 0
+        self._shown = view
+        picture, ends = small_maps(view)
+        self._image.image = picture
+        self._image.visible = True
+        (near, far), (low, high) = ends
+        when = "" if view.time_s is None else f" · {moment_of(view.number, view.time_s)}"
+        name = f" · {view.name}" if view.name else ""
+        self._caption.content = (
+            f"**Frame {view.number}**{when}{name}\n\n"
+            f"picture · depth {scale * near:.2f} to {scale * far:.2f} m · confidence {low:.1f} to {high:.1f}"
+        )
 
-    def show_image(self, image: UInt8[np.ndarray, "h w 3"] | None) -> None:
-        """Show the current frame's image, or none."""
-        if image is not None and self._image.image is not image:
-            self._image.image = image
-        self._image.visible = image is not None
+    def show_ground_text(self, text: str) -> None:
+        self._ground_text.content = text
+
+    def show_corrections(self, placement: Placement) -> None:
+        """Say which chunks were moved after they came, and let people see them as they were."""
+        moved = placement.corrections if placement.corrected else None
+        if moved is None:  # one looks at the scene before them
+            return
+        self._corrected.visible = self._moved.visible = bool(moved)
+        if moved:
+            count = f"{len(moved)} chunk{'s' if len(moved) > 1 else ''}"
+            self._moved.content = f"{count} moved by up to {max(moved.values()):.2f} m when places were seen again."
 
     def show_status(self, status: Status) -> None:
         self._status.content = status.text()

@@ -17,16 +17,24 @@ from cut3r.inference.chunk_points import checked_place, no_such_chunk
 from cut3r.viewer.view import ShownView
 
 AS_ADDED = "as added"  # the placement of frames when none was offered
+MOVED = 1e-6  # metres; less is rounding
 
 
 @dataclass(frozen=True)
 class ChunkStand:
-    """`world_from_chunk` is where a chunk is shown, `told` what its latest frame said; those whom nobody has placed,
-    but for the first chunk of the stream, are `apart`: worlds of their own."""
+    """`world_from_chunk` is where a chunk is shown, `told` what its latest frame said, `came` what its first one said;
+    those whom nobody has placed, but for the first chunk of the stream, are `apart`: worlds of their own."""
 
     world_from_chunk: Float64[np.ndarray, "4 4"]
     told: Similarity
     apart: bool
+    came: Float64[np.ndarray, "4 4"] = field(default_factory=lambda: np.eye(4))
+
+    @property
+    def moved(self) -> float:
+        """Metres between where the chunk came and where it stands, of its first camera or of a point a metre off."""
+        step = self.world_from_chunk - self.came
+        return float(max(np.linalg.norm(step[:3, 3]), np.linalg.norm(step[:3, :3], 2)))
 
 
 @dataclass(frozen=True)
@@ -37,11 +45,17 @@ class Placement:
     poses: str = AS_ADDED
     offered: Float64[np.ndarray, "n 4 4"] | None = None
     changes: int = 0
+    corrected: bool = True
 
     @property
-    def version(self) -> tuple[int, str]:
+    def version(self) -> tuple[int, str, bool]:
         """Equal versions are equal places."""
-        return self.changes, self.poses
+        return self.changes, self.poses, self.corrected
+
+    @property
+    def corrections(self) -> dict[int, float]:
+        """Which chunks stand elsewhere than where they came, and by how many metres."""
+        return {number: stand.moved for number, stand in self.chunks.items() if stand.moved > MOVED and not stand.apart}
 
     def world(self, chunk: int) -> int:
         """The chunk that is the world of this one: the first of the stream, or itself. Only chunks of one world can be
@@ -76,7 +90,9 @@ class Places:
             stand = self._now.chunks.get(chunk)
             told = Similarity.identity() if world_from_chunk is None else world_from_chunk
             if world_from_chunk is not None:
-                now = ChunkStand(checked_place(chunk, world_from_chunk), told, apart=False)
+                place = checked_place(chunk, world_from_chunk)
+                came = place if stand is None or stand.apart else stand.came
+                now = ChunkStand(place, told, apart=False, came=came)
             elif stand is None:
                 now = ChunkStand(np.eye(4), told, apart=bool(self._now.chunks))
             else:
@@ -94,7 +110,9 @@ class Places:
             if chunk not in self._now.chunks:
                 raise no_such_chunk(chunk, list(self._now.chunks))
             place = checked_place(chunk, world_from_chunk)
-            self._set(chunk, replace(self._now.chunks[chunk], world_from_chunk=place, apart=False))
+            stand = self._now.chunks[chunk]
+            came = place if stand.apart else stand.came  # who had no place has not been moved
+            self._set(chunk, replace(stand, world_from_chunk=place, apart=False, came=came))
 
     def _set(self, chunk: int, now: ChunkStand) -> None:
         before = self._now.chunks.get(chunk)
@@ -119,10 +137,23 @@ class Places:
             self._offers = offers
             self._now = replace(self._now, changes=self._now.changes + 1)
 
-    def snapshot(self, poses: str = AS_ADDED) -> Placement:
-        """All places now, with frames as the placement of this name has them; as they came if there is none."""
+    def snapshot(self, poses: str = AS_ADDED, *, corrected: bool = True) -> Placement:
+        """All places now, with frames as the placement of this name has them; as they came if there is none.
+
+        Args:
+            corrected: Else chunks stand where their first frames said, before anything was moved.
+        """
         with self._lock:
-            return replace(self._now, poses=poses, offered=self._offers.get(poses))
+            now = replace(self._now, poses=poses, offered=self._offers.get(poses), corrected=corrected)
+        if corrected:
+            return now
+        return replace(now, chunks={k: replace(s, world_from_chunk=s.came) for k, s in now.chunks.items()})
+
+    @property
+    def offers(self) -> list[str]:
+        """The names of the placements that were offered."""
+        with self._lock:
+            return list(self._offers)
 
 
 def _matrices(name: str, given: Similarity) -> Float64[np.ndarray, "n 4 4"]:

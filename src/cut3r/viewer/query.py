@@ -4,15 +4,17 @@ import logging
 import threading
 from collections.abc import Callable
 
+import numpy as np
 import viser
 from jaxtyping import Float
 from torch import Tensor
 
 from cut3r.inference.result import QueryResult
+from cut3r.viewer.colors import small_maps
 from cut3r.viewer.config import ViewerConfig
 from cut3r.viewer.look import Look
-from cut3r.viewer.navigation import move_behind, pose_of_page
-from cut3r.viewer.places import Places, as_similarity
+from cut3r.viewer.navigation import Navigator, pose_of_page
+from cut3r.viewer.places import Placement, Places, as_similarity
 from cut3r.viewer.store import FrameStore
 from cut3r.viewer.view import ShownView, stream_camera, view_from_query
 
@@ -22,8 +24,14 @@ Query = Callable[[Float[Tensor, "4 4"], Float[Tensor, "3 3"], tuple[int, int]], 
 """world_from_cam (metres), intrinsics (pixels), size (h, w): `Session.query` is one."""
 
 
+EXPLANATION = (
+    "The network has seen some of this place from some sides. Ask it what it would see from where you stand now: it "
+    "answers with a picture and points that it makes up from what it remembers, and with how sure it is of each."
+)
+
+
 class QueryDesk:
-    """The query button and the list of answers.
+    """The query button and the list of answers of one page.
 
     Args:
         query: None disables the button.
@@ -33,31 +41,31 @@ class QueryDesk:
 
     def __init__(
         self,
-        server: viser.ViserServer,
+        client: viser.ClientHandle,
         config: ViewerConfig,
         frames: FrameStore,
         places: Places,
         query: Query | None,
         on_change: Callable[[], None],
         look: Callable[[], Look],
+        navigator: Navigator,
     ) -> None:
-        self._server, self._config, self._frames, self._places = server, config, frames, places
+        self._client, self._config, self._frames, self._places = client, config, frames, places
+        self._navigator = navigator
         self._query = query
         self._on_change, self._look = on_change, look
         self._views: list[ShownView] = []
         self._entries: dict[int, list[viser.GuiImageHandle | viser.GuiMarkdownHandle]] = {}
         self._count = 0
         self._list_lock = threading.Lock()
-        with server.gui.add_folder("Query", order=-1):  # above the other controls
-            self._button = server.gui.add_button(
+        with client.gui.add_folder("Query: a view nobody took", visible=query is not None):
+            self._explanation = client.gui.add_markdown(f"{EXPLANATION} Possible after the first frame.")
+            self._button = client.gui.add_button(
                 "Query from here", disabled=True, icon=viser.Icon.CAMERA_PLUS, hint="Render the unseen view"
             )
-            self._explanation = server.gui.add_markdown(
-                "This stream cannot be queried." if query is None else "Possible after the first frame."
-            )
-        self._folder = server.gui.add_folder("Queries", visible=False)
-        with self._folder:
-            self._delete = server.gui.add_button("Delete all queries", icon=viser.Icon.TRASH)
+            self._folder = client.gui.add_folder("Queries", visible=False)
+            with self._folder:
+                self._delete = client.gui.add_button("Delete all queries", icon=viser.Icon.TRASH)
         self._button.on_click(self._on_query)
         self._delete.on_click(lambda _: self.clear())
 
@@ -65,9 +73,7 @@ class QueryDesk:
         """Allow queries, for a frame has arrived."""
         if self._query is not None:
             self._button.disabled = False
-            self._explanation.content = (
-                "Renders the view from your camera with the stream's focal length, then steps back."
-            )
+            self._explanation.content = EXPLANATION
 
     def views(self) -> list[ShownView]:
         """The answers to be shown, oldest first."""
@@ -93,7 +99,7 @@ class QueryDesk:
                 pass through.
         """
         assert self._query is not None
-        frames, placement = self._frames.snapshot()[0], self._places.snapshot()
+        frames, placement = self._frames.snapshot()[0], self._placement()
         intrinsics, size = stream_camera(frames)
         newest = frames[-1].chunk
         current = frames[min(self._look().current, len(frames) - 1)]  # some may have been thinned out since
@@ -121,20 +127,27 @@ class QueryDesk:
         self._on_change()
         return view, text
 
+    def _placement(self) -> Placement:
+        """Where the page shows the chunks."""
+        look = self._look()
+        return self._places.snapshot(look.poses, corrected=look.corrected)
+
     def _describe(self, view: ShownView, angle_deg: float, meters: float) -> str:
         threshold = self._look().confidence
         trusted = int((view.confidence > threshold).sum())
+        median = float(np.median(view.confidence)) if len(view.confidence) else 0.0
         return (
             f"Query {view.position}: pose error {angle_deg:.1f}°, {100 * meters:.1f} cm; "
-            f"{trusted:,} of {len(view.confidence):,} points above confidence {threshold:.1f}"
+            f"{trusted:,} of {len(view.confidence):,} points above confidence {threshold:.1f}, median {median:.1f}. "
+            "Below: what the network would see, its depth, its confidence (blue: made up, red: sure)."
         )
 
     def _remember(self, view: ShownView, text: str) -> None:
         self._views.append(view)
         with self._folder:
-            self._entries[view.position] = [self._server.gui.add_markdown(text)]
+            self._entries[view.position] = [self._client.gui.add_markdown(text)]
             if view.thumbnail is not None:
-                self._entries[view.position].append(self._server.gui.add_image(view.thumbnail))
+                self._entries[view.position].append(self._client.gui.add_image(small_maps(view)[0]))
         self._folder.visible = True
         while len(self._views) > self._config.max_queries:
             self._forget_oldest()
@@ -151,8 +164,7 @@ class QueryDesk:
         self._button.disabled = True
         try:
             view, note.body = self.ask(pose_of_page(client.camera.wxyz, client.camera.position))
-            placed = self._places.snapshot().world_from_answer(view)
-            move_behind(client, placed, view.median_depth)  # from inside it a frustum cannot be seen
+            self._navigator.fly_behind(self._placement().world_from_answer(view), view.median_depth)  # to see it
             note.auto_close_seconds = 6.0
         except Exception as error:  # of any kind, and a callback has no caller that could handle it
             logger.exception("the query failed")

@@ -17,21 +17,26 @@ from jaxtyping import Float64
 
 from cut3r.viewer.colors import provisional_last, time_color
 from cut3r.viewer.look import Look
-from cut3r.viewer.nodes import Group, wxyz
+from cut3r.viewer.nodes import Group, OnClick, wxyz
 from cut3r.viewer.places import AS_ADDED, Placement, scale_of
 from cut3r.viewer.view import QUERY_COLOR, ShownView
 
 
 class Scene:
-    """Not thread-safe: one thread draws."""
+    """Not thread-safe: one thread draws.
 
-    def __init__(self, server: viser.ViserServer) -> None:
-        self._server = server
+    Args:
+        client: The page that is drawn on.
+        on_click: Is given the frame whose camera was clicked, in a thread of the page.
+    """
+
+    def __init__(self, client: viser.ClientHandle, on_click: OnClick) -> None:
+        self._client, self._on_click = client, on_click
         self._chunks: dict[int, _Chunk] = {}
         self._free: list[int] = []
         self._trail: viser.LineSegmentsHandle | None = None
         self._trail_key: tuple[object, ...] = ()
-        self._version: tuple[int, str] = 0, AS_ADDED
+        self._version: tuple[int, str, bool] = 0, AS_ADDED, True
 
     def draw(
         self,
@@ -55,7 +60,9 @@ class Scene:
         world = placement.world(frames[look.current].chunk) if frames else None
         shown = [placement.world(f.chunk) == world and look.shows_frame(index) for index, f in enumerate(frames)]
         points = 0
-        views_look = replace(look, current=0, poses=AS_ADDED)  # a view looks the same whichever is the current one
+        views_look = replace(
+            look, current=0, poses=AS_ADDED, corrected=True
+        )  # a view looks the same whichever is the current one
         self._keep(frames, queries)
         self._put(frames, queries, placement)
         for index, frame in enumerate(frames):
@@ -83,7 +90,7 @@ class Scene:
                 heapq.heappush(self._free, self._chunks.pop(number).slot)
         for number in members.keys() - self._chunks.keys():
             slot = heapq.heappop(self._free) if self._free else len(self._chunks)
-            self._chunks[number] = _Chunk(self._server, slot)
+            self._chunks[number] = _Chunk(self._client, slot, self._on_click)
 
     def _put(self, frames: Sequence[ShownView], queries: Sequence[ShownView], placement: Placement) -> None:
         """Bring chunks and views to their places."""
@@ -91,7 +98,7 @@ class Scene:
             self._put_all(frames, queries, placement)  # those that are new
             return
         self._version = placement.version
-        with self._server.atomic():  # no page shows one half moved and the other not
+        with self._client.atomic():  # no page shows one half moved and the other not
             self._put_all(frames, queries, placement)
 
     def _put_all(self, frames: Sequence[ShownView], queries: Sequence[ShownView], placement: Placement) -> None:
@@ -116,7 +123,7 @@ class Scene:
         if len(positions) > 1:
             centers = np.stack([placement.world_from_frame(frame)[:3, 3] for frame in frames]).astype(np.float32)
             colors = np.array([time_color(position, last) for position in positions], np.uint8)
-            self._trail = self._server.scene.add_line_segments(
+            self._trail = self._client.scene.add_line_segments(
                 "/trail",
                 np.stack((centers[:-1], centers[1:]), axis=1),
                 np.stack((colors[:-1], colors[1:]), axis=1),
@@ -128,12 +135,12 @@ class Scene:
 class _Chunk:
     """The node of a chunk, and the frames and answers below it."""
 
-    def __init__(self, server: viser.ViserServer, slot: int) -> None:
+    def __init__(self, client: viser.ClientHandle, slot: int, on_click: OnClick) -> None:
         name = f"/chunks/{slot}"
         self.slot = slot
-        self.node = server.scene.add_frame(name, show_axes=False)
-        self.frames = Group(server, f"{name}/frames")
-        self.queries = Group(server, f"{name}/queries")
+        self.node = client.scene.add_frame(name, show_axes=False)
+        self.frames = Group(client, f"{name}/frames", on_click)
+        self.queries = Group(client, f"{name}/queries", on_click)
         self.scale = 1.0
         self._place = np.eye(4)
 

@@ -5,7 +5,7 @@ than any prediction, wherever in the world the camera is and wherever it will be
 order, so any beginning of a cloud is a fair sample of it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,7 +26,9 @@ class ShownView:
     """A camera and its cloud.
 
     `position` counts the frames, or the queries, in order of arrival. `size` is (h, w) of the network's image and
-    `focal` in its pixels. `thumbnail` is None when a query predicted no colours.
+    `focal` in its pixels. `thumbnail` is None when a query predicted no colours. The small maps have its size: `depth`
+    along the optical axis in the chunk's units, nan where it is not valid, and the confidence. `number` and `time_s`
+    are those of the frame in its stream.
     """
 
     position: int
@@ -38,6 +40,11 @@ class ShownView:
     focal: float
     thumbnail: UInt8[np.ndarray, "h w 3"] | None
     chunk: int = 0
+    depth_map: Float16[np.ndarray, "h w"] | None = None
+    confidence_map: Float16[np.ndarray, "h w"] | None = None
+    number: int = 0
+    time_s: float | None = None
+    name: str = ""
 
     @property
     def fov(self) -> float:
@@ -66,7 +73,7 @@ def view_from_frame(
     assert result.camera_is_finite, "a camera that is not finite has no place in the scene"
     view = result if isinstance(result, View) else result.view
     chosen = choose(view.on_surfaces(edges), max_points, seed=position)
-    return _view(
+    shown = _view(
         position,
         chunk_from_cam=view.chunk_from_cam,
         points_cam=view.points_seen(chosen),
@@ -76,7 +83,11 @@ def view_from_frame(
         size=(view.image.shape[0], view.image.shape[1]),
         thumbnail=shrink_image(view.image, thumbnail_side),
         chunk=view.chunk,
+        depth=view.points[..., 2].where(view.valid, torch.nan),
+        confidence_of_all=view.confidence,
+        map_side=thumbnail_side,
     )
+    return replace(shown, number=view.number, time_s=view.time_s, name=view.name)
 
 
 def view_from_query(
@@ -112,6 +123,9 @@ def view_from_query(
         size=(h, w),
         thumbnail=None if rgb is None else shrink_image(rgb, thumbnail_side),
         chunk=chunk,
+        depth=(points_cam[..., 2] / place.scale.float()).where(result.on_surfaces(None), torch.nan),
+        confidence_of_all=result.confidence,
+        map_side=thumbnail_side,
     )
 
 
@@ -126,6 +140,9 @@ def _view(
     size: tuple[int, int],
     thumbnail: UInt8[np.ndarray, "h w 3"] | None,
     chunk: int,
+    depth: Float[Tensor, "H W"],
+    confidence_of_all: Float[Tensor, "H W"],
+    map_side: int,
 ) -> ShownView:
     points = points_cam.half()
     fits = points.isfinite().all(dim=-1).numpy()  # a point beyond 65 km overflows float16
@@ -139,7 +156,20 @@ def _view(
         focal=float(intrinsics[1, 1]),
         thumbnail=thumbnail,
         chunk=chunk,
+        depth_map=_thin(depth, map_side),
+        confidence_map=_thin(confidence_of_all, map_side),
     )
+
+
+def _thin(values: Float[Tensor, "H W"], side: int) -> Float16[np.ndarray, "h w"]:
+    """Take some values evenly, so that the longer side has at most `side`: a mean of two depths is one of nothing.
+
+    A number that is too large for float16 is the largest.
+    """
+    share = min(1.0, side / max(values.shape))
+    rows, columns = (np.linspace(0, n - 1, max(1, round(n * share))).round().astype(int) for n in values.shape)
+    most = float(np.finfo(np.float16).max)
+    return values.float().numpy()[np.ix_(rows, columns)].clip(-most, most).astype(np.float16)
 
 
 def choose(valid: Bool[Tensor, "h w"], max_points: int, *, seed: int) -> Int[Tensor, "p"]:

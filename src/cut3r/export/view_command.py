@@ -42,6 +42,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def run(args: argparse.Namespace) -> int:
     """Do what the flags say. What a user can do wrong comes as an exception with one clear sentence."""
+    from cut3r.export.downloads import downloads_of
     from cut3r.inference.view import EDGES
     from cut3r.run.following import check_followed, follow, is_running
     from cut3r.run.from_flags import USUAL_THRESHOLD
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     options = ViewerConfig(confidence=args.vis_threshold, edges=None if args.keep_edges else EDGES)
     with serve(args.port, host=args.host, options=options) as viewer:
         logger.info("%s is at %s%s", args.folder, viewer.url, ", as it grows" if is_running(args.folder) else "")
+        viewer.give(downloads_of(args.folder, confidence=args.vis_threshold, edges=options.edges))
         for view in follow(args.folder, viewer.move):
             viewer.add(view)
         viewer.finish()
