@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: setup demo test lint format clean gpu-check
+.PHONY: setup demo test lint format docs lowest clean gpu-check
 
 setup: $(STAMP)
 
@@ -26,6 +26,14 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# The documentation as a site, in site/; no network needed. CUT3R_REPOSITORY: the address that links to the code lead to.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+# With the lowest versions that the lists of requirements allow: downloads 5 GB into a folder that goes away.
+lowest:
+	PYTHON=$(PYTHON) .ci/lowest
+
 # On a machine with a GPU: verifies and measures everything in 8 minutes. It takes the Python at hand if that has CUDA.
 gpu-check:
 	if $(PYTHON) -c "import torch, sys; sys.exit(not torch.cuda.is_available())" 2>/dev/null; then \
@@ -39,4 +47,4 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

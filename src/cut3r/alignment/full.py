@@ -56,7 +56,9 @@ def refine_fully(
     Args:
         pairs: The rows of the predictions that are believed.
         world_from_frame: The pose graph's, whose scales are those of what each frame sees alone.
-        groups, known_poses, known_focals: As in `refine`.
+        groups: As in `refine`.
+        known_poses: As in `refine`.
+        known_focals: As in `refine`.
     """
     config = config or DenseConfig()
     tell = on_progress or (lambda *_: None)

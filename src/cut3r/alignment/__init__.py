@@ -1,0 +1,1 @@
+"""Many short streams become one scene."""

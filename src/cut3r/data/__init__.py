@@ -1,0 +1,1 @@
+"""Disks, or nothing but a seed, become training samples."""

@@ -1,0 +1,1 @@
+"""Poses, cameras, focal lengths, registration, points: pure functions on tensors."""

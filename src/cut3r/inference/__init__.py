@@ -1,0 +1,1 @@
+"""A model and a stream of frames become a reconstruction."""

@@ -1,0 +1,1 @@
+"""Bytes and arrays: one module per format, reader and writer side by side."""

@@ -1,0 +1,1 @@
+"""A run over footage: flags, folders, progress, resuming, stopping."""

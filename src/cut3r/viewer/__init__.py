@@ -1,0 +1,1 @@
+"""A web page that shows results as they come."""
