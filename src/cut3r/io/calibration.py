@@ -1,4 +1,4 @@
-"""Calibrations of one camera: a small YAML file, ROS camera_info, OpenCV, Kalibr; or four numbers.
+"""Calibrations of one camera: a small YAML file, ROS camera_info, OpenCV, Kalibr, ORB-SLAM, VSLAM-LAB; or four numbers.
 
     fx: 525.0
     fy: 525.0
@@ -32,7 +32,7 @@ COEFFICIENTS = (
 )
 WIDTHS = ("width", "image_width", "image_Width", "w")
 HEIGHTS = ("height", "image_height", "image_Height", "h")
-FISHEYE = ("equidistant", "fisheye", "kannala_brandt", "equi")
+FISHEYE = ("equidistant", "fisheye", "kannala_brandt", "kannalabrandt", "equi")
 OTHER = ("fov", "omni", "double_sphere", "ds", "eucm")
 MOST_COEFFICIENTS = 8
 
@@ -83,8 +83,31 @@ def calibration_of_numbers(values: Float64[np.ndarray, "n"], what: str) -> Known
 
 
 def _inner(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Kalibr puts the fields of each camera under its name."""
-    return content["cam0"] if isinstance(content.get("cam0"), dict) else content
+    """Kalibr puts fields under the name of their camera, ORB-SLAM that name before each, VSLAM-LAB all into a list."""
+    if isinstance(content.get("cam0"), dict):
+        return content["cam0"]
+    cameras = content.get("cameras")
+    if isinstance(cameras, list) and cameras and isinstance(cameras[0], dict):
+        return _of_vslam_lab(cameras[0])
+    parts = {name: str(name).partition(".") for name in content}
+    named = {
+        field: content[name] for name, (owner, _, field) in parts.items() if owner in ("Camera", "Camera1") and field
+    }
+    return named | {"model": f"{named.get('type', '')} {named.get('model', '')}"} if "fx" in named else content
+
+
+def _of_vslam_lab(camera: Mapping[str, Any]) -> Mapping[str, Any]:
+    names = {
+        "distortion_type": "distortion_model",
+        "distortion_coefficients": "distortion",
+        "image_dimension": "resolution",
+        "cam_model": "camera_model",
+    }
+    fields = {names.get(name, name): value for name, value in camera.items()}
+    focal, center = (fields.pop(name, None) for name in ("focal_length", "principal_point"))
+    if isinstance(focal, list) and isinstance(center, list):
+        fields["intrinsics"] = [*focal, *center]
+    return fields
 
 
 def _focal_and_center(fields: Mapping[str, Any], where: str) -> tuple[float, float, float, float]:
