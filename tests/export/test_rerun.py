@@ -1,13 +1,23 @@
+import argparse
+import signal
+import socket
+import subprocess
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from cut3r.export.rerun_sink import RerunSink
+from cut3r.export.rerun_sink import RerunSink, check_viewer
+from cut3r.export.saving import check_saving, make_saving
 from cut3r.geometry.registration import Similarity
+from cut3r.inference.reconstruction import Reconstruction
+from cut3r.inference.session import Session
 from cut3r.run.finished import FinishedRun
 from cut3r.run.known import Known
+from cut3r.run.targets import targets_of, viewers_of
 
 rerun = pytest.importorskip("rerun", reason="no recording without rerun-sdk")
 
@@ -85,3 +95,72 @@ def test_there_is_no_file_before_the_end(views, tmp_path):
 def test_another_name_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"ends in \.rrd"):
         RerunSink(tmp_path / "a.ply")
+
+
+@pytest.fixture
+def waiting(tmp_path):
+    """Rerun's own program, which waits at an address and writes what it gets to a file, without a screen."""
+    cli = pytest.importorskip("rerun_cli", reason="no program of Rerun")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = [str(Path(cli.__file__).with_name("rerun")), "--port", str(port), "--save", str(tmp_path / "seen.rrd")]
+    with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            address = f"rerun+http://127.0.0.1:{port}/proxy"
+            end = time.monotonic() + 60
+            while True:
+                try:
+                    check_viewer(address)
+                    break
+                except ValueError:
+                    assert process.poll() is None and time.monotonic() < end
+                    time.sleep(0.1)
+            yield address, tmp_path / "seen.rrd", process
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore:RRD file has no footer")
+def test_a_viewer_that_waits_sees_a_run(tiny_linear, waiting, tmp_path):
+    address, seen, process = waiting
+    args = argparse.Namespace(save=[], export=[f"rerun:{address}"], vis_threshold=1.0, keep_edges=False, original=False)
+    check_saving(args)
+    sinks = make_saving(args, tmp_path, None, Reconstruction())
+    sinks.begin()
+    session = Session(tiny_linear)
+    for number in range(3):
+        sinks.add(session.push(np.full((48, 64, 3), 40 * number, np.uint8)))
+    assert sinks.finish() == []
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    rows = recorded(seen)
+    assert rows["world/chunk_0/camera", "frame"] == [0, 1, 2]
+
+
+def test_where_no_viewer_waits_the_run_does_not_begin(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"rerun+http://127.0.0.1:{taken.getsockname()[1]}/proxy"
+        args = argparse.Namespace(
+            save=[], export=[f"rerun:{address}"], vis_threshold=1.0, keep_edges=False, original=False
+        )
+        with pytest.raises(ValueError, match=r"no viewer of Rerun waits at rerun\+http://127\.0\.0\.1:\d+/proxy"):
+            check_saving(args)
+
+
+def test_a_viewer_may_be_opened(monkeypatch):
+    opened = []
+    monkeypatch.setattr(rerun.RecordingStream, "spawn", lambda self: opened.append(self))
+    args = argparse.Namespace(save=[], export=["rerun:spawn"], vis_threshold=1.0, keep_edges=False, original=False)
+    assert viewers_of(args) == ["spawn"] and targets_of(args) == []
+    sink = RerunSink(viewers_of(args)[0])
+    sink.begin()
+    sink.finish()
+    assert len(opened) == 1
+
+
+def test_other_words_are_folders():
+    args = argparse.Namespace(save=[], export=["rerun:out", "rerun:spawned", "colmap:spawn"])
+    assert viewers_of(args) == []
+    assert [str(target.path) for target in targets_of(args)] == ["out", "spawned", "spawn"]

@@ -4,9 +4,11 @@ Each frame is logged at its number (`frame`) and time (`time`): camera, picture,
 chunk hangs below one entity, whose transform says where the chunk stands, so that moving a chunk later is one line.
 """
 
+import socket
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -15,8 +17,12 @@ from cut3r.geometry.registration import Similarity
 from cut3r.inference.result import FrameResult
 from cut3r.inference.sink import Sink
 from cut3r.inference.view import EDGES, View
+from cut3r.run.formats import LIVE_RERUN
 
-PROTOCOLS = ("rerun://", "rerun+http://", "rerun+https://")
+SPAWN, *_PROTOCOLS = LIVE_RERUN
+PROTOCOLS = tuple(_PROTOCOLS)
+USUAL_PORT = 9876
+WAIT_S = 3.0  # for a viewer to answer
 JPEG_QUALITY = 85
 WORLD = "world"
 
@@ -26,7 +32,8 @@ class RerunSink(Sink):
 
     Args:
         target: A path of an .rrd file, written atomically: it is there when the sink is finished. Or the address of a
-            viewer that waits (`rerun` in another terminal says it), as `rerun+http://127.0.0.1:9876/proxy`.
+            viewer that waits (`rerun` in another terminal says it), as `rerun+http://127.0.0.1:9876/proxy`; or "spawn",
+            which opens a viewer.
         confidence: Points at or below are left out, as for a `Reconstruction`; `edges` likewise.
         max_points: Of each frame, spread evenly over it.
 
@@ -51,9 +58,16 @@ class RerunSink(Sink):
         self._places: dict[int, np.ndarray] = {}
 
     def begin(self, first: int = 0) -> None:
-        """Open the file or the connection."""
+        """Open the file or the connection.
+
+        Raises:
+            ValueError: No viewer waits at the address.
+        """
         self._recording = self._rerun.RecordingStream("cut3r")
-        if str(self._target).startswith(PROTOCOLS):
+        if self._target == SPAWN:
+            self._recording.spawn()
+        elif str(self._target).startswith(PROTOCOLS):
+            check_viewer(str(self._target))
             self._recording.connect_grpc(str(self._target))
         else:
             self._recording.save(self._stack.enter_context(atomic_path(self._target)))
@@ -124,8 +138,23 @@ class RerunSink(Sink):
 
 def check_rerun_target(target: str | Path) -> None:
     """Refuse what is neither a recording nor an address."""
-    if not str(target).startswith(PROTOCOLS) and Path(target).suffix.lower() != ".rrd":
+    if target != SPAWN and not str(target).startswith(PROTOCOLS) and Path(target).suffix.lower() != ".rrd":
         raise ValueError(f"{target} is no recording of Rerun; expected a name that ends in .rrd, or rerun+http://...")
+
+
+def check_viewer(address: str) -> None:
+    """See that somebody listens, for Rerun itself would wait for long and then drop everything.
+
+    Raises:
+        ValueError: Nobody does.
+    """
+    place = urlsplit(address)
+    try:
+        socket.create_connection((place.hostname or "127.0.0.1", place.port or USUAL_PORT), WAIT_S).close()
+    except OSError as error:
+        raise ValueError(
+            f"no viewer of Rerun waits at {address} ({error}); start one with 'rerun', which says its address"
+        ) from error
 
 
 def _entity(chunk: int) -> str:

@@ -13,6 +13,7 @@ from cut3r.export.formats import check_packages
 from cut3r.export.kept import KeptPictures
 from cut3r.export.of_run import RunExport
 from cut3r.export.page import SavedPage, check_page, is_page
+from cut3r.export.rerun_sink import SPAWN, RerunSink, check_viewer
 from cut3r.export.sink import RunFolder
 from cut3r.files.work_folder import clean_up
 from cut3r.inference.reconstruction import Reconstruction
@@ -23,7 +24,7 @@ from cut3r.run.finished import FinishedRun
 from cut3r.run.formats import Part, parts_of
 from cut3r.run.from_flags import edges_of
 from cut3r.run.stages import Stages
-from cut3r.run.targets import Target, targets_of
+from cut3r.run.targets import Target, targets_of, viewers_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,8 +37,12 @@ def check_saving(args: argparse.Namespace) -> None:
 
     Raises:
         ValueError: It needs files of frames, masks or a package that there will not be; or what --save or --export asks
-            for is not understood.
+            for is not understood, or no viewer waits where results are to be shown.
     """
+    for viewer in viewers_of(args):
+        make_viewer(viewer, args)
+        if viewer != SPAWN:
+            check_viewer(viewer)
     for target in targets_of(args):
         if is_page(target.path):
             check_page(target.path)
@@ -79,6 +84,7 @@ def make_saving(
         for target in targets
         if not target.is_folder
     }
+    sinks |= {f"the viewer of Rerun ({viewer})": make_viewer(viewer, args) for viewer in viewers_of(args)}
     folders = [target for target in targets if target.is_folder]
     if not folders:
         return Sinks(sinks)
@@ -104,6 +110,18 @@ def make_saving(
     if pictures is not None:
         sinks[str(pictures.folder)] = pictures  # the last: to finish it removes them
     return Sinks(sinks)
+
+
+def make_viewer(viewer: str, args: argparse.Namespace) -> RerunSink:
+    """Make the sink of --export rerun:ADDRESS or rerun:spawn.
+
+    Raises:
+        ValueError: The package is missing.
+    """
+    try:
+        return RerunSink(viewer, confidence=args.vis_threshold, edges=edges_of(args))
+    except ImportError as error:
+        raise ValueError(str(error)) from error
 
 
 def masks_of(args: argparse.Namespace) -> Path | None:

@@ -1,4 +1,4 @@
-"""Calibrations of one camera: a small YAML file, ROS camera_info, OpenCV, Kalibr, camodocal, Basalt; or four numbers.
+"""Calibrations of one camera: a small YAML file, ROS camera_info, OpenCV, other programs'; or four numbers.
 
     fx: 525.0
     fy: 525.0

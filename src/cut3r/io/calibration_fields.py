@@ -2,6 +2,7 @@
 
 Kalibr's camchain: cam0, cam1, ... each with camera_model and a list of intrinsics. camodocal (VINS, KITTI-360):
 model_type, mirror_parameters, distortion_parameters, projection_parameters. Basalt: value0 with lists of cameras.
+ORB-SLAM: Camera.fx, Camera.fy, ... VSLAM-LAB: a list of cameras.
 """
 
 import logging
@@ -31,7 +32,16 @@ CAMODOCAL = {
     "k5": "k4",
 }
 PARTS = ("mirror_parameters", "distortion_parameters", "projection_parameters")
-OWN_NAMES = {"double_sphere": "ds", "mei": "omni", "kannala_brandt": "equidistant", "kb4": "equidistant"}
+OWN_NAMES = {"double_sphere": "ds", "mei": "omni", "kb4": "equidistant"} | dict.fromkeys(
+    ("kannala_brandt", "kannalabrandt"), "equidistant"
+)
+VSLAM_LAB = {
+    "distortion_type": "distortion_model",
+    "distortion_coefficients": "distortion",
+    "image_dimension": "resolution",
+    "cam_model": "camera_model",
+}
+ORB_SLAM = ("Camera", "Camera1")
 
 
 def split_camera(path: Path) -> tuple[Path, str | None]:
@@ -54,7 +64,7 @@ def fields_of(content: Mapping[str, Any], camera: str | None, path: Path) -> Map
     if camera is not None and camera not in cameras:
         raise ValueError(f"{path} has no {camera}; its cameras are called {', '.join(cameras) or 'nothing'}")
     if not cameras:
-        return _of_camodocal(content) if "model_type" in content else content
+        return _of_one(content)
     chosen = camera or next(iter(cameras))
     if camera is None and len(cameras) > 1:
         logger.info("%s has %d cameras, and %s is taken; name another as %s:cam1", path, len(cameras), chosen, path)
@@ -77,6 +87,25 @@ def _of_kalibr(fields: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     own = dict(zip(kind.own, values, strict=False))
     rest = {name: value for name, value in fields.items() if name != "intrinsics"}
     return rest | own | dict(zip(("fx", "fy", "cx", "cy"), values[len(own) :], strict=True))
+
+
+def _of_one(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "model_type" in content:
+        return _of_camodocal(content)
+    cameras = content.get("cameras")
+    if isinstance(cameras, list) and cameras and isinstance(cameras[0], dict):
+        return _of_vslam_lab(cameras[0])
+    parts = {name: str(name).partition(".") for name in content}
+    named = {field: content[name] for name, (owner, _, field) in parts.items() if owner in ORB_SLAM and field}
+    return named | {"model": f"{named.get('type', '')} {named.get('model', '')}"} if "fx" in named else content
+
+
+def _of_vslam_lab(camera: Mapping[str, Any]) -> Mapping[str, Any]:
+    fields = {VSLAM_LAB.get(name, name): value for name, value in camera.items()}
+    focal, center = (fields.pop(name, None) for name in ("focal_length", "principal_point"))
+    if isinstance(focal, list) and isinstance(center, list):
+        fields["intrinsics"] = [*focal, *center]
+    return fields
 
 
 def _of_camodocal(content: Mapping[str, Any]) -> Mapping[str, Any]:

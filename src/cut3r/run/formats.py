@@ -41,5 +41,8 @@ FORMATS = {
 }
 
 
+LIVE_RERUN = ("spawn", "rerun://", "rerun+http://", "rerun+https://")  # a viewer, behind --export rerun:
+
+
 def parts_of(formats: Sequence[str]) -> set[Part]:
     return {part for name in formats for part in FORMATS[name]}

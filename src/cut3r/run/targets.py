@@ -8,7 +8,7 @@ from pathlib import Path
 from cut3r.files.disk import check_creatable
 from cut3r.inference.frame_folder import SUFFIXES, is_frame_file
 from cut3r.inference.reconstruction import check_suffix, is_folder
-from cut3r.run.formats import FORMATS, SCENE
+from cut3r.run.formats import FORMATS, LIVE_RERUN, SCENE
 from cut3r.run.output_check import RESUME_FILES, is_same, place_of, places_of
 
 SIGN = "A scene exported by cut3r"  # how README.txt begins: a folder of ours may be replaced
@@ -30,7 +30,7 @@ class Target:
 
 
 def targets_of(args: argparse.Namespace, into: Path = Path()) -> list[Target]:
-    """What --save and --export ask for. Formats that go to one folder become one target.
+    """What --save and --export ask for, but for `viewers_of`. Formats that go to one folder become one target.
 
     Args:
         into: Where names without a folder go.
@@ -39,7 +39,8 @@ def targets_of(args: argparse.Namespace, into: Path = Path()) -> list[Target]:
         ValueError: A suffix that nobody writes, an unknown format, or no place.
     """
     found: dict[Path, Target] = {}
-    for target in (*map(_saved, args.save), *map(_exported, args.export)):
+    folders = [word for word in args.export if not _is_viewer(word)]
+    for target in (*map(_saved, args.save), *map(_exported, folders)):
         if target.path.name == str(target.path):
             target = replace(target, path=into / target.path)
         before = found.get(target.path)
@@ -49,6 +50,11 @@ def targets_of(args: argparse.Namespace, into: Path = Path()) -> list[Target]:
             raise ValueError(f"{target.flag} {target.path} is named twice; give each file a name of its own")
         found[target.path] = target
     return list(found.values())
+
+
+def viewers_of(args: argparse.Namespace) -> list[str]:
+    """The viewers of Rerun that watch the run: their addresses, or "spawn"."""
+    return [word.removeprefix(_RERUN) for word in args.export if _is_viewer(word)]
 
 
 def check_targets(folder: Path, targets: Sequence[Target], inputs: Sequence[Path]) -> None:
@@ -128,6 +134,14 @@ def _saved(word: str) -> Target:
             return Target(path, (SCENE,))
         raise ValueError(f"--save {error}, {PAGE}; or, with / at its end, as a folder for splat trainers") from error
     return Target(path)
+
+
+_RERUN = "rerun:"
+
+
+def _is_viewer(word: str) -> bool:
+    place = word.removeprefix(_RERUN)
+    return place != word and (place == LIVE_RERUN[0] or place.startswith(LIVE_RERUN[1:]))
 
 
 def _exported(word: str) -> Target:
