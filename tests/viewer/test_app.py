@@ -152,16 +152,18 @@ def test_a_redraw_without_a_change_sends_nothing(viewer, room, wait_until):
 
 def test_a_new_frame_leaves_the_older_ones_alone(small_room, wait_until):
     """The colours of time once depended on the newest frame, so each one sent all the others again (finding M2)."""
-    viewer = Viewer(port=0, options=ViewerConfig(points_per_frame=50, thumbnail_side=8))
-    page_of(viewer)
+    options = ViewerConfig(points_per_frame=50, thumbnail_side=8, point_size=0.01, camera_size=0.1)
+    viewer = Viewer(port=0, options=options)  # sizes change for all when a scene has grown by a tenth
+    page_of(viewer).panel._ground.value = False
     for number in range(50):
         viewer.add(small_room.result(number, of=60))
-    wait_until(lambda: viewer.status.frames == 50)
-    time.sleep(0.3)
+    page = page_of(viewer)
+    wait_until(lambda: viewer.status.frames == 50 and page.navigator._framed is page._extent)
+    time.sleep(0.5)
     before = viewer._server._websock_server._broadcast_buffer.message_counter
     viewer.add(small_room.result(50, of=60))
     wait_until(lambda: viewer.status.frames == 51)
-    time.sleep(0.3)
+    time.sleep(0.5)
     assert viewer._server._websock_server._broadcast_buffer.message_counter - before < 30
     viewer.close()
 

@@ -199,7 +199,7 @@ def test_a_page_opened_late_sees_the_scene_and_can_follow_the_camera(open_viewer
     viewer = open_viewer()
     for number in range(4):
         viewer.add(room.result(number))
-    wait_until(lambda: viewer.status.points == 4 * 96 * 128)
+    wait_until(lambda: viewer.status.frames == 4)
     page = open_page(viewer)
     wait_until(lambda: page.colored_pixels() > 30_000)
     before = page.scene()

@@ -25,7 +25,7 @@ def viewer(small_room, wait_until):
     for number in range(4):
         viewer.add(small_room.result(number))
     page = page_of(viewer)
-    wait_until(lambda: page.status.points == 4 * PIXELS)
+    wait_until(lambda: page.status.points == 4 * PIXELS and page.navigator._framed is page._extent)
     yield viewer
     viewer.close()
 
@@ -90,6 +90,17 @@ def test_the_scene_is_framed_until_somebody_moves(viewer, small_room, wait_until
     assert page.navigator._framed is framed
     page.fit()
     assert page.navigator._framed is page._extent
+
+
+def test_on_a_phone_the_scene_is_above_the_sheet(viewer):
+    page, camera = page_of(viewer), client_of(page_of(viewer)).camera
+    camera.image_width, camera.image_height, camera.aspect = 390, 844, 390 / 844
+    page.fit()
+    ahead = camera.look_at - camera.position
+    down = np.cross(ahead, np.cross(ahead, page._extent.up))
+    offsets = page._extent.points - camera.position
+    heights = offsets @ down / np.linalg.norm(down) / (offsets @ ahead / np.linalg.norm(ahead)) / np.tan(camera.fov / 2)
+    assert heights.max() < 1 - 2 * 0.6 + 0.01  # -1 is the upper edge, 1 the lower one
 
 
 def test_two_clicks_measure_metres(viewer, small_room):

@@ -77,8 +77,8 @@ class Viewer(Sink):
         self._shared = Shared(self._options, self._store, self._places, query)
         self._pages: dict[int, Page] = {}  # only the drawing thread changes it
         self._visitors: deque[tuple[viser.ClientHandle, bool]] = deque()  # who came, and who went
-        self._server.on_client_connect(lambda client: self._visit(client, here=True))
-        self._server.on_client_disconnect(lambda client: self._visit(client, here=False))
+        self._server.on_client_connect(self._come)
+        self._server.on_client_disconnect(self._go)
         self._drawing = threading.Thread(target=self._draw_until_closed, name="viewer", daemon=True)
         self._drawing.start()
 
@@ -184,6 +184,12 @@ class Viewer(Sink):
         self._wake.set()
         self._drawing.join()
         self._server.stop()
+
+    async def _come(self, client: viser.ClientHandle) -> None:  # asynchronous: a server that stops has no threads left
+        self._visit(client, here=True)
+
+    async def _go(self, client: viser.ClientHandle) -> None:
+        self._visit(client, here=False)
 
     def _visit(self, client: viser.ClientHandle, *, here: bool) -> None:
         self._visitors.append((client, here))

@@ -9,7 +9,8 @@ from cut3r.viewer.nodes import wxyz
 GREY = (130, 130, 130)
 BAR = 0.5  # of the scene's radius, at most
 CELL = 0.25
-AXES = 0.15
+NEARER = 0.08  # of the points are nearer than the bar, so that the timeline does not hide it
+AXES = 0.1
 
 
 def meters(length: float) -> str:
@@ -64,7 +65,8 @@ class Ground:
             position=middle,
         )
         inside = (extent.points - middle) @ stand[:3, :3]
-        corner = middle + extent.right * (inside[:, 0].max() - bar) + extent.forward * inside[:, 1].min()
+        ahead = np.quantile(inside[:, 1], NEARER)
+        corner = middle + extent.right * (inside[:, 0].max() - bar) + extent.forward * ahead
         ends = np.stack((corner, corner + bar * extent.right)).astype(np.float32)
         tick = 0.04 * bar * extent.up
         lines = np.stack((ends, np.stack((ends[0] - tick, ends[0] + tick)), np.stack((ends[1] - tick, ends[1] + tick))))

@@ -16,6 +16,7 @@ from cut3r.viewer.timeline import HEIGHT
 
 TOUCHED = 0.03  # of the distance to what is looked at: a camera so far from where it was put has been moved
 TRIES = 5  # reports from before a camera has arrived are late ones
+PHONE, SHEET = 600, 0.6  # on a canvas narrower than so many pixels, viser's sheet covers this share of the height
 FLIGHT_S, STEP_S = 0.7, 1 / 30
 
 
@@ -52,7 +53,7 @@ class Navigator:
         """Show all of the scene, upright."""
         self._set_up(extent.up)
         camera = self._client.camera
-        below = min(0.5, HEIGHT / camera.image_height) if camera.image_height else 0.0
+        below = SHEET if camera.image_width < PHONE else min(0.5, HEIGHT / max(camera.image_height, 1))
         position, look_at = whole_view(extent, camera.fov, camera.aspect, below=below)
         self._framed, self._put = extent, (position, look_at)
         self._is_there, self.is_touched, self._tries = False, False, TRIES
