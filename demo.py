@@ -72,6 +72,7 @@ def run(args: argparse.Namespace, program: str = PROGRAM) -> int:
     from_flags.check_flags(args, BUNDLED_CLIP)
     check_saving(args)
     args.no_viewer = args.no_viewer or not has_page()
+    from_flags.check_resume(args)
     given = given_config(args)
     if not args.no_viewer:
         check_host(args.host)

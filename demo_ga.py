@@ -45,7 +45,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--pairs", choices=("auto", "all", "window", "wide", "first", "original"), default="auto", help=pairs
     )
     add_align(group)
-    add_known_to_align(parser.add_argument_group("what is known of the cameras (docs/known_cameras.md)"))
+    group = parser.add_argument_group("what is known beforehand (docs/known_cameras.md)")
+    add_known_to_align(group, footage=True)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from cut3r.export.saving import check_saving, make_saving
     from cut3r.inference.sink import Sinks
     from cut3r.run import from_flags
+    from cut3r.run.corrections import corrected, tell_dropped
     from cut3r.run.stages import Stages
     from cut3r.speed.device import check_device
     from cut3r.viewer.address import check_host
@@ -99,10 +101,14 @@ def run(args: argparse.Namespace) -> int:
         watching = Sinks({"the viewer": viewer} if viewer else {})
         watching.begin()
         stack.callback(watching.finish)
-        results = session.stream(open_frames()) if aligned is None else aligned.results()
+        moving = from_flags.make_moving(args)
+        said = session.stream(open_frames()) if aligned is None else aligned.results()
+        results = corrected(said, from_flags.make_rig(args), moving)
         saving = partial(make_saving, args, output.folder, console)
         report = None if aligned is None else aligned.report
-        if failures := write_results(args, output, _shown(results, watching), saving, report):
+        failures = write_results(args, output, _shown(results, watching), saving, report)
+        tell_dropped(footage.known, moving)
+        if failures:
             return sorry(f"{'; '.join(failures)}: the files of each frame are in {output.folder}", FAILED, PROGRAM)
         clean_up(args)
         if not_shown := watching.finish():

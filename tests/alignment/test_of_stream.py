@@ -71,6 +71,32 @@ def test_without_anything_else_a_stream_stays_as_it_is(walk, caplog):
     assert "loops" not in aligned.report
 
 
+def test_known_depth_gives_the_scale_and_takes_the_place_of_what_the_stream_said(walk):
+    cameras = walk.world_from_cam[:30].clone()
+    true = invert(cameras[:1]) @ cameras
+    cameras[:, :3, 3] *= 0.5  # a stream whose metres are half as long
+    views, depths = [], {}
+    for number in range(30):
+        said = view(walk, number, cameras)
+        depths[number] = said.points[..., 2].clone()
+        views.append(
+            replace(said, points=said.points * 0.5 * (1.1 if number % 3 == 0 else 1.0))
+        )  # and depth that wobbles
+
+    def known(each):
+        full = depths[each.number].numpy().repeat(2, axis=0).repeat(2, axis=1)
+        rgb = np.zeros((*full.shape, 3), np.uint8)
+        return Frame(rgb, each.index, None, each.name, depth=full)
+
+    aligned = align_stream(streamed(views, known), QUIET)
+    torch.testing.assert_close(aligned.world_from_cam[:, :3, 3].double(), true[:, :3, 3].double(), atol=0.05, rtol=0.02)
+    for number in range(30):
+        seen = depths[number] > 0
+        torch.testing.assert_close(aligned.points(number)[..., 2][seen], depths[number][seen], rtol=1e-5, atol=0)
+    without = align_stream(streamed(views), QUIET)
+    assert float(without.world_from_cam[:, :3, 3].norm(dim=-1).max()) < 0.6 * float(true[:, :3, 3].norm(dim=-1).max())
+
+
 def test_loops_make_drift_fall(walk):
     views = drifting(walk)
     before = ate(torch.stack([each.world_from_cam for each in views]), walk)

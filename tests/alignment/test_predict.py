@@ -97,3 +97,25 @@ def test_masked_pixels_lose_their_weight_wherever_the_frame_is_seen(tiny_linear)
 def test_stars_that_make_no_sense_are_refused(tiny_linear, stars):
     with pytest.raises(ValueError, match=r"frame 3|two stars"):
         predict(tiny_linear, pictures(3), stars)
+
+
+def test_known_depth_takes_the_place_of_a_frames_own_and_all_that_its_stream_says_grows_with_it(tiny_linear):
+    images, stars = pictures(4), complete(4)
+    plain = predict(tiny_linear, images, stars)
+    before = plain.points_self[1].float()
+    depth = 3 * before[..., 2].where(before[..., 2] > 0.1, 0.0)
+    depth[:, :12] *= 1.2  # of another shape, too
+    depth[:10] = 0
+    said = predict(tiny_linear, images, stars, depth={1: depth})
+    given = depth > 0
+    torch.testing.assert_close(said.points_self[1, ..., 2].float()[given], depth[given], rtol=2e-3, atol=0)
+    rays = before / before[..., 2:]
+    torch.testing.assert_close(
+        (said.points_self[1].float() / said.points_self[1, ..., 2:].float())[given], rays[given], rtol=2e-2, atol=2e-3
+    )
+    for row, (first, _) in enumerate(plain.ends.tolist()):
+        growth = 3.0 if first == 1 else 1.0
+        torch.testing.assert_close(
+            said.points_pair[row].float(), growth * plain.points_pair[row].float(), rtol=2e-2, atol=2e-2
+        )
+    torch.testing.assert_close(said.points_self[0], plain.points_self[0])

@@ -204,3 +204,25 @@ def test_a_sessions_network_looks_at_frames_again(weights, photos):
 def test_the_command_says_what_there_is(words, code, part):
     run = subprocess.run([sys.executable, "-m", "cut3r", *words], capture_output=True, text=True)
     assert run.returncode == code and part in run.stdout + run.stderr
+
+
+def test_known_depth_and_what_does_not_count(out, tmp_path, monkeypatch, capfd):
+    """The sky is looked for in the pictures of the run, enlarged to those that it read."""
+    seen = []
+
+    def find_sky(rgb, depth=None):
+        seen.append(rgb)
+        return np.arange(rgb.shape[0])[:, None] < np.full(rgb.shape[1], rgb.shape[0] // 2)
+
+    monkeypatch.setattr("cut3r.io.sky.find_sky", find_sky)
+    before = list(read_frame_folder(out))
+    (tmp_path / "sensor").mkdir()
+    for frame in before:
+        np.save(tmp_path / "sensor" / f"{frame.number:03d}.npy", np.full(frame.original_size, 2.5, np.float32))
+    assert align(out, "--loops", "off", "--depth", tmp_path / "sensor", "--sky", "--moving") == 0
+    for frame in read_frame_folder(out / "aligned"):
+        h = len(frame.depth)
+        assert not frame.depth[: h // 2].any() and frame.depth[h // 2 :].any()
+        np.testing.assert_allclose(frame.depth[frame.depth > 0], 2.5, rtol=1e-5)
+    assert seen[0].shape[:2] == before[0].original_size and seen[0].std() > 10
+    assert "sky: 50.0 % of the pixels were left out" in capfd.readouterr().err

@@ -11,30 +11,20 @@ import demo
 from cut3r.alignment import command as align_command
 from cut3r.inference.frame_folder import read_frame_folder
 from cut3r.io.known_cameras import Lens
-from cut3r.io.trajectory import read_tum, write_kitti, write_tum
+from cut3r.io.trajectory import read_tum, write_tum
 from cut3r.io.undistort import undistortion
 from cut3r.run.finished import FinishedRun
 from cut3r.run.known import Known
 from cut3r.run.run import Run
 from tests.roof.demo_runs import run_demo, written
-
-GIVEN = np.array([[60.0, 0, 31.25], [0, 61, 23.25], [0, 0, 1]])
-
-
-def cameras(n: int) -> np.ndarray:
-    """On an arc, looking ahead."""
-    world_from_cams = np.tile(np.eye(4), (n, 1, 1))
-    world_from_cams[:, 0, 3] = 3 + 0.3 * np.arange(n)
-    world_from_cams[:, 1, 3] = 0.1 * np.arange(n) ** 2
-    return world_from_cams
+from tests.roof.known_runs import GIVEN, assert_one_sentence, calibration, cameras, half_masks, with_poses
 
 
 @pytest.fixture
 def known(tmp_path):
     """Flags of known intrinsics and poses for the eight frames of a video."""
     write_tum(tmp_path / "known.tum", cameras(8), np.arange(8) * 0.1 + 0.01)
-    (tmp_path / "camera.yaml").write_text("fx: 120\nfy: 122\ncx: 63\ncy: 47\nwidth: 128\nheight: 96\n")
-    return ["--intrinsics", tmp_path / "camera.yaml", "--poses", tmp_path / "known.tum"]
+    return ["--intrinsics", calibration(tmp_path), "--poses", tmp_path / "known.tum"]
 
 
 @pytest.fixture
@@ -125,13 +115,7 @@ def distorted(folder):
 
 
 def test_masks_and_sky_take_pixels_away_and_say_so(streamed, tmp_path, capsys):
-    masks = tmp_path / "masks"
-    masks.mkdir()
-    for number in range(8):
-        white = np.full((48, 64), 255, np.uint8)
-        white[:, :32] = 0
-        Image.fromarray(white).save(masks / f"{number:03d}.png")
-    frames, _ = streamed("--masks", masks, "--sky", "--moving")
+    frames, _ = streamed("--masks", half_masks(tmp_path / "masks"), "--sky", "--moving")
     w = frames[0].depth.shape[1]
     assert all(not frame.depth[:, : w // 2].any() and frame.depth[:, w // 2 :].any() for frame in frames)
     assert "masks: 50.0 % of the pixels were left out" in capsys.readouterr().err
@@ -152,10 +136,8 @@ WRONG = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_what_makes_no_sense_is_one_sentence(case, weights, photos, tmp_path, capsys):
-    write_kitti(tmp_path / "poses.txt", cameras(3))
     flags, part = WRONG[case]
-    flags = [str(tmp_path / "poses.txt") if flag == "POSES" else flag for flag in flags]
+    flags = with_poses(flags, tmp_path)
     code = run_demo("--seq_path", photos, "--output_dir", tmp_path / "out", "--model_path", weights, *flags)
-    said = capsys.readouterr().err
     assert code == demo.WRONG_ARGUMENTS
-    assert part in said.splitlines()[-1] and said.splitlines()[-1].startswith("demo.py: ")
+    assert_one_sentence(capsys.readouterr().err, "demo.py", part)

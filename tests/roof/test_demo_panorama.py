@@ -42,7 +42,7 @@ def test_views_share_a_centre_and_their_turns_are_exact(tiny_linear, panoramas, 
     [
         (["--panorama", "2"], "4 to 12 views"),
         (["--panorama", "6", "--intrinsics", "100,100,50,50"], "leave out --intrinsics"),
-        (["--panorama", "6", "--resume"], "leave out --resume"),
+        (["--panorama", "6", "--resume"], "leave out one of both"),
     ],
 )
 def test_what_makes_no_sense_is_refused(panoramas, tmp_path, capsys, flags, message):

@@ -13,7 +13,8 @@ from cut3r.alignment.align_config import ROOM_FOR_LOOPS, AlignConfig, Graph, Loo
 from cut3r.alignment.by_full import by_full
 from cut3r.alignment.by_graph import by_graph
 from cut3r.alignment.by_original import by_original, check_original
-from cut3r.alignment.datum import onto_centres, scaled
+from cut3r.alignment.datum import onto_centres, scaled, scaled_by
+from cut3r.alignment.given_depth import metres_per_unit
 from cut3r.alignment.graphs import Star, pairs_of
 from cut3r.alignment.loops import Loop, LoopConfig, after_solving, close_loops, loops_report
 from cut3r.alignment.pairs import Predictions
@@ -100,7 +101,14 @@ def _predicted(
     )
     tell = partial(on_progress, "predicting pairs") if on_progress else None
     predictions = predict(
-        model, taken.images, stars, tokens=tokens, excluded=~taken.counts, store=store, on_progress=tell
+        model,
+        taken.images,
+        stars,
+        tokens=tokens,
+        excluded=~taken.counts,
+        store=store,
+        depth=taken.depth,
+        on_progress=tell,
     )
     if not seeks:
         return predictions, None
@@ -124,7 +132,8 @@ def _close_loops(
     tell = partial(on_progress, LOOKING) if on_progress else None
 
     def look(stars: Sequence[Star]) -> Predictions:
-        return predict_more(model, predictions, stars, tokens, excluded=~taken.counts, on_progress=tell)
+        excluded = ~taken.counts
+        return predict_more(model, predictions, stars, tokens, excluded=excluded, depth=taken.depth, on_progress=tell)
 
     predictions, loops = close_loops(predictions, tokens.pooled(), look, limits, width=config.width)
     if len(predictions.ends) == len(store.ends):  # all of them had room there
@@ -133,12 +142,17 @@ def _close_loops(
 
 
 def in_its_world(aligned: Alignment, config: AlignConfig) -> Alignment:
-    """Move the finished scene to where known centres or a known distance put it."""
+    """Move the finished scene to where known centres, a known distance or known depth put it."""
+    if aligned.taken.depth and (config.centres_only or config.distance is not None):
+        raise ValueError("known depth is in metres and gives the scale, so a distance or centres of poses have no say")
     groups = aligned.report.get("groups", [list(range(len(aligned.taken)))])
     if config.centres_only:
         world = onto_centres(aligned.world_from_cam, aligned.taken.world_from_cam, groups)
     elif config.distance is not None:
         world = scaled(config.distance, aligned.taken.frames, aligned.world_from_cam, groups)
+    elif aligned.taken.depth and not config.poses_that_count(aligned.taken):
+        depths = {number: aligned.points_said(number)[..., 2] for number in aligned.taken.depth}
+        world = scaled_by(metres_per_unit(aligned.taken.depth, depths))
     else:
         return aligned
     before = Similarity.from_matrix(world.matrix().double() @ aligned.before.matrix().double())
@@ -154,8 +168,8 @@ def in_its_world(aligned: Alignment, config: AlignConfig) -> Alignment:
 
 def _key_of_predictions(model: Cut3r, taken: Taken) -> str:
     """Everything that decides what is predicted, beside the pairs."""
-    digest = hashlib.sha256(f"{fingerprint(model)} {model.dtype}".encode())
-    for tensor in (taken.images, taken.counts):
+    digest = hashlib.sha256(f"{fingerprint(model)} {model.dtype}{sorted(taken.depth) or ''}".encode())
+    for tensor in (taken.images, taken.counts, *(taken.depth[number] for number in sorted(taken.depth))):
         digest.update(np.ascontiguousarray(tensor.numpy()).data)
     return digest.hexdigest()
 

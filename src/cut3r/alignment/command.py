@@ -43,7 +43,8 @@ def make_parser() -> argparse.ArgumentParser:
     group.add_argument("--device", default="auto", help="auto, cuda, cuda:1, mps or cpu (default: %(default)s)")
     pictures = "the original pictures for --ba, if they are elsewhere now"
     group.add_argument("--seq_path", metavar="SOURCE", help=pictures)
-    add_known_to_align(parser.add_argument_group("what is known of the cameras (docs/known_cameras.md)"))
+    group = parser.add_argument_group("what is known beforehand (docs/known_cameras.md)")
+    add_known_to_align(group, footage=False)
     group = parser.add_argument_group("what comes out, in FOLDER/aligned")
     overwrite = "write even if files of others are there, and replace those that have a frame's name"
     group.add_argument("--overwrite", action="store_true", help=overwrite)
@@ -70,8 +71,9 @@ def run(args: argparse.Namespace) -> int:
     from cut3r.alignment.outcome import write_results
     from cut3r.alignment.streamed import collect
     from cut3r.export.saving import check_saving, make_saving
+    from cut3r.run import from_flags
+    from cut3r.run.corrections import corrected, tell_dropped
     from cut3r.run.finished import FinishedRun
-    from cut3r.run.from_flags import USUAL_THRESHOLD
     from cut3r.run.known_flags import make_known
     from cut3r.run.stages import Stages
 
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     check_saving(args)
     config, finished, known = stream_config(args), FinishedRun(args.folder), make_known(args)
     if args.vis_threshold is None:
-        args.vis_threshold = float(finished.setting("vis_threshold") or USUAL_THRESHOLD)
+        args.vis_threshold = float(finished.setting("vis_threshold") or from_flags.USUAL_THRESHOLD)
     folder = args.folder / ALIGNED
     with of_folder.make_output(args, finished, folder) as output, Stages(console) as stages:
         model = of_folder.find_model(args, finished)
@@ -94,6 +96,9 @@ def run(args: argparse.Namespace) -> int:
             aligned = bundle_adjusted(aligned, config, originals, stages)
         output.begin(version(), of_folder.settings_of(args))
         saving = partial(make_saving, args, folder, console, into=folder, source=args.seq_path)
-        failures = write_results(args, output, aligned.results(), saving, aligned.report)
+        moving = from_flags.make_moving(args)
+        results = corrected(aligned.results(), finished.rig(), moving)
+        failures = write_results(args, output, results, saving, aligned.report)
+        tell_dropped(known, moving)
         remove_work(folder / WORK)
     return sorry("; ".join(failures), FAILED, PROGRAM) if failures else 0

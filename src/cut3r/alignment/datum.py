@@ -34,8 +34,13 @@ def scaled(
     found = float((world_from_cam[i] - world_from_cam[j])[:3, 3].norm())
     if not found > 0:
         raise ValueError(f"{ends} are at the same place, so their distance gives no scale")
+    return scaled_by(distance.metres / found)
+
+
+def scaled_by(factor: float) -> Similarity:
+    """What makes the world so much larger, with the origin where it is."""
     one = Similarity.identity()
-    return Similarity(one.rotation, one.translation, one.scale * (distance.metres / found))
+    return Similarity(one.rotation, one.translation, one.scale * factor)
 
 
 def number_of(name: str, frames: Sequence[Frame]) -> int:

@@ -15,7 +15,7 @@ from cut3r.inference.known_distance import KnownDistance
 from cut3r.inference.session import Session
 from cut3r.io.frame import Frame
 from cut3r.run.footage import Footage
-from cut3r.run.known_flags import POSES, check_known_flags, pose_sigma
+from cut3r.run.known_flags import DEPTH, POSES, check_known_flags, pose_sigma
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def check_align_flags(args: argparse.Namespace) -> None:
         streams["--update"] = args.update != "overwrite"
     for flag in [flag for flag, given in streams.items() if given]:
         raise ValueError(f"{flag} is for one long stream, and has no meaning here; leave it out, or use demo.py")
-    aligned_only = {"--poses": args.poses, "--scale-from": args.scale_from, "--ba": args.ba}
+    aligned_only = {"--poses": args.poses, "--depth": args.depth, "--scale-from": args.scale_from, "--ba": args.ba}
     for flag in [flag for flag, given in aligned_only.items() if given and args.align == "none"]:
         raise ValueError(f"{flag} is for an alignment, and --align none makes none; leave one of them out")
     check_any_align_flags(args)
@@ -70,7 +70,7 @@ def align_config(args: argparse.Namespace) -> AlignConfig | None:
 
 def stream_config(args: argparse.Namespace) -> AlignConfig:
     """Without what only a network that looks at pairs can do."""
-    distance = KnownDistance.parse(args.scale_from) if args.scale_from not in (None, POSES) else None
+    distance = KnownDistance.parse(args.scale_from) if args.scale_from not in (None, POSES, DEPTH) else None
     return AlignConfig(
         method=Method(args.align),
         loops=Loops(args.loops),

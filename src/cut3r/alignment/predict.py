@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
+from cut3r.alignment.given_depth import GivenDepth, Maps
 from cut3r.alignment.graphs import Star, pairs_of
 from cut3r.alignment.pairs import Predictions, compact, unit_ratio
 from cut3r.alignment.store import PredictionStore
@@ -32,6 +33,7 @@ def predict(
     tokens: FrameTokens | None = None,
     excluded: Bool[Tensor, "n h w"] | None = None,
     store: PredictionStore | None = None,
+    depth: Maps | None = None,
     anchors: int = ANCHORS,
     on_progress: OnProgress | None = None,
 ) -> Predictions:
@@ -44,6 +46,7 @@ def predict(
         images: As the network takes them, see `inference.preprocess.fit`.
         tokens: Of these images, where the caller wants to use them again; they are filled in.
         excluded: Pixels (masks of frames) whose points get confidence 0.
+        depth: What is known of it, which takes the place of what the network says.
         store: Made for these pairs; what is done in it is not done again. By default one in memory.
         anchors: How many are one batch.
         on_progress: Called after each batch.
@@ -54,7 +57,8 @@ def predict(
     pairs = pairs_of(stars)
     _check(pairs, len(images))
     store = store or PredictionStore(len(images), pairs, (images.shape[1], images.shape[2]))
-    run = _Run(model, tokens or FrameTokens(model, images), excluded, store, on_progress, len(pairs) + len(images))
+    seen, total = tokens or FrameTokens(model, images), len(pairs) + len(images)
+    run = _Run(model, seen, excluded, store, on_progress, total, GivenDepth(depth or {}))
     run.stars(range(len(images)), stars, anchors)
     return store.predictions(images)
 
@@ -67,6 +71,7 @@ def predict_more(
     tokens: FrameTokens,
     *,
     excluded: Bool[Tensor, "n h w"] | None = None,
+    depth: Maps | None = None,
     anchors: int = ANCHORS,
     on_progress: OnProgress | None = None,
 ) -> Predictions:
@@ -75,7 +80,7 @@ def predict_more(
     _check(pairs, predictions.frames)
     first = sorted({i for i, _ in pairs})
     store = PredictionStore(0, pairs, predictions.size)
-    run = _Run(model, tokens, excluded, store, on_progress, len(pairs) + len(first))
+    run = _Run(model, tokens, excluded, store, on_progress, len(pairs) + len(first), GivenDepth(depth or {}))
     run.stars(first, stars, anchors)
     return replace(predictions, ends=store.ends, points_pair=store.points_pair, conf_pair=store.conf_pair)
 
@@ -100,7 +105,7 @@ def predict_afresh(
     _check(pairs, predictions.frames)
     first = sorted({i for i, _ in pairs})
     store = PredictionStore(predictions.frames, pairs, predictions.size)
-    run = _Run(model, tokens, excluded, store, on_progress, len(pairs) + len(first))
+    run = _Run(model, tokens, excluded, store, on_progress, len(pairs) + len(first), GivenDepth({}))
     run.stars(first, stars, anchors)
     units = {k: unit_ratio(predictions.points_self[k, ..., 2], store.points_self[k, ..., 2]) for k in first}
     by = torch.tensor([units[i] for i, _ in pairs])[:, None, None, None]
@@ -120,9 +125,11 @@ class _Run:
         store: PredictionStore,
         on_progress: OnProgress | None,
         total: int,
+        given: GivenDepth,
     ) -> None:
         self.model, self.tokens, self.excluded, self.store = model, tokens, excluded, store
         self._on_progress, self._done, self._total = on_progress, 0, total
+        self._given = given
 
     def stars(self, numbers: Sequence[int], stars: Sequence[Star], anchors: int) -> None:
         """See some frames alone, and then the stars that begin with them, many anchors at a time."""
@@ -147,7 +154,8 @@ class _Run:
         state = self.model.initial_state(len(numbers))
         said, after = self.model.step(state, _pictures(len(numbers)), self.tokens.of(numbers), SELF)
         assert said.points_cam is not None and said.conf_cam is not None
-        points, conf = compact(said.points_cam, said.conf_cam)
+        put = [self._given.put(number, points) for number, points in zip(numbers, said.points_cam, strict=True)]
+        points, conf = compact(torch.stack(put), said.conf_cam)
         for row, number in enumerate(numbers if len(self.store.done) else []):
             self.store.put_alone(number, points[row], self._counted(conf[row], number))
         self._advance(len(numbers))
@@ -160,7 +168,9 @@ class _Run:
             state = _rows(state, torch.arange(len(numbers), device=self.model.device))
             said, state = self.model.step(state, _pictures(len(numbers)), self.tokens.of(numbers), WORLD)
             assert said.points_world is not None and said.conf_world is not None
-            points, conf = compact(said.points_world, said.conf_world)
+            anchors = [star[0] for star in stars[: len(numbers)]]
+            grown = [self._given.grown(k, points) for k, points in zip(anchors, said.points_world, strict=True)]
+            points, conf = compact(torch.stack(grown), said.conf_world)
             for row, number in enumerate(numbers):
                 self.store.put_pair((stars[row][0], number), points[row], self._counted(conf[row], number))
             self._advance(len(numbers))

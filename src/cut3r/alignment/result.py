@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from cut3r.alignment.given_depth import with_depth
 from cut3r.alignment.taken import Taken
 from cut3r.geometry.cameras import camera_rays, pixel_rays
 from cut3r.geometry.registration import Similarity
@@ -40,7 +41,12 @@ class Alignment:
     k1: Float[Tensor, "n"] | None = None
 
     def points(self, number: int) -> Float[Tensor, "h w 3"]:
-        """The points of a frame, metres in its camera."""
+        """The points of a frame, metres in its camera; where its depth is known, they have it."""
+        points, given = self.points_said(number), self.taken.depth.get(number)
+        return points if given is None else with_depth(points, given)
+
+    def points_said(self, number: int) -> Float[Tensor, "h w 3"]:
+        """The same as the alignment alone has it."""
         if self.depth is not None:
             rays = camera_rays(self.intrinsics[number], (self.depth.shape[1], self.depth.shape[2]))
             return self._straight(rays, number) * self.depth[number].float()[..., None]
@@ -49,11 +55,14 @@ class Alignment:
 
     def points_at(self, number: int, x: Int[Tensor, "k"], y: Int[Tensor, "k"]) -> Float[Tensor, "k 3"]:
         """The same at some pixels."""
+        given = self.taken.depth.get(number)
         if self.depth is not None:
             rays = pixel_rays(torch.stack((x, y), dim=-1).float(), self.intrinsics[number])
-            return self._straight(rays, number) * self.depth[number, y, x].float()[:, None]
-        assert self.points_cam is not None
-        return self.points_cam[number, y, x].float() * self.scales[number]
+            points = self._straight(rays, number) * self.depth[number, y, x].float()[:, None]
+        else:
+            assert self.points_cam is not None
+            points = self.points_cam[number, y, x].float() * self.scales[number]
+        return points if given is None else with_depth(points, given[y, x])
 
     def _straight(self, rays: Float[Tensor, "*some 3"], number: int) -> Float[Tensor, "*some 3"]:
         """What pixels look along, with the distortion undone."""

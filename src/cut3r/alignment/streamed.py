@@ -20,10 +20,11 @@ from jaxtyping import Float, Float16
 from torch import Tensor
 
 from cut3r.alignment.align_config import ROOM_FOR_LOOPS, AlignConfig
+from cut3r.alignment.given_depth import metres_per_unit, with_depth
 from cut3r.alignment.graphs import Pair
 from cut3r.alignment.pairs import Predictions, compact, unit_ratio
 from cut3r.alignment.store import PredictionStore, remove_predictions
-from cut3r.alignment.taken import Taken
+from cut3r.alignment.taken import Taken, depth_to_image
 from cut3r.geometry.poses import invert, transform
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.preprocess import PixelMap
@@ -68,6 +69,7 @@ class Streamed:
     left_out: list[str] = field(default_factory=list)
     intrinsics: dict[int, Tensor] = field(default_factory=dict)
     world_from_cam: dict[int, Tensor] = field(default_factory=dict)
+    depth: dict[int, Tensor] = field(default_factory=dict)
     _sights: list[Sight] = field(default_factory=list)
     _nodes: dict[str, Sight] = field(default_factory=dict)  # the first of each, in their order
 
@@ -127,6 +129,8 @@ class Streamed:
             self.intrinsics[node] = pixel_map.intrinsics_to_image(torch.as_tensor(known.intrinsics).float())
         if known is not None and known.world_from_cam is not None:
             self.world_from_cam[node] = torch.as_tensor(known.world_from_cam).double()
+        if known is not None and known.depth is not None:
+            self.depth[node] = depth_to_image(known.depth, pixel_map)
 
     def taken(self) -> Taken:
         """The frames as an alignment takes them.
@@ -146,9 +150,8 @@ class Streamed:
                 "%d frames have no finite camera or no points, and are left out: %s", len(self.left_out), said
             )
         images = torch.stack([torch.from_numpy(frame.rgb) for frame in self.frames])
-        return Taken(
-            self.frames, images, self.pixel_maps, torch.stack(self.counts), self.intrinsics, self.world_from_cam
-        )
+        known = self.intrinsics, self.world_from_cam, self.depth
+        return Taken(self.frames, images, self.pixel_maps, torch.stack(self.counts), *known)
 
     def predictions(self, taken: Taken, config: AlignConfig, folder: Path | None = None) -> Predictions:
         """The pairs of each frame with the next ones of its stretch, as many as a window is wide.
@@ -162,16 +165,23 @@ class Streamed:
         size = (taken.images.shape[1], taken.images.shape[2])
         store = PredictionStore(len(taken), list(paired), size, room=int(ROOM_FOR_LOOPS * len(taken)), folder=folder)
         alone = list(self._nodes.values())
+        depths = {sight.node: self._scale(sight) * sight.points[..., 2].float() for sight in alone}
+        unit_m = metres_per_unit(self.depth, depths)  # of the world as the stream has it
         for sight in alone:
-            points, _ = compact(self._scale(sight) * sight.points.float(), sight.conf)
+            points, _ = compact(self._points(sight, unit_m), sight.conf)
             store.put_alone(sight.node, points, sight.conf)
         for pair, (first, second) in paired.items():
             first_from_second = invert(self._world_from_cam(first)) @ self._world_from_cam(second)
-            seen = transform(first_from_second.float(), self._scale(second) * second.points.float())
+            seen = transform(first_from_second.float(), self._points(second, unit_m))
             unit = first.unit * self._scale(alone[first.node]) / self._scale(first)
             points, _ = compact(unit * seen, second.conf)
             store.put_pair(pair, points, second.conf)
         return store.predictions(taken.images)
+
+    def _points(self, sight: Sight, unit_m: float) -> Float[Tensor, "h w 3"]:
+        """What was seen, in the unit of the world; where depth is known, that."""
+        points, given = self._scale(sight) * sight.points.float(), self.depth.get(sight.node)
+        return points if given is None else with_depth(points, given / unit_m)
 
     def _scale(self, sight: Sight) -> float:
         return float(self.places[sight.chunk].scale) if sight.chunk in self.places else 1.0

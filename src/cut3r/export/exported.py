@@ -58,10 +58,5 @@ class ExportedFrame:
 
         0 where nothing is known, a mask says so, or the network's picture does not reach.
         """
-        h0, w0 = self.size
-        (h, w), (sx, sy), (ox, oy) = self.depth.shape, self.pixel_map.scale, self.pixel_map.offset
-        rows = np.floor((np.arange(h0) + 0.5) * sy - oy).astype(int)
-        columns = np.floor((np.arange(w0) + 0.5) * sx - ox).astype(int)
-        inside = ((rows >= 0) & (rows < h))[:, None] & ((columns >= 0) & (columns < w))
-        depth = self.depth.numpy()[rows.clip(0, h - 1)[:, None], columns.clip(0, w - 1)]
-        return np.where(inside if mask is None else inside & mask, depth, np.float32(UNKNOWN))
+        depth = self.pixel_map.nearest_to_original(self.depth.numpy(), outside=UNKNOWN)
+        return depth if mask is None else np.where(mask, depth, np.float32(UNKNOWN))

@@ -97,6 +97,23 @@ class PixelMap:
         )
         return torch.from_numpy(np.ascontiguousarray(values))[rows[:, None], columns]
 
+    def nearest_to_original(
+        self, values: Shaped[np.ndarray, "h w *more"], outside: float | None = None
+    ) -> Shaped[np.ndarray, "h0 w0 *more"]:
+        """Give each original pixel the value of the nearest network pixel.
+
+        Args:
+            outside: What is not seen gets; by default the value of the border.
+        """
+        (h, w), (h0, w0), (sx, sy), (ox, oy) = self.image_size, self.original_size, self.scale, self.offset
+        rows = np.floor((np.arange(h0) + 0.5) * sy - oy).astype(int)
+        columns = np.floor((np.arange(w0) + 0.5) * sx - ox).astype(int)
+        found = values[rows.clip(0, h - 1)[:, None], columns.clip(0, w - 1)]
+        if outside is not None:
+            found[(rows < 0) | (rows >= h)] = outside
+            found[:, (columns < 0) | (columns >= w)] = outside
+        return found
+
     def _scaled_centres(self) -> tuple[Tensor, Tensor]:
         """Rows and columns of the pixel centres in the scaled image, measured from its edge."""
         (h, w), (ox, oy) = self.image_size, self.offset

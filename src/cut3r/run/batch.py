@@ -14,9 +14,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from filelock import FileLock, Timeout
 
 from cut3r.files.disk import DiskFullError, is_disk_full
 from cut3r.io.images import is_image
@@ -28,11 +30,13 @@ from cut3r.jobs.runner import JobRun
 from cut3r.jobs.workers import open_dask, open_workers
 from cut3r.run.console import FAILED, start_logging
 from cut3r.run.output_check import MARKER, RESUME_FILES
-from cut3r.run.output_folder import RunState, read_marker
+from cut3r.run.output_folder import LOCK, RunState, read_marker
+from cut3r.run.stop import PARENT
 
 logger = logging.getLogger(__name__)
 
 CLAIMS = ".claims"
+FORMER_S = 120.0
 GPU = "GPU"  # the resource of Dask workers that have one: dask worker --resources GPU=1
 SOURCE = Path(__file__).parents[2]  # where a child finds this package
 OWN = {"sources", "seq_path", "output_dir", "save", "export", "no_viewer", "resume", "workers", "dask", "host", "port"}
@@ -55,20 +59,23 @@ class BatchRun:
             ValueError: It has failed: the last line of its log.
             DiskFullError: There is no room for the log, or the run said so.
         """
+        self._wait_for_former()
         words = [sys.executable, "-m", "cut3r", "run", *self.words, *self.resume_flag()]
         paths = [str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), PARENT: "1"}
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            child = subprocess.Popen(
+        with (
+            self.log.open("ab") as log,
+            subprocess.Popen(
                 words,
                 stdout=log,
                 stderr=log,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # closed by the system if this process is killed, which ends the run
                 cwd=self.place,
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches it once, from here
-            )
+            ) as child,
+        ):
             code = _wait(child)
         if code == 0:
             after = read_marker(self.folder / MARKER)
@@ -77,6 +84,12 @@ class BatchRun:
         if is_disk_full(OSError(reason), self.folder.parent):
             raise DiskFullError(self.folder.parent)
         raise ValueError(f"{reason} (all of it: {self.log})")
+
+    def _wait_for_former(self) -> None:
+        """A run whose worker was killed finishes its frame, and saves what it has. Of another's the new run says so."""
+        if (self.folder / LOCK).is_file():
+            with suppress(Timeout), FileLock(self.folder / LOCK, timeout=FORMER_S):
+                pass
 
     def resume_flag(self) -> list[str]:
         """--resume where a run was stopped and left a state. Live sources, --moving and --panorama leave none."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import takewhile, tee
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cut3r.run.known import Known
 from cut3r.run.known_flags import read_intrinsics
 from cut3r.run.output_check import MARKER
 from cut3r.run.output_folder import THE_INPUT, Marker, RunState, read_marker
+from cut3r.run.rig import Rig
 
 EVERY = {"all": 1, "some": SOME}  # --save-frames: one of so many frames has files
 
@@ -54,7 +56,9 @@ class FinishedRun:
         """Each frame as it was seen, and with what is known of its camera: to the run, unless `known` says more."""
         end = math.inf if self.marker is None else self.marker.frames  # files of others may have frames' names, too
         seen, same = tee(takewhile(lambda frame: frame.number < end, read_frame_folder(self.folder)))
-        frames = FrameStream(map(_given_to, same), str(self.folder), expected=self.count, skipped=[])
+        frames = FrameStream(
+            map(partial(_given_to, pictured=known.sky), same), str(self.folder), expected=self.count, skipped=[]
+        )
         yield from zip((saved.view() for saved in seen), known.onto(frames, seen=True), strict=True)
 
     def original_frames(
@@ -111,6 +115,11 @@ class FinishedRun:
         """The photos that the run read, by the names of their frames; arguments and errors as above."""
         with self.open_footage(source, who=who) as footage:
             return {path.name: path for path in footage.stream.files}
+
+    def rig(self) -> Rig | None:
+        """What keeps views together, if the run cut panoramas into some."""
+        count = self._first().setting("panorama")
+        return None if count is None else Rig(int(count))
 
     def _first(self) -> "FinishedRun":
         """The run that read pictures: the folder of an alignment names the run that it has aligned."""
@@ -198,11 +207,17 @@ def those_of(wanted: Iterable[tuple[int, str]], frames: Iterator[Frame]) -> Iter
         raise ValueError(f"{awaited[1]} is not among the original frames, or they come in another order")
 
 
-def _given_to(saved: SavedFrame) -> Frame:
-    """The original frame without its picture, with what the run was given."""
+def _given_to(saved: SavedFrame, *, pictured: bool) -> Frame:
+    """The original frame with what the run was given, without its picture.
+
+    Args:
+        pictured: Give it that of the network, enlarged: enough to find the sky.
+    """
     h, w = saved.original_size or saved.color.shape[:2]
     name = saved.name or f"{saved.number:06d}"
     frame = _black((h, w), saved.number if saved.index is None else saved.index, saved.time_s, name)
+    if pictured:
+        frame = replace(frame, rgb=saved.view().pixel_map.nearest_to_original(saved.color))
     intrinsics = saved.intrinsics_original if saved.given_intrinsics else None
     return replace(frame, intrinsics=intrinsics, world_from_cam=saved.world_from_cam if saved.given_pose else None)
 

@@ -109,7 +109,7 @@ def add_of_stream(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_known(group: argparse._ArgumentGroup) -> None:
-    """Declare the flags for what is known of the cameras."""
+    """Declare the flags for what is known of the cameras, and for what does not count."""
     intrinsics = "a calibration, or a file with one per picture; or fx,fy,cx,cy in pixels of the pictures"
     group.add_argument("--intrinsics", metavar="FILE|fx,fy,cx,cy", help=intrinsics)
     distortion = (
@@ -118,33 +118,41 @@ def _add_known(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--distortion", metavar="k1,k2,p1,p2[,k3...]", help=distortion)
     poses = "where cameras stood: COLMAP, transforms.json, TUM, KITTI, scans of phones; they stay as they are"
     group.add_argument("--poses", type=Path, metavar="FILE", help=poses)
+    depth = "one depth map per picture (.npy, .npz, .exr, .pfm in metres, .png in millimetres): it gives the scale"
+    group.add_argument("--depth", type=Path, metavar="FOLDER", help=depth)
+    scale = "metres between two cameras, as IMG_1,IMG_9=1.5; or poses, for the scale only; or depth"
+    group.add_argument("--scale-from", metavar="A,B=METRES|poses|depth", help=scale)
     masks = "one mask per picture, white = use"
     group.add_argument("--masks", type=Path, metavar="FOLDER", help=masks)
+    group.add_argument("--sky", action="store_true", help="leave out the sky, which is found by its colour")
+    moving = "leave out what stands where earlier frames saw nothing: people, cars"
+    group.add_argument("--moving", action="store_true", help=moving)
+
+
+def _add_panorama(group: argparse._ArgumentGroup) -> None:
+    panorama = "360-degree pictures (equirectangular): cut each into N views that look around, such as 6"
+    group.add_argument("--panorama", type=int, metavar="N", help=panorama)
 
 
 def _add_known_to_stream(group: argparse._ArgumentGroup) -> None:
     """Declare them as a stream takes them."""
     _add_known(group)
-    depth = "one depth map per picture (.npy, .npz, .exr, .pfm in metres, .png in millimetres): it gives the scale"
-    group.add_argument("--depth", type=Path, metavar="FOLDER", help=depth)
-    scale = "metres between two cameras, as IMG_1,IMG_9=1.5; or poses, for the scale only; or depth"
-    group.add_argument("--scale-from", metavar="A,B=METRES|poses|depth", help=scale)
+    _add_panorama(group)
     condition = "show the network known poses with intrinsics, too; only one trained with ray maps understands them"
     group.add_argument("--condition", action="store_true", help=condition)
-    group.add_argument("--sky", action="store_true", help="leave out the sky, which is found by its colour")
-    panorama = "360-degree pictures (equirectangular): cut each into N views that look around, such as 6"
-    group.add_argument("--panorama", type=int, metavar="N", help=panorama)
-    moving = "leave out what stands where earlier frames saw nothing: people, cars"
-    group.add_argument("--moving", action="store_true", help=moving)
 
 
-def add_known_to_align(group: argparse._ArgumentGroup) -> None:
-    """Declare them as an alignment takes them."""
+def add_known_to_align(group: argparse._ArgumentGroup, *, footage: bool) -> None:
+    """Declare them as an alignment takes them.
+
+    Args:
+        footage: It reads footage itself; a finished run knows whether its pictures were panoramas.
+    """
     _add_known(group)
+    if footage:
+        _add_panorama(group)
     sigma = "the poses may be off by about so much, and are improved"
     group.add_argument("--pose-sigma", metavar="METRES,DEGREES", help=sigma)
-    scale = "metres between two cameras, as IMG_1,IMG_9=1.5; or poses: they give the scale and the frame only"
-    group.add_argument("--scale-from", metavar="A,B=METRES|poses", help=scale)
 
 
 def add_saves(group: argparse._ArgumentGroup) -> None:

@@ -121,10 +121,10 @@ def panorama_of(args: argparse.Namespace) -> int | None:
     Raises:
         ValueError: Flags say something else of the cameras.
     """
-    count: int | None = vars(args).get("panorama")
-    flags = ("intrinsics", "distortion", "poses", "depth", "masks", "original", "resume")
-    if count is not None and (other := [flag for flag in flags if getattr(args, flag)]):
+    flags = ("intrinsics", "distortion", "poses", "depth", "masks", "original")
+    if args.panorama is not None and (other := [flag for flag in flags if getattr(args, flag)]):
         raise ValueError(f"--panorama cuts pictures into views with cameras of their own; leave out --{other[0]}")
+    count: int | None = args.panorama
     return count
 
 
@@ -136,13 +136,17 @@ def make_moving(args: argparse.Namespace) -> Moving | None:
     return Moving() if args.moving else None
 
 
+def check_resume(args: argparse.Namespace) -> None:
+    """Refuse to go on with a stream where what comes after the network would have to remember earlier frames."""
+    for flag in [f"--{name}" for name in ("moving", "panorama") if args.resume and getattr(args, name)]:
+        raise ValueError(f"{flag} compares frames with earlier ones, which --resume has not; leave out one of both")
+
+
 def make_output(args: argparse.Namespace, footage: Footage) -> OutputFolder:
     """Refuse a run that would touch its own input or somebody else's files, or that could not write in the end."""
     again = "--resume" if args.resume else "--revisit" if args.revisit > 1 else None
     if again and not footage.can_be_read_again:
         raise ValueError(f"{footage.stream.description} cannot be read a second time; leave out {again}")
-    if args.resume and getattr(args, "moving", False):
-        raise ValueError("--moving compares frames with earlier ones, which --resume has not; leave out one of both")
     output = OutputFolder(Path(args.output_dir), overwrite=args.overwrite)
     check_inputs(output.folder, footage.files)
     output.check_owner()

@@ -19,7 +19,7 @@ from cut3r.run.known import Known
 
 logger = logging.getLogger(__name__)
 
-POSES = "poses"  # --scale-from poses
+POSES, DEPTH = "poses", "depth"  # --scale-from
 LENSES: dict[str, type[Lens]] = {"": Lens, "fisheye": Fisheye, **WIDE}  # by what --distortion begins with
 
 
@@ -34,14 +34,13 @@ def make_known(args: argparse.Namespace) -> Known:
     intrinsics = None if args.intrinsics is None else read_intrinsics(args.intrinsics, args.distortion)
     if intrinsics is None and args.distortion is not None:
         raise ValueError("--distortion is that of a calibration, and there is none; give --intrinsics, too")
-    depth = getattr(args, "depth", None)
-    for flag, folder, what in (("--masks", args.masks, "mask"), ("--depth", depth, "depth map")):
+    for flag, folder, what in (("--masks", args.masks, "mask"), ("--depth", args.depth, "depth map")):
         if folder is not None and not folder.is_dir():
             white = ", white = use" if folder is args.masks else ""
             raise FileNotFoundError(f"{flag} {folder} is no folder; expected one {what} per picture in it{white}")
     if poses is not None and intrinsics is None and any(camera.any_lens for camera in poses.cameras):
         logger.info("%s has intrinsics, too; --intrinsics %s takes them", poses.what, args.poses)
-    return Known(intrinsics, poses, args.masks, depth, sky=getattr(args, "sky", False))
+    return Known(intrinsics, poses, args.masks, args.depth, sky=args.sky)
 
 
 def check_known_flags(args: argparse.Namespace) -> None:
@@ -52,6 +51,15 @@ def check_known_flags(args: argparse.Namespace) -> None:
     if all(needing.values()):
         raise ValueError(
             "with --scale-from poses, poses give the scale only, and --pose-sigma has no say; leave one out"
+        )
+    if args.scale_from == DEPTH and args.depth is None:
+        raise ValueError("--scale-from depth is about known depth, and there is none; give --depth FOLDER")
+    if args.scale_from == DEPTH and args.poses is not None:
+        raise ValueError("--poses stay as they are, and --scale-from depth would scale them; leave one out")
+    if args.depth is not None and args.scale_from not in (None, DEPTH):
+        raise ValueError(
+            f"--depth is in metres and gives the scale of an alignment, so that --scale-from {args.scale_from} has no "
+            "say; leave one out"
         )
     pose_sigma(args)
 

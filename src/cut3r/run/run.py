@@ -12,6 +12,7 @@ from cut3r.inference.revisit import revisit
 from cut3r.inference.session import Session
 from cut3r.inference.sink import Sinks
 from cut3r.io.frame import Frame
+from cut3r.run.corrections import corrected, tell_dropped
 from cut3r.run.footage import Footage
 from cut3r.run.moving import Moving
 from cut3r.run.output_folder import RunState
@@ -99,9 +100,7 @@ class Run:
 
     def _take_in(self, progress: Progress, stop: Stop) -> None:
         with closing(self._results(progress, stop)) as results:
-            for result in results:
-                result = result if self.rig is None else self.rig.apply(result)
-                result = result if self.moving is None else self.moving.apply(result)
+            for result in corrected(results, self.rig, self.moving):
                 self.writer.add(result)
                 self.watching.add(result)
                 progress.advance()
@@ -134,7 +133,7 @@ class Run:
             logger.warning("%d unreadable frames were skipped: %s", len(skipped), "; ".join(skipped[:5]))
         scene = self.writer.scene
         logger.info("%s", scene.summary())
-        self._tell_dropped()
+        tell_dropped(self.footage.known, self.moving)
         joints = [joint for joint in self.session.joints if joint.first < self.writer.count]
         if doubtful := [joint for joint in joints if joint.doubt]:
             logger.warning("%d of %d joints of chunks are doubtful:", len(doubtful), len(joints))
@@ -151,12 +150,3 @@ class Run:
             logger.warning("no point has a confidence above %g; lower --vis_threshold", scene.confidence)
         for path in self.writer.written:
             logger.info("wrote %s", path)
-
-    def _tell_dropped(self) -> None:
-        """Say how much does not count."""
-        counts = self.footage.known.dropped
-        shares = {why: counts[why] / counts["all"] for why in ("masks", "sky") if counts[why]}
-        if self.moving is not None and self.moving.pixels:
-            shares["moving things"] = self.moving.dropped / self.moving.pixels
-        for why, share in shares.items():
-            logger.info("%s: %.1f %% of the pixels were left out", why, 100 * share)
