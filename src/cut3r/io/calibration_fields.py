@@ -33,7 +33,7 @@ CAMODOCAL = {
 }
 PARTS = ("mirror_parameters", "distortion_parameters", "projection_parameters")
 OWN_NAMES = {"double_sphere": "ds", "mei": "omni", "kb4": "equidistant"} | dict.fromkeys(
-    ("kannala_brandt", "kannalabrandt"), "equidistant"
+    ("kannala_brandt", "kannalabrandt", "kannalabrandt8"), "equidistant"
 )
 VSLAM_LAB = {
     "distortion_type": "distortion_model",
