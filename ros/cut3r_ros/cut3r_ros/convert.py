@@ -5,6 +5,10 @@ of ROS has x ahead, y to the left and z up. `map` has its origin at the first ca
 """
 
 import numpy as np
+import torch
+
+from cut3r.geometry.poses import quaternion_from_matrix
+from cut3r.io.trajectory import XYZW_FROM_WXYZ
 
 # Columns: where x (right), y (down) and z (ahead) of an optical frame lead in a frame with x ahead, y left, z up.
 MAP_FROM_WORLD = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
@@ -23,19 +27,8 @@ def map_from_camera(world_from_cam: np.ndarray) -> np.ndarray:
 
 def position_and_quaternion(pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Split a pose (4, 4): the translation, and the quaternion as ROS has it, (x, y, z, w) of unit length, w >= 0."""
-    m = pose[:3, :3]
-    # Row k is 4 q_k q for (w, x, y, z); the largest is safe to normalise.
-    rows = np.array(
-        [
-            [1 + m[0, 0] + m[1, 1] + m[2, 2], m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]],
-            [m[2, 1] - m[1, 2], 1 + m[0, 0] - m[1, 1] - m[2, 2], m[1, 0] + m[0, 1], m[0, 2] + m[2, 0]],
-            [m[0, 2] - m[2, 0], m[1, 0] + m[0, 1], 1 - m[0, 0] + m[1, 1] - m[2, 2], m[1, 2] + m[2, 1]],
-            [m[1, 0] - m[0, 1], m[0, 2] + m[2, 0], m[1, 2] + m[2, 1], 1 - m[0, 0] - m[1, 1] + m[2, 2]],
-        ]
-    )
-    wxyz = rows[np.argmax(rows.diagonal())]
-    wxyz = wxyz / np.linalg.norm(wxyz) * (1 if wxyz[0] >= 0 else -1)
-    return pose[:3, 3].copy(), wxyz[[1, 2, 3, 0]]
+    wxyz = quaternion_from_matrix(torch.from_numpy(pose[:3, :3].astype(np.float64))).numpy()
+    return pose[:3, 3].copy(), wxyz[XYZW_FROM_WXYZ]
 
 
 def cloud(points: np.ndarray, colors: np.ndarray, confidence: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from cut3r.geometry.poses import quaternion_from_matrix, transform
+from cut3r.io.trajectory import XYZW_FROM_WXYZ
 from cut3r.model.encoder import ViewInput
 from cut3r.model.network import Cut3r
 from cut3r.model.prediction import Outputs, Prediction
@@ -25,7 +26,6 @@ NORMS = {
     "dust3r": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "dinov2": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
-XYZW_FROM_WXYZ = [1, 2, 3, 0]
 
 
 class MultiViewModel(nn.Module):
