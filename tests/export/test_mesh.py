@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from cut3r.data.agreement import same_depth
 from cut3r.export.exported import ExportedFrame
 from cut3r.export.mesh import MeshConfig, fuse
+from cut3r.export.paint import painted
 from cut3r.geometry.cameras import unproject
 from cut3r.geometry.poses import transform
 from cut3r.inference.view import EDGES
+from cut3r.io.images import read_image
 from cut3r.run.finished import FinishedRun
 from cut3r.run.known import Known
 
@@ -81,6 +84,48 @@ def test_frames_that_do_not_agree_leave_nothing(frames):
     apart = [replace(frame, depth=frame.depth * 3.0**number) for number, frame in enumerate(frames)]
     with pytest.raises(ValueError, match="no surface is left of 8 frames"):
         fuse(apart, RISE)
+
+
+def test_colours_are_those_of_the_original_pictures(room, frames):
+    """Twice as fine as the network's picture, so a surface of small voxels shows more of them."""
+    pictures = [read_image(room.photos / name) for name in room.names]
+    plain = fuse(frames, RISE, MeshConfig(voxel_m=0.02))
+    fine = painted(plain.mesh, frames, iter(pictures), RISE, voxel_m=0.02, tolerance=0.02)
+    errors = []
+    for mesh in (plain.mesh, fine):
+        off = []
+        for frame, picture in zip(frames, pictures, strict=True):
+            world = (mesh.vertices - RISE[:3, 3]) @ RISE[:3, :3]
+            places, _, seen = same_depth(torch.from_numpy(world), frame.seen, 0.02)
+            at = frame.pixel_map.pixels_to_original(places[seen]).round().long()
+            inside = (at >= 0).all(dim=-1) & (at[:, 0] < picture.shape[1]) & (at[:, 1] < picture.shape[0])
+            true = picture[at[inside, 1], at[inside, 0]].astype(float)
+            off.append(np.abs(mesh.colors[seen.numpy()][inside.numpy()] - true).mean())
+        errors.append(np.mean(off))
+    assert errors[1] < 0.75 * errors[0]
+
+
+def test_a_picture_that_is_missing_leaves_the_colours_as_they_are(frames):
+    mesh = fuse(frames, RISE, MeshConfig(voxel_m=0.06)).mesh
+    none = painted(mesh, frames, [None] * len(frames), RISE, voxel_m=0.06, tolerance=0.02)
+    np.testing.assert_array_equal(none.colors, mesh.colors)
+    red = [np.full((*frame.size, 3), (200, 10, 20), np.uint8) for frame in frames]
+    seen = fuse(frames, RISE, MeshConfig(voxel_m=0.06), pictures=iter(red)).mesh.colors
+    assert ((seen == (200, 10, 20)).all(axis=1)).mean() > 0.9
+
+
+def test_it_is_not_shifted_by_half_a_pixel(frames):
+    """A pixel of the depth is where its centre is: on slanted walls half a pixel is a bias."""
+    surface = fuse(frames, RISE, MeshConfig(voxel_m=0.03))
+    world = torch.from_numpy((surface.mesh.vertices - RISE[:3, 3]) @ RISE[:3, :3]).double()
+    signed = []
+    for frame in frames:
+        _, there, seen = same_depth(world, frame.seen, 0.02)
+        cam = transform(torch.linalg.inv(frame.world_from_cam), world[seen])
+        own = transform(torch.linalg.inv(frame.world_from_cam), there[seen])
+        signed.append((cam[:, 2] - own[:, 2]) / own[:, 2])
+    both = torch.cat(signed)
+    assert float(both.abs().mean()) < 2e-3
 
 
 @pytest.mark.parametrize("settings", [{"voxel_m": 0.0}, {"views": 0}, {"tolerance": 1.0}])

@@ -18,7 +18,7 @@ from cut3r.run.known import Known
 def test_a_surface_and_videos_of_a_run(room, tmp_path, capsys):
     pytest.importorskip("open3d", reason="no mesh without Open3D")
     flags = ["--only", "mesh", "--only", "video", "--to", str(tmp_path / "shown"), "--voxel", "0.06"]
-    assert command.main([str(room.folder), *flags]) == 0
+    assert command.main([str(room.folder), *flags, "--seq_path", str(room.photos)]) == 0
     folder = tmp_path / "shown"
     assert {path.name for path in folder.iterdir()} == {"mesh.ply", "mesh.glb", "depth.mp4", "flight.mp4", "README.txt"}
     mesh = read_mesh(folder / "mesh.ply")
@@ -30,6 +30,15 @@ def test_a_surface_and_videos_of_a_run(room, tmp_path, capsys):
         assert len(list(stream)) == 8
     said = capsys.readouterr().err
     assert "voxels of 60.0 mm" in said and "% of the depth was left out" in said
+    assert "colour the surface" not in said
+
+
+def test_without_the_pictures_a_surface_has_the_colours_of_the_network(room, tmp_path, capsys):
+    pytest.importorskip("open3d", reason="no mesh without Open3D")
+    flags = ["--only", "mesh", "--to", str(tmp_path / "shown"), "--voxel", "0.1", "--frames", "4"]
+    assert command.main([str(room.folder), *flags]) == 0
+    assert "0 of 4 pictures colour the surface: " in capsys.readouterr().err
+    assert len(np.unique(read_mesh(tmp_path / "shown" / "mesh.ply").colors, axis=0)) > 100
 
 
 def test_a_recording_for_rerun(room, tmp_path):

@@ -54,11 +54,8 @@ def frame_files(
     Raises:
         ValueError: The picture has another size now.
     """
-    if original is not None and original.rgb.shape[:2] != frame.size:
-        (h, w), (h0, w0) = original.rgb.shape[:2], frame.size
-        raise ValueError(
-            f"{original.name} has {w}x{h} pixels now, but {w0}x{h0} when it was reconstructed; bring it back"
-        )
+    if original is not None:
+        check_size(original, frame)
     mask = None if original is None else original.mask
     if Part.depth in parts:
         depth = frame.depth_original(mask)
@@ -72,6 +69,15 @@ def frame_files(
         return frame.name
     assert original is not None, "asked for with the pictures"
     return _write_picture(folder / Part.pictures.value, frame.name, original, pictures)
+
+
+def check_size(original: Frame, frame: ExportedFrame) -> None:
+    """Refuse a picture that has another size than it had."""
+    if original.rgb.shape[:2] != frame.size:
+        (h, w), (h0, w0) = original.rgb.shape[:2], frame.size
+        raise ValueError(
+            f"{original.name} has {w}x{h} pixels now, but {w0}x{h0} when it was reconstructed; bring it back"
+        )
 
 
 def _write_picture(folder: Path, name: str, original: Frame, pictures: str) -> str:

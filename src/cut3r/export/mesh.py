@@ -5,7 +5,7 @@ Building Complex Models from Range Images", 1996; the grid is that of Open3D.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,11 @@ from jaxtyping import Float64
 
 from cut3r.data.agreement import agreeing_views
 from cut3r.export.exported import ExportedFrame
+from cut3r.export.paint import Picture, painted
 from cut3r.export.tracks import overlapping
 from cut3r.geometry.cameras import unproject
 from cut3r.geometry.poses import transform
+from cut3r.io.known_cameras import CORNER
 from cut3r.io.mesh import Mesh
 
 logger = logging.getLogger(__name__)
@@ -70,11 +72,14 @@ def fuse(
     upright: Float64[np.ndarray, "4 4"],
     config: MeshConfig | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    pictures: Iterable[Picture | None] | None = None,
 ) -> Surface:
     """Make the surface that the frames agree on.
 
     Args:
         upright: The world of the mesh from that of the frames.
+        pictures: The original ones of the frames, in their order, for colours (`painted`); where there is none, those
+            of the network's picture stay.
 
     Raises:
         ImportError: Open3D is not there.
@@ -103,7 +108,10 @@ def fuse(
         )
     colors = np.rint(np.clip(np.asarray(mesh.vertex_colors), 0, 1) * 255).astype(np.uint8)
     parts = np.asarray(mesh.vertices).astype(np.float32), colors, np.asarray(mesh.triangles).astype(np.int32)
-    return Surface(Mesh(*parts), voxel, 1 - kept / max(known, 1))
+    whole = Mesh(*parts)
+    if pictures is not None:
+        whole = painted(whole, frames, pictures, upright, voxel_m=voxel, tolerance=config.tolerance)
+    return Surface(whole, voxel, 1 - kept / max(known, 1))
 
 
 def _voxel(frames: Sequence[ExportedFrame], asked: float | None) -> float:
@@ -133,7 +141,9 @@ def _integrate(o3d: Any, volume: Any, frame: ExportedFrame, depth: np.ndarray, u
     if not depth.any():
         return
     cam_from_world = np.linalg.inv(upright @ frame.world_from_cam.numpy())
-    camera = o3d.core.Tensor(frame.intrinsics.numpy()), o3d.core.Tensor(cam_from_world)
+    intrinsics = frame.intrinsics.numpy().copy()
+    intrinsics[:2, 2] += CORNER  # it takes the pixel in whose square a point is, and squares begin at whole numbers
+    camera = o3d.core.Tensor(intrinsics), o3d.core.Tensor(cam_from_world)
     image = o3d.t.geometry.Image(o3d.core.Tensor(np.ascontiguousarray(depth)))
     color = o3d.t.geometry.Image(o3d.core.Tensor(frame.image.astype(np.float32) / 255))
     reach = (1.0, float(depth.max()) + 1.0, TRUNCATION)  # the depth's unit, the farthest that counts

@@ -11,7 +11,7 @@ import numpy as np
 from cut3r.export.choose import choose
 from cut3r.export.config import ExportConfig, Progress
 from cut3r.export.exported import ExportedFrame
-from cut3r.export.formats import MESHES, NEED_POINTS, OF_FRAMES, check_packages
+from cut3r.export.formats import MESHES, NEED_POINTS, OF_FRAMES, check_packages, check_size
 from cut3r.export.mesh import MeshConfig, Surface, fuse
 from cut3r.export.of_frames import OF_RUN
 from cut3r.export.scene import CameraPath, Scene
@@ -108,7 +108,7 @@ class RunExport:
             folder,
             parts,
             scene,
-            self._read_originals(scene) if with_originals else None,
+            self._read_originals(scene.frames) if with_originals else None,
             pictures=self.config.pictures,
             command=command,
             on_progress=lambda done, total: self._progress("writing pictures", done, total),
@@ -136,10 +136,23 @@ class RunExport:
     def _surface(self, frames: Sequence[ExportedFrame], upright: np.ndarray) -> Surface:
         asked = self.config.tracks
         config = MeshConfig(self.config.voxel_m, asked.views, asked.tolerance, asked.neighbours)
-        return fuse(frames, upright, config, lambda done, total: self._progress("joining surfaces", done, total))
+        tell = partial(self._progress, "joining surfaces")
+        return fuse(frames, upright, config, tell, self._pictures(frames))
 
-    def _read_originals(self, scene: Scene) -> Iterator[Frame]:
-        wanted = [frame.origin for frame in scene.frames]
+    def _pictures(self, frames: Sequence[ExportedFrame]) -> Iterator[np.ndarray | None]:
+        """The original pictures, where they can be read again; from where they cannot on, None."""
+        given = 0
+        try:
+            for original, frame in zip(self._read_originals(frames), frames, strict=True):
+                check_size(original, frame)
+                yield original.rgb
+                given += 1
+        except (FileNotFoundError, ValueError) as error:
+            logger.warning("%d of %d pictures colour the surface: %s", given, len(frames), error)
+            yield from [None] * (len(frames) - given)
+
+    def _read_originals(self, frames: Sequence[ExportedFrame]) -> Iterator[Frame]:
+        wanted = [frame.origin for frame in frames]
         if self._originals is not None:
             return self._originals(wanted)
         return self.run.original_frames(wanted, self._known, source=self._source, who=WHO)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cut3r.export.config import ExportConfig
-from cut3r.export.formats import check_packages
+from cut3r.export.formats import MESHES, check_packages
 from cut3r.export.kept import KeptPictures
 from cut3r.export.of_run import RunExport
 from cut3r.export.page import SavedPage, check_page, is_page
@@ -131,4 +131,4 @@ def masks_of(args: argparse.Namespace) -> Path | None:
 
 
 def _with_pictures(targets: Sequence[Target]) -> bool:
-    return any(Part.pictures in parts_of(target.formats) for target in targets)
+    return any({Part.pictures, *MESHES} & parts_of(target.formats) for target in targets)
