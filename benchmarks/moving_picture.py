@@ -56,7 +56,7 @@ def pictures(run: FinishedRun) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         view = seen[number]
         depth = turbo((1 / view.depth.numpy() - low) / (high - low))
         yield _sheet(view.image, depth, _scene(cloud, _smooth(poses, number), poses[: number + 1], usual, aside=0.0))
-    for step in range(STEPS):
+    for step in range(1, STEPS + 1):
         aside = AROUND * np.sin(2 * np.pi * step / STEPS)
         yield _sheet(view.image, depth, _scene(whole, _smooth(poses, number), poses, usual, aside))
 

@@ -12,6 +12,7 @@ from zipfile import ZipFile
 import pytest
 from packaging.requirements import Requirement
 
+import cut3r
 from cut3r.inference.frame_folder import read_frame_folder
 from tests.roof.bare import fill
 
@@ -38,19 +39,28 @@ def copied_by_docker() -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, since building leaves files in the folder: of what the Dockerfile copies, and no more."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, since building leaves files in the folder: of what the Dockerfile copies, and no more."""
     source = tmp_path_factory.mktemp("source")
     for path in copied_by_docker():
         if path.is_dir():
             shutil.copytree(path, source / path.name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
         else:
             shutil.copy(path, source)
+    return source
+
+
+def build_wheel(source: Path) -> Path:
     pip = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", "dist", ".")
     done = command(*pip, folder=source)
     assert done.returncode == 0, done.stderr
     (made,) = (source / "dist").glob("cut3r-*.whl")
     return made
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path) -> Path:
+    return build_wheel(source)
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +81,21 @@ def test_the_wheel_is_small_and_claims_no_name_but_its_own(wheel):
     assert wheel.stat().st_size < LARGEST
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {name.partition("/")[0] for name in names} - {"cut3r", "croco"} == {"cut3r-0.1.0.dist-info"}
+    assert {name.partition("/")[0] for name in names} - {"cut3r", "croco"} == {f"cut3r-{cut3r.__version__}.dist-info"}
     for part in ("assets/tiny.safetensors", "configs/smoke.yaml", "eval/report/page.css", "train.py"):
         assert f"cut3r/roof/{part}" in names
+
+
+def test_the_source_distribution_gives_the_same_wheel(source, wheel, tmp_path):
+    """As `python -m build` makes it: first the archive, then the wheel from that alone."""
+    program = f"from setuptools.build_meta import build_sdist\nbuild_sdist({str(tmp_path)!r})"
+    done = command(sys.executable, "-c", program, folder=source)
+    assert done.returncode == 0, done.stderr
+    name = f"cut3r-{cut3r.__version__}"
+    shutil.unpack_archive(tmp_path / f"{name}.tar.gz", tmp_path, filter="data")
+    with ZipFile(wheel) as ours, ZipFile(build_wheel(tmp_path / name)) as other:
+        assert set(other.namelist()) == set(ours.namelist())
+        assert other.read(f"{name}.dist-info/METADATA") == ours.read(f"{name}.dist-info/METADATA")
 
 
 def test_the_example_is_reconstructed_from_another_folder(installed, tmp_path):
