@@ -168,7 +168,7 @@ def look_at_networks() -> Iterator[Finding]:
 def _fits(
     name: str, size: tuple[int, int], needs: dict[torch.dtype, FrameMemory], free: int, *, on_gpu: bool
 ) -> Finding:
-    gb = {NAMES[dtype]: (need.on_gpu() if on_gpu else need.on_host()) / GB for dtype, need in needs.items()}
+    gb = {NAMES[dtype]: need.needs(on_gpu=on_gpu) / GB for dtype, need in needs.items()}
     told = ", ".join(f"{amount:.1f} GB in {dtype}" for dtype, amount in gb.items())
     text = f"{name} at {size[1]}x{size[0]} needs {told}"
     fitting = [dtype for dtype, amount in gb.items() if amount * GB <= free]
