@@ -3,8 +3,8 @@
 Writes a network of random weights in float32 as an official file (`.pth`) and in our own format (`.safetensors`), and
 loads each in a process of its own, in every --dtype. `rss` is the most memory that the process had at a time (the
 system's own high-water mark, pages of the mapped file counted as if they were its own), `anon` the most that no file
-backs, looked at every millisecond; both less what the process had with all modules imported and a small network loaded. `model` is the size of the
-network's tensors, `over` is rss / model.
+backs, looked at every millisecond; both less what the process had with all modules imported and a small network loaded.
+`model` is the size of the network's tensors, `over` is rss / model.
 
     python benchmarks/loading.py --config 512-dpt --dtype fp32 --dtype bf16 --out
 """

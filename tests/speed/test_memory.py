@@ -2,11 +2,11 @@
 
 import torch
 
+from cut3r.inference.pipeline import ENCODED_TOGETHER
 from cut3r.model.encoder import ViewInput
 from cut3r.model.prediction import Outputs
 from cut3r.speed import memory
 from cut3r.speed.live_bytes import LiveBytes
-from cut3r.inference.pipeline import ENCODED_TOGETHER
 from cut3r.speed.memory import AHEAD, CONTEXT, SCRATCH, free_on_host, memory_of_frame
 from tests.conftest import tiny_config
 
