@@ -101,3 +101,11 @@ def test_without_official_networks_it_says_how_to_get_one(tmp_path, monkeypatch)
 def test_a_device_that_is_not_there_is_one_sentence(capsys):
     assert main(["doctor", "--device", "cuda:99"]) == WRONG_ARGUMENTS
     assert capsys.readouterr().err.startswith("cut3r doctor: the device 'cuda:99'")
+
+
+def test_on_apples_gpu_it_says_what_is_known():
+    mps = torch.device("mps")
+    assert doctor.look_at_device(mps).verdict is Verdict.note
+    assert doctor.look_at_precision(mps).text.startswith("fp32, for nobody has measured")
+    first = next(doctor.look_at_memory(mps))
+    assert "of the GPU" not in first.text, "it shares the memory of the machine"

@@ -2,11 +2,12 @@
 
 import torch
 
+from cut3r.inference.pipeline import ENCODED_TOGETHER
 from cut3r.model.encoder import ViewInput
 from cut3r.model.prediction import Outputs
 from cut3r.speed import memory
 from cut3r.speed.live_bytes import LiveBytes
-from cut3r.speed.memory import free_on_host, memory_of_frame
+from cut3r.speed.memory import AHEAD, CONTEXT, SCRATCH, free_on_host, memory_of_frame
 from tests.conftest import tiny_config
 
 
@@ -35,3 +36,11 @@ def test_a_container_has_what_its_limit_leaves(tmp_path, monkeypatch):
     assert whole > 2_000_000 == free_on_host()
     (tmp_path / "memory.max").write_text("max\n")
     assert free_on_host() > 2_000_000
+
+
+def test_frames_are_counted_ahead_as_a_session_encodes_them():
+    assert AHEAD == ENCODED_TOGETHER
+    counted = memory_of_frame(tiny_config(), (48, 64), torch.float32)
+    assert counted.ahead > 0
+    assert counted.on_gpu() == CONTEXT + counted.weights + int(SCRATCH * (counted.frame + counted.ahead))
+    assert counted.needs(on_gpu=True) == counted.on_gpu() and counted.needs(on_gpu=False) == counted.on_host()

@@ -102,7 +102,9 @@ def look_at_device(device: torch.device) -> Finding:
         return Finding("device", Verdict.good, text)
     cpu = f"{cpu_name()}, {torch.get_num_threads()} threads of {os.cpu_count()} processors"
     if device.type == "mps":
-        return Finding("device", Verdict.note, "Apple's GPU (mps), on which nobody has tried this", "--device cpu")
+        return Finding(
+            "device", Verdict.note, "Apple's GPU (mps), tested only by a forged one", "--device cpu if it fails"
+        )
     if _has_nvidia_gpu():
         build = "is built without CUDA" if torch.version.cuda is None else f"(CUDA {torch.version.cuda}) cannot use it"
         remedy = "install another PyTorch by https://pytorch.org/get-started, or a newer driver"
@@ -113,6 +115,8 @@ def look_at_device(device: torch.device) -> Finding:
 def look_at_precision(device: torch.device) -> Finding:
     """What `--dtype auto` takes for a large network, and why."""
     is_half = fastest_dtype(device) is torch.bfloat16
+    if device.type == "mps":
+        return Finding("precision", Verdict.good, "fp32, for nobody has measured bfloat16 on Apple's GPUs")
     if device.type != "cpu":
         why = f"the GPU {'multiplies' if is_half else 'does not multiply'} bfloat16"
         return Finding("precision", Verdict.good, f"{'bf16' if is_half else 'fp32'}, for {why}")
@@ -168,7 +172,7 @@ def look_at_networks() -> Iterator[Finding]:
 def _fits(
     name: str, size: tuple[int, int], needs: dict[torch.dtype, FrameMemory], free: int, *, on_gpu: bool
 ) -> Finding:
-    gb = {NAMES[dtype]: (need.on_gpu() if on_gpu else need.on_host()) / GB for dtype, need in needs.items()}
+    gb = {NAMES[dtype]: need.needs(on_gpu=on_gpu) / GB for dtype, need in needs.items()}
     told = ", ".join(f"{amount:.1f} GB in {dtype}" for dtype, amount in gb.items())
     text = f"{name} at {size[1]}x{size[0]} needs {told}"
     fitting = [dtype for dtype, amount in gb.items() if amount * GB <= free]

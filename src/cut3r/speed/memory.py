@@ -17,23 +17,39 @@ PROGRAM = 750_000_000  # bytes of a process with PyTorch and codecs, without a n
 # 512x384), and 3.78 GB where it gives 3.79 (224-linear).
 SCRATCH = 1.5
 CONTEXT = 500_000_000  # bytes that CUDA takes of a GPU beside the tensors
+AHEAD = 4  # frames that a GPU encodes together, while it decodes another one
 CONTAINER = Path("/sys/fs/cgroup")  # where Linux says what a container may use
+
+
+# Machines as they are sold, in GiB, and the bytes of them that are usually taken: by the system and a browser with the
+# page; by the desktop that a card shows.
+HOSTS, TAKEN_OF_HOST = (8, 16, 32), 2_500_000_000
+CARDS, TAKEN_OF_CARD = (4, 6, 8, 16), 500_000_000
 
 
 @dataclass(frozen=True)
 class FrameMemory:
-    """In bytes: the weights, and the most that tensors of one frame take at a time."""
+    """In bytes: the weights, and the most that tensors of one frame take at a time, and of `AHEAD` in the encoder."""
 
     weights: int
     frame: int
+    ahead: int = 0
 
     def on_host(self) -> int:
         """What a run on a CPU takes."""
         return PROGRAM + self.weights + int(SCRATCH * self.frame)
 
     def on_gpu(self) -> int:
-        """What a run on a GPU takes there."""
-        return CONTEXT + self.weights + int(SCRATCH * self.frame)
+        """What a run on a GPU takes there: frames that are encoded ahead have memory of their own."""
+        return CONTEXT + self.weights + int(SCRATCH * (self.frame + self.ahead))
+
+    def needs(self, *, on_gpu: bool) -> int:
+        return self.on_gpu() if on_gpu else self.on_host()
+
+
+def usually_free(gib: int, *, of_card: bool) -> int:
+    """Bytes that a run can have of a machine with so much memory."""
+    return gib * 2**30 - (TAKEN_OF_CARD if of_card else TAKEN_OF_HOST)
 
 
 def memory_of_frame(config: ModelConfig, size: tuple[int, int], dtype: torch.dtype) -> FrameMemory:
@@ -43,12 +59,15 @@ def memory_of_frame(config: ModelConfig, size: tuple[int, int], dtype: torch.dty
     """
     with torch.device("meta"):
         model = Cut3r(config).eval().requires_grad_(False).to_dtype(dtype)
-        image, state = torch.empty(1, 3, *size), model.initial_state()
+        image, images, state = torch.empty(1, 3, *size), torch.empty(AHEAD, 3, *size), model.initial_state()
     weights = [*model.parameters(), *model.buffers()]
-    with torch.inference_mode(), LiveBytes([*weights, *state.tensors().values(), image]) as alive:
+    known = [*weights, *state.tensors().values(), image, images]
+    with torch.inference_mode(), LiveBytes(known) as alive:
         view = ViewInput(image=image)
         model.step(state, view, model.encode(view), Outputs())
-    return FrameMemory(sum(tensor.nbytes for tensor in weights), alive.peak)
+    with torch.inference_mode(), LiveBytes(known) as ahead:
+        model.encode(ViewInput(image=images))
+    return FrameMemory(sum(tensor.nbytes for tensor in weights), alive.peak, ahead.peak)
 
 
 def free_on_host() -> int:
