@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from importlib.metadata import version
 from typing import Any
 
 import msgspec
 import numpy as np
 import torch
-import viser
 from websockets.sync.client import connect
 
 from cut3r.inference.view import View
@@ -46,7 +46,7 @@ class Wire:
     """A connection that counts what comes."""
 
     def __init__(self, url: str) -> None:
-        protocol: Any = f"viser-v{viser.__version__}"
+        protocol: Any = f"viser-v{version('viser')}"
         self._socket = connect(url.replace("http", "ws"), subprotocols=[protocol], max_size=None)
         self._socket.send(msgspec.msgpack.encode(CAMERA))
         self.windows = self.bytes = 0
