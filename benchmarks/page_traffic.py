@@ -57,6 +57,11 @@ class Wire:
             self.windows += 1
             self.bytes += len(window)
 
+    def turn(self, number: int) -> None:
+        """Report a camera that moves, as a browser does."""
+        x = float(np.sin(0.1 * number))
+        self._socket.send(msgspec.msgpack.encode(CAMERA | {"position": (x, 0.0, -3.0)}))
+
     def close(self) -> None:
         self._socket.close()
 
@@ -125,6 +130,7 @@ def main() -> None:
     line.fps.value = float(RATE)
     actions: dict[str, Callable[[int], None]] = {
         "nothing": lambda _: None,
+        "turning the view": wire.turn,
         "size of points": set_control(panel._point_size, [1.0, 1.5, 2.0]),
         "percent of confidence": set_control(panel._percentile, [0.0, 10.0, 20.0, 30.0]),
         "colours": set_control(panel._color_by, ["rgb", "depth", "confidence"]),

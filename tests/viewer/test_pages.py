@@ -85,6 +85,8 @@ def test_the_scene_is_framed_until_somebody_moves(viewer, small_room, wait_until
     camera.position = camera.position + 0.5 * framed.radius
     camera.report()
     assert page.navigator.is_touched
+    x, y, z = camera.position
+    assert f"You stand at {x:.2f}, {y:.2f}, {z:.2f} m" in page._where.content
     viewer.move(0, Similarity(torch.eye(3).double(), torch.zeros(3).double(), torch.tensor(5.0).double()))
     wait_until(lambda: page._extent is not framed)
     assert page.navigator._framed is framed

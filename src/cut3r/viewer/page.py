@@ -79,6 +79,7 @@ class Page:
     def _reported(self, camera: viser.CameraHandle) -> None:
         """The browser says where its camera is; it does so while it moves, and when the window has changed."""
         self.navigator.reported()
+        self._where.content = describe(camera)
         if self._size != (size := (camera.image_height, camera.image_width)):
             self._size = size
             self._wake()
@@ -213,7 +214,6 @@ class Page:
         visible = sum(placement.world(answer.chunk) == self._world for answer in answers)
         self.status = replace(shared.status, points=points, queries=visible, elsewhere=len(frames) - len(here))
         self.panel.show_status(self.status)
-        self._where.content = describe(self._client.camera)
         self._move(current, placement)
         return moved
 
