@@ -224,3 +224,16 @@ def test_frames_and_points_are_found_once_for_all_folders(wall, photos, tmp_path
     assert run_demo("--model_path", wall, photos, "--output_dir", tmp_path / "out", *saves) == 0
     assert len(calls) == 1
     assert (tmp_path / "points/pointcloud.ply").read_bytes() == (tmp_path / "scene/pointcloud.ply").read_bytes()
+
+
+def test_what_a_killed_run_has_left_goes_with_the_next(weights, photos, tmp_path):
+    """Its hidden folders, whose locks nobody holds any more; not those of others."""
+    out = tmp_path / "out"
+    flags = [photos, "--model_path", weights, "--output_dir", out, "--max-frames", 2]
+    assert run_demo(*flags) == 0
+    for name in (".pictures", ".scene.0123456789ab", ".mine"):
+        (out / name).mkdir()
+        (out / name / "000000.jpg").write_bytes(b"half")
+    (out / ".scene.0123456789ab.lock").write_text("scene")
+    assert run_demo(*flags) == 0
+    assert {path.name for path in out.iterdir() if path.name.startswith(".")} == {".mine", ".cut3r.lock"}
