@@ -34,6 +34,19 @@ def test_pages_are_given_back_and_come_again(tmp_path):
         assert mapped[:] == content
 
 
+@linux
+def test_pages_that_were_written_into_stay(tmp_path):
+    path = tmp_path / "written.bin"
+    path.write_bytes(b"a" * PAGES * mmap.PAGESIZE)
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE) as mapped,
+    ):
+        mapped[:5] = b"mine!"
+        MappedPages(path).release()
+        assert mapped[:6] == b"mine!a"
+
+
 def test_a_file_that_is_not_mapped_has_no_pages(tmp_path):
     (tmp_path / "other").write_bytes(b"0" * 10)
     MappedPages(tmp_path / "other").release()

@@ -4,11 +4,11 @@ import ctypes
 import mmap
 from pathlib import Path
 
-_MAPS = Path("/proc/self/maps")  # of Linux: "start-end rights offset device inode path" for each mapping
+_MAPS = Path("/proc/self/smaps")  # of Linux: "start-end rights offset device inode path", then "Name: number kB" lines
 
 
 class MappedPages:
-    """The places where this process has mapped a file, as it is now, to be read and never written.
+    """The places where this process has mapped a file and not written into them.
 
     Elsewhere than on Linux there are none, and nothing is given back before the mapping ends.
     """
@@ -25,13 +25,15 @@ class MappedPages:
 
 
 def _ranges(path: Path) -> list[tuple[int, int]]:
-    """Start and length of each place."""
-    found = []
+    """Start and length of each place that nobody has written into: what its pages hold is in the file, too."""
+    found, place = [], None
     for line in _MAPS.read_text(errors="surrogateescape").splitlines():
         fields = line.split(maxsplit=5)
-        if len(fields) == 6 and fields[5] == str(path.resolve()):
+        if "-" in fields[0]:
             start, end = (int(part, 16) for part in fields[0].split("-"))
-            found.append((start, end - start))
+            place = (start, end - start) if len(fields) == 6 and fields[5] == str(path.resolve()) else None
+        elif place and fields[:2] == ["Anonymous:", "0"]:
+            found.append(place)
     return found
 
 
