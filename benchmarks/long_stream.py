@@ -35,6 +35,8 @@ from cut3r.inference.places import MOST, SPACING
 from cut3r.inference.reconstruction import Reconstruction
 from cut3r.inference.session import Session
 from cut3r.io.frames import Frame
+from cut3r.model.dpt import DptHead
+from cut3r.model.network import Cut3r
 
 CHECKPOINTS = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 WINDOW = 100  # frames that are compared, and as many before them for warming up
@@ -109,7 +111,7 @@ def stream(frames: int, *, write_files: bool, device: torch.device = CPU, chunks
     """
     process = psutil.Process()
     long = {"resets": RESETS, "keyframes": KeyframeConfig.of_text("every:2"), "loops": StreamLoops()} if chunks else {}
-    session = Session(random_network(tiny(), device), **long)  # type: ignore[arg-type]
+    session = Session(with_points_ahead(random_network(tiny(), device)), **long)  # type: ignore[arg-type]
     scene = Reconstruction(max_points=MAX_POINTS, confidence=1.0)
     usage = Usage([], [], [])
     with tempfile.TemporaryDirectory() as folder:
@@ -123,7 +125,32 @@ def stream(frames: int, *, write_files: bool, device: torch.device = CPU, chunks
             usage.ms.append(1e3 * (time.perf_counter() - start))
             usage.cpu_ms.append(1e3 * (time.process_time() - cpu_start))
             usage.memory_mb.append(process.memory_info().rss / 1e6 + on_device_mb(device))
+    check_kept(session, scene, chunks=chunks)
     return usage
+
+
+def with_points_ahead(model: Cut3r) -> Cut3r:
+    """Random weights see all points behind the camera, where none counts: then no point, anchor or overlap is kept, and
+    nothing is measured."""
+    head = model.heads.points_cam
+    assert isinstance(head, DptHead) and head.last.bias is not None
+    with torch.no_grad():
+        head.last.bias[2] += 1.0
+    return model
+
+
+def check_kept(session: Session, scene: Reconstruction, *, chunks: bool) -> None:
+    """What is bounded must have been there: a stream that keeps nothing is flat, whatever the code does.
+
+    Raises:
+        RuntimeError: Nothing was kept.
+    """
+    course = session.snapshot().course
+    kept = {"points": len(scene)}
+    if chunks:
+        kept |= {"anchors": len(course.places.anchors), "frames of the overlap": len(course.overlap)}
+    if missing := [name for name, count in kept.items() if count == 0]:
+        raise RuntimeError(f"the stream kept no {' and no '.join(missing)}, so this measured nothing")
 
 
 def on_device_mb(device: torch.device) -> float:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+import cut3r
 from eval.sequences.sequence import Sequence
 from tests.alignment.walked import BY_COUNT, Drift, DriftingOracle, Way, run
 
-accuracy, walks = (importlib.import_module(name) for name in ("long_accuracy", "long_walks"))
+accuracy, walks, stream = (importlib.import_module(name) for name in ("long_accuracy", "long_walks", "long_stream"))
 
 
 def recording() -> Sequence:
@@ -69,3 +70,13 @@ def test_a_recording_that_is_not_there_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(walks.open_room, "__defaults__", (tmp_path,))
     rows, reason = accuracy.compare("room", arguments())
     assert rows == [] and str(tmp_path) in reason
+
+
+def test_a_long_stream_that_keeps_nothing_is_no_measurement():
+    model = stream.with_points_ahead(stream.random_network(stream.tiny(), torch.device("cpu")))
+    session, scene = cut3r.Session(model, resets=cut3r.ResetConfig(), loops=cut3r.StreamLoops()), cut3r.Reconstruction()
+    with pytest.raises(RuntimeError, match="no points and no anchors and no frames of the overlap"):
+        stream.check_kept(session, scene, chunks=True)
+    for frame in stream.moving_pattern(3):
+        scene.add(session.push(frame))
+    stream.check_kept(session, scene, chunks=True)

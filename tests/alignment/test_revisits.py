@@ -35,6 +35,18 @@ def test_the_second_lap_is_recognised():
     assert [each.similarity for each in found] == sorted((each.similarity for each in found), reverse=True)
 
 
+def test_only_what_is_new_is_compared_and_old_pairs_take_no_place():
+    """Frames 5 and 105 show one place, and so, less clearly, does 205: another candidate in the same ten frames."""
+    tokens = torch.randn(210, 96, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    tokens[105] = tokens[5]
+    tokens[205] = tokens[5] + 0.3 * tokens[205]
+    again = {(5, 205), (105, 205)}
+    config = RevisitConfig(per_block=1)
+    assert (5, 105) in (ends := {(each.first, each.second) for each in revisits(tokens, config)}) and not again & ends
+    new = {(each.first, each.second) for each in revisits(tokens, config, since=200)}
+    assert again & new and all(first < second and second >= 200 for first, second in new)
+
+
 def test_a_walk_that_never_comes_back_has_only_doubtful_candidates():
     similar = [each.similarity for each in revisits(planted_tokens(there_only(200)))]
     assert max(similar, default=0) < 0.8, "the second lap has above 0.9"

@@ -44,21 +44,24 @@ def revisits(
     config: RevisitConfig | None = None,
     *,
     paired: Collection[tuple[int, int]] = (),
+    since: int = 0,
 ) -> list[Revisit]:
     """Candidates for loops, the most similar first.
 
     Args:
         pooled: The mean token of every frame.
         paired: Pairs that exist already, in either order; they are no candidates.
+        since: The later frame of a pair has this number or a larger one.
     """
     config = config or RevisitConfig()
     known = {(min(pair), max(pair)) for pair in paired}
     unit = torch.nn.functional.normalize(whitened(pooled), dim=1)
     n, found = len(unit), dict[tuple[int, int], float]()
     times = torch.arange(n)
-    for rows in times.split(ROWS):
+    for rows in times[since:].split(ROWS):
         cosine = unit[rows] @ unit.T
-        cosine[(rows[:, None] - times).abs() <= config.apart] = -1.0
+        gap = rows[:, None] - times
+        cosine[(gap.abs() <= config.apart) | ((gap < 0) & (since > 0))] = -1.0
         best = cosine.topk(min(config.per_frame, n), dim=1)
         for row, values, others in zip(rows.tolist(), best.values.tolist(), best.indices.tolist(), strict=True):
             found |= {(min(row, j), max(row, j)): v for v, j in zip(values, others, strict=True) if v > 0}

@@ -21,7 +21,7 @@ from cut3r.alignment.revisits import Revisit, revisits
 from cut3r.alignment.streamed import SLACK
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.joints import Joint, JointKind, Sight, join
-from cut3r.inference.places import Anchor, ClosedLoop, Look, Places
+from cut3r.inference.places import SPACING, Anchor, ClosedLoop, Look, Places
 
 logger = logging.getLogger(__name__)
 
@@ -50,16 +50,12 @@ class StreamLoops:
     def _candidates(self, places: Places) -> list[Revisit]:
         """Pairs of anchors, by their place in the list, of which the later one is new."""
         anchors = places.anchors
-        if len(anchors) < 2 * AROUND:
+        since = sum(anchor.number < places.searched for anchor in anchors)
+        if len(anchors) < 2 * AROUND or since == len(anchors):
             return []
-        config = replace(self.config.revisits, apart=max(1, self.config.revisits.apart // places.spacing))
-        found = revisits(torch.stack([anchor.said for anchor in anchors]), config)
-        new = [
-            each
-            for each in found
-            if anchors[each.second].number >= places.searched
-            and anchors[each.second].chunk - anchors[each.first].chunk >= APART
-        ]
+        config = replace(self.config.revisits, apart=max(1, self.config.revisits.apart // SPACING))
+        found = revisits(torch.stack([anchor.said for anchor in anchors]), config, since=since)
+        new = [each for each in found if anchors[each.second].chunk - anchors[each.first].chunk >= APART]
         return new[:PER_CHUNK]
 
     def _measured(self, anchors: Sequence[Anchor], each: Revisit, joints: Sequence[Joint], look: Look) -> ClosedLoop:
@@ -79,9 +75,17 @@ class StreamLoops:
 
 
 def _around(anchors: Sequence[Anchor], at: int) -> list[Anchor]:
-    """An anchor with those of its chunk on both sides."""
-    near = anchors[max(0, at - AROUND) : at + AROUND + 1]
-    return [anchor for anchor in near if anchor.chunk == anchors[at].chunk]
+    """An anchor with those of its chunk on both sides, as far as each is a neighbour of the next."""
+    first = last = at
+    while first > max(0, at - AROUND) and _are_near(anchors[first - 1], anchors[first]):
+        first -= 1
+    while last < min(len(anchors) - 1, at + AROUND) and _are_near(anchors[last], anchors[last + 1]):
+        last += 1
+    return list(anchors[first : last + 1])
+
+
+def _are_near(before: Anchor, after: Anchor) -> bool:
+    return before.chunk == after.chunk and after.order - before.order == 1
 
 
 def _way(
@@ -91,7 +95,7 @@ def _way(
     fits, worst = [], 0.0
     for group, sights in ((first, seen[: len(first)]), (second, seen[len(first) :])):
         known = [anchor.sight for anchor in group]
-        fit, residual, depth = join(known, sights, JointKind.sim3)
+        fit, residual, depth = join(known, sights, JointKind.auto)
         fits.append(fit)
         usual = torch.tensor([joint.residual_m for joint in joints]).nanmedian() if joints else torch.tensor(math.nan)
         limit = max(LEAST * depth if not math.isnan(depth) else 0.0, WORSE * float(usual.nan_to_num()))

@@ -136,8 +136,7 @@ def _seen(tensors: Tensors, name: str) -> tuple[Tensor, Tensor, Tensor]:
 
 def _places_record(places: Places) -> dict[str, Any]:
     return {
-        "anchors": [[anchor.number, anchor.chunk] for anchor in places.anchors],
-        "spacing": places.spacing,
+        "anchors": [[anchor.number, anchor.chunk, anchor.order] for anchor in places.anchors],
         "searched": places.searched,
         "loops": [loop.report() for loop in places.loops],
         "world_from_chunk": _matrices(places.world_from_chunk),
@@ -146,21 +145,19 @@ def _places_record(places: Places) -> dict[str, Any]:
 
 
 def _places(tensors: Tensors, record: Any) -> Places:
-    anchors = tuple(
-        _anchor(tensors, k, _count(number), _count(chunk)) for k, (number, chunk) in enumerate(record["anchors"])
-    )
+    anchors = tuple(_anchor(tensors, k, *(_count(value) for value in said)) for k, said in enumerate(record["anchors"]))
     loops = tuple(ClosedLoop.reported(said) for said in record["loops"])
     stand, changed = (_similarities(record[name]) for name in ("world_from_chunk", "changed"))
-    return Places(anchors, max(1, _count(record["spacing"])), loops, stand, changed, _count(record["searched"]))
+    return Places(anchors, loops, stand, changed, _count(record["searched"]))
 
 
-def _anchor(tensors: Tensors, k: int, number: int, chunk: int) -> Anchor:
+def _anchor(tensors: Tensors, k: int, number: int, chunk: int, order: int) -> Anchor:
     image = tensors.get(f"{ANCHOR}{k}.image")
     if image is None or image.dtype is not torch.uint8 or image.ndim != 3 or image.shape[-1] != 3:
         raise ValueError(f"{ANCHOR}{k}.image is no picture")
     points, confidence, pose = _seen(tensors, f"{ANCHOR}{k}")
     said = _tensor(tensors, f"{ANCHOR}{k}.said", (None,))
-    return Anchor(number, chunk, image.numpy(), said, Sight(points, confidence, pose))
+    return Anchor(number, chunk, image.numpy(), said, Sight(points, confidence, pose), order)
 
 
 def _matrices(places: dict[int, Similarity]) -> list[list[Any]]:

@@ -9,7 +9,7 @@ import logging
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -134,17 +134,25 @@ def join(before: Sequence[Sight], after: Sequence[Sight], kind: JointKind) -> tu
         return by_pose, math.nan, math.nan
     depth = _usual_depth(before)
     width = HUBER * depth
+    if kind is JointKind.auto:
+        fit, residual = _in_unit(old, new, weights, _unit(before, after), width)
+        return fit, float(residual), depth
     free, residual = register_robust(new, old, weights, with_scale=True, huber_width=width)
-    if kind in (JointKind.se3, JointKind.auto):
+    if kind is JointKind.se3:
         rigid, rigid_residual = register_robust(new, old, weights, with_scale=False, huber_width=width)
-        small = abs(float(free.scale.log())) <= TRUSTED_SCALE or float(residual) >= WORTH * float(rigid_residual)
-        if small if kind is JointKind.se3 else not _agree_on_scale(before, after):
+        if abs(float(free.scale.log())) <= TRUSTED_SCALE or float(residual) >= WORTH * float(rigid_residual):
             free, residual = rigid, rigid_residual
     return free, float(residual), depth
 
 
-def _agree_on_scale(before: Sequence[Sight], after: Sequence[Sight]) -> bool:
-    """Whether the frames, each asked alone, say the same of the unit of length, and that it is another one.
+def _in_unit(old: Tensor, new: Tensor, weights: Tensor, unit: float, width: float) -> tuple[Similarity, Tensor]:
+    """The rigid fit of points that are brought to another unit of length before."""
+    fit, residual = register_robust(unit * new, old, weights, with_scale=False, huber_width=width)
+    return replace(fit, scale=fit.scale * unit), residual
+
+
+def _unit(before: Sequence[Sight], after: Sequence[Sight]) -> float:
+    """What the frames, each asked alone, say of the new chunk's unit of length; 1 where they agree on no other.
 
     A frame's word is the median logarithm of the ratio of both distances from the camera: poses and their errors have
     no part in it. The spread between frames is the error of their mean.
@@ -156,9 +164,9 @@ def _agree_on_scale(before: Sequence[Sight], after: Sequence[Sight]) -> bool:
         if len(far):
             said.append(float((far / near.clamp_min(1e-9)).clamp_min(1e-9).log().median()))
     if len(said) < LEAST_VOTES:
-        return False
-    error = statistics.stdev(said) / math.sqrt(len(said))
-    return abs(statistics.fmean(said)) > max(SURE * error, SMALLEST)
+        return 1.0
+    mean, error = statistics.fmean(said), statistics.stdev(said) / math.sqrt(len(said))
+    return math.exp(mean) if abs(mean) > max(SURE * error, SMALLEST) else 1.0
 
 
 def _by_pose(before: Sight, after: Sight, kind: JointKind) -> Similarity:

@@ -6,6 +6,7 @@ each chunk. Whoever closes loops needs graphs and solvers, so it comes from a hi
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, groupby
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,7 +18,8 @@ from cut3r.geometry.registration import Similarity
 from cut3r.inference.joints import Joint, Sight
 
 MOST = 256  # anchors: 0.65 MB each at 512x384
-SPACING = 5  # frames between anchors; doubles when there are too many
+SPACING = 5  # frames between anchors
+BLOCK = 5  # anchors in a row that are kept, or forgotten, together: each sees what its neighbours see
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Anchor:
     image: UInt8[np.ndarray, "h w 3"]
     said: Float[Tensor, "d"]  # its mean token: what is in it
     sight: Sight
+    order: int = 0  # how many anchors were noted before it, also those that are forgotten
 
 
 @dataclass(frozen=True)
@@ -68,23 +71,36 @@ class Places:
     """
 
     anchors: tuple[Anchor, ...] = ()
-    spacing: int = SPACING
     loops: tuple[ClosedLoop, ...] = ()
     world_from_chunk: dict[int, Similarity] = field(default_factory=dict)
     changed: dict[int, Similarity] = field(default_factory=dict)
     searched: int = 0  # frames before this number have been compared with all others
 
     def noted(self, anchor: Anchor) -> "Places":
-        """With another frame, unless it is too near the last one."""
-        if self.anchors and anchor.number - self.anchors[-1].number < self.spacing:
+        """With another frame, unless it is too near the last one; and without old ones, if there are too many."""
+        if self.anchors and anchor.number - self.anchors[-1].number < SPACING:
             return self
-        anchors, spacing = (*self.anchors, anchor), self.spacing
-        if len(anchors) > MOST:
-            anchors, spacing = anchors[::2], 2 * spacing
-        return replace(self, anchors=anchors, spacing=spacing)
+        anchor = replace(anchor, order=self.anchors[-1].order + 1 if self.anchors else 0)
+        return replace(self, anchors=_thinned((*self.anchors, anchor)))
 
     def placed(self, chunk: int, world_from_chunk: Similarity) -> "Places":
         return replace(self, world_from_chunk=self.world_from_chunk | {chunk: world_from_chunk})
+
+
+def _thinned(anchors: tuple[Anchor, ...]) -> tuple[Anchor, ...]:
+    """Without one block if there are too many: a short one, or that between those nearest to each other, so that the
+    others are spread over the stream."""
+    if len(anchors) <= MOST:
+        return anchors
+    blocks = [tuple(block) for _, block in groupby(anchors, lambda each: (each.chunk, each.order // BLOCK))]
+    if len(blocks) < 3:
+        return anchors[1:]
+    worth = [
+        (len(block) > BLOCK // 2, after[0].order - before[-1].order)
+        for before, block, after in zip(blocks, blocks[1:], blocks[2:], strict=False)
+    ]
+    del blocks[1 + worth.index(min(worth))]
+    return tuple(chain.from_iterable(blocks))
 
 
 Look = Callable[[Sequence[Anchor]], list[Sight]]  # shows some frames to a network that has seen nothing
