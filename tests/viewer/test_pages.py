@@ -237,3 +237,41 @@ def test_a_flight_is_level_and_looks_ahead():
     ahead = (look_at - position) / np.linalg.norm(look_at - position)
     assert np.allclose(pose[:3, 2], ahead, atol=1e-6)
     assert abs(pose[:3, 0] @ up) < 1e-6 and -pose[:3, 1] @ up > 0
+
+
+def frusta_of(page) -> list:
+    return [page.scene._chunks[0].frames.node(frame)._camera for frame in page._drawn[0]]
+
+
+def test_cameras_can_be_hidden_thinned_and_be_without_pictures(viewer, wait_until):
+    page = page_of(viewer)
+    cameras, images, every = (page.panel.__dict__[name] for name in ("_cameras", "_images", "_camera_every"))
+    wait_until(lambda: all(camera.visible and camera.image is not None for camera in frusta_of(page)))
+    images.value = False
+    page._wake()
+    wait_until(lambda: all(camera.image is None for camera in frusta_of(page)))
+    every.value = 2
+    page._wake()
+    wait_until(
+        lambda: [camera.visible for camera in frusta_of(page)] == [True, False, True, True]
+    )  # 3: the current one
+    cameras.value = False
+    page._wake()
+    wait_until(lambda: not any(camera.visible for camera in frusta_of(page)) and page.scene._trail is None)
+
+
+def test_what_somebody_sees_as_upright_becomes_so(viewer):
+    page, camera = page_of(viewer), client_of(page_of(viewer)).camera
+    tilted = np.array([np.sin(0.6), -np.cos(0.6), 0.0])
+    camera.wxyz = np.array([np.cos(0.3), 0.0, 0.0, np.sin(0.3)])  # rolled by 0.6 about its own axis, z
+    page.navigator.reset_up()
+    assert np.abs(np.asarray(camera.up_direction) @ tilted) == pytest.approx(1, abs=1e-6)
+
+
+def test_help_says_what_mouse_and_keys_do_and_which_units_there_are(viewer):
+    from cut3r.viewer.help import TEXT
+
+    page = page_of(viewer)
+    page.show_help()
+    for word in ("drag", "wheel", "space", "metres", "confidence"):
+        assert word in TEXT.lower(), word
