@@ -21,7 +21,6 @@ from cut3r.run.flags import make_parser as make_run_parser
 if TYPE_CHECKING:  # imported when needed: --help answers at once
     from cut3r.run.run import Outcome, Run
     from cut3r.viewer.app import Viewer
-    from cut3r.viewer.query import Query
 
 logger = logging.getLogger("demo")
 
@@ -90,10 +89,12 @@ def run(args: argparse.Namespace, program: str = PROGRAM) -> int:
         footage.fit = session.fit
         saving = partial(make_saving, args, output.folder, console, can_be_read_again=footage.can_be_read_again)
         writer = from_flags.make_writer(args, session, footage, output, saving, version=cut3r.__version__)
-        viewer = None if args.no_viewer else open_viewer(args, session.query, stack)
-        if viewer is not None:
-            viewer.expect(footage.expected)
-            give_downloads(args, viewer, output.folder, writer.scene)
+        viewer = None
+        if not args.no_viewer:
+            from cut3r.export.watched import open_page  # its packages are optional
+
+            query, expected = session.query, footage.expected
+            viewer = open_page(args, stack, output.folder, writer.scene, query=query, expected=expected)
         watching = Sinks({"the viewer": viewer} if viewer else {})
         watching.begin(session.frames_seen)
         stack.callback(watching.finish)
@@ -124,33 +125,6 @@ def _exit_code(this: "Run", outcome: "Outcome", viewer: "Viewer | None", program
     if outcome.stopped:
         logger.info("%d frames are finished; %s", outcome.frames, this.writer.way_on())
     return INTERRUPTED if outcome.stopped else 0
-
-
-def open_viewer(args: argparse.Namespace, query: "Query | None", stack: ExitStack) -> "Viewer":
-    from cut3r.run.from_flags import edges_of
-    from cut3r.viewer.config import ViewerConfig
-    from cut3r.viewer.serving import serve
-
-    options = ViewerConfig(confidence=args.vis_threshold, edges=edges_of(args))
-    viewer = stack.enter_context(serve(args.port, host=args.host, options=options, query=query))
-    logger.info("watch it grow at %s", viewer.url)
-    return viewer
-
-
-def give_downloads(
-    args: argparse.Namespace, viewer: "Viewer", folder: Path, scene: "cut3r.Reconstruction | None" = None
-) -> None:
-    """Let people at the page download what --save and --export write.
-
-    Args:
-        scene: Of a run that goes on.
-    """
-    from cut3r.export.downloads import downloads_of
-    from cut3r.export.saving import masks_of
-    from cut3r.run.from_flags import edges_of
-
-    settings = {"confidence": args.vis_threshold, "edges": edges_of(args), "masks": masks_of(args)}
-    viewer.give(downloads_of(folder, scene=scene, **settings))
 
 
 if __name__ == "__main__":

@@ -93,9 +93,11 @@ def run(args: argparse.Namespace) -> int:
                 aligned = align_footage(args, config, session, taken, open_frames, on_progress=stages)
         settings = from_flags.settings_of(args, footage) | {"dtype": from_flags.precision_of(args, model)}
         output.begin(cut3r.__version__, settings)
-        viewer = None if args.no_viewer else demo.open_viewer(args, session.query if aligned is None else None, stack)
-        if viewer:
-            demo.give_downloads(args, viewer, output.folder)
+        viewer = None
+        if not args.no_viewer:
+            from cut3r.export.watched import open_page  # its packages are optional
+
+            viewer = open_page(args, stack, output.folder, query=session.query if aligned is None else None)
         if viewer and aligned is not None:
             viewer.offer({"after alignment": None, "before": aligned.before})
         watching = Sinks({"the viewer": viewer} if viewer else {})

@@ -22,3 +22,9 @@ def test_a_part_of_the_paper_is_found_by_its_name(term):
 def test_the_network_can_be_read_in_an_evening():
     lines = sum(len(path.read_text().splitlines()) for path in MODEL.glob("*.py"))
     assert lines < 1400, "what reads files or makes it faster has rooms of its own"
+
+
+@pytest.mark.parametrize("name", ["demo.py", "demo_ga.py"])
+def test_a_demo_only_translates_flags(name):
+    lines = (MODEL.parents[2] / name).read_text().splitlines()
+    assert len(lines) < 150, "what others need for a run, too, belongs into the library"
