@@ -56,7 +56,7 @@ OFFICIAL = {
     ),
 }
 BUNDLED = {"tiny": roof() / "assets" / "tiny.safetensors"}
-BUNDLED_SHA256 = {"tiny": "d3ef855ac56d1c4a046d3cfc07cd5fbcb903cb34331f859e290e881a38772f56"}
+BUNDLED_SHA256 = {"tiny": "37a42960d47805d6e935d0d1582cb2911959e20f9dcf1bd0b09e868cc6b73a73"}
 NAMES = (*OFFICIAL, *BUNDLED)
 
 
