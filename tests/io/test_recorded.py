@@ -248,7 +248,11 @@ def test_rectified_pictures_have_the_other_matrix(tmp_path):
 
 @pytest.mark.parametrize(
     ("info", "part"),
-    [({"focal": 0.0}, "the camera was not calibrated"), ({"size": (9, 9)}, "9x9"), ({"model": "omni"}, "omni")],
+    [
+        ({"focal": 0.0}, "the camera was not calibrated"),
+        ({"size": (9, 9)}, "9x9"),
+        ({"model": "omni"}, "xi is missing"),
+    ],
 )
 def test_a_calibration_that_cannot_be_used_is_left_out_with_a_reason(tmp_path, info, part, caplog):
     topics = {NAME: [image(ROS2, 0)], "/camera/camera_info": [camera_info(ROS2, **info)]}

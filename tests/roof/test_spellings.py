@@ -15,7 +15,7 @@ DATA = "datasets_preprocess.__main__"
 PROGRAMS = {
     "run": ("demo", ["clip.mp4"]),
     "demo_ga.py": ("demo_ga", ["clip.mp4"]),
-    "view": ("cut3r.viewer.command", ["out"]),
+    "view": ("cut3r.export.view_command", ["out"]),
     "query": ("cut3r.run.query_command", ["out"]),
     "align": ("cut3r.alignment.command", ["out"]),
     "export": ("cut3r.export.command", ["out"]),
