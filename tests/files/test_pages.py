@@ -1,12 +1,15 @@
 """Pages of a mapped file are given back, and come again from the file."""
 
+import ctypes
 import mmap
 import sys
 from pathlib import Path
 
+import numpy as np
+import psutil
 import pytest
 
-from cut3r.files.pages import MappedPages
+from cut3r.files.pages import MappedPages, give_back_freed
 
 PAGES = 2000
 
@@ -51,3 +54,14 @@ def test_a_file_that_is_not_mapped_has_no_pages(tmp_path):
     (tmp_path / "other").write_bytes(b"0" * 10)
     MappedPages(tmp_path / "other").release()
     MappedPages(tmp_path / "nothing").release()
+
+
+def test_what_was_freed_is_given_back():
+    """Large blocks that lie between small ones that live on."""
+    process, kept = psutil.Process(), []
+    blocks = [(np.ones(4000), kept.append(bytearray(100))) for _ in range(4000)]  # 128 MB
+    before = process.memory_info().rss
+    del blocks
+    give_back_freed()
+    if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim"):
+        assert before - process.memory_info().rss > 60e6

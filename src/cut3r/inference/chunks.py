@@ -13,6 +13,7 @@ from functools import reduce
 
 import torch
 
+from cut3r.files.pages import give_back_freed
 from cut3r.geometry.registration import Similarity
 from cut3r.inference.course import Course, Kept
 from cut3r.inference.engine import Encoded, Engine, nothing
@@ -174,6 +175,7 @@ class Chunking:
         places = course.places.placed(now.chunk + 1, _composed(now.world_from_chunk, joint.place))
         if self.loops is not None:
             places = self.loops.close(places, joints, self._look_at)
+        give_back_freed()
         return replace(
             now,
             state=course.shadow or self._start(),
