@@ -72,8 +72,11 @@ class FakeNode:
     def __init__(self, name):
         self.said, self.published, self.subscribed = [], {}, {}
 
-    def declare_parameter(self, name, value):
-        return SimpleNamespace(value=self.given.get(name, value))
+    def declare_parameter(self, name, value, descriptor):
+        given = self.given.get(name, value)
+        if not descriptor.dynamic_typing and type(given) is not type(value):
+            raise TypeError(f"{name} is declared as {type(value).__name__}, and {given!r} was given")
+        return SimpleNamespace(value=given)
 
     def create_subscription(self, kind, topic, callback, qos):
         self.subscribed[topic] = (kind, callback)
@@ -83,7 +86,7 @@ class FakeNode:
         return SimpleNamespace(publish=lambda message: messages.append(transmitted(message)))
 
     def get_logger(self):
-        return SimpleNamespace(warning=self.said.append, error=self.said.append, info=self.said.append)
+        return SimpleNamespace(**dict.fromkeys(("info", "warning", "error", "fatal"), self.said.append))
 
     def destroy_node(self):
         pass
@@ -102,6 +105,10 @@ def install(monkeypatch):
             "qos_profile_sensor_data": None,
         },
         "tf2_ros": {"TransformBroadcaster": lambda node: broadcaster},
+        "rcl_interfaces": {},
+        "rcl_interfaces.msg": {
+            "ParameterDescriptor": lambda dynamic_typing=False: SimpleNamespace(dynamic_typing=dynamic_typing)
+        },
     }
     for package, names in MESSAGES.items():
         modules[package] = {}

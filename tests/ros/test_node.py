@@ -166,6 +166,30 @@ def test_what_cannot_be_used_is_said_and_does_not_end_the_node(node):
     assert "the camera was not calibrated" in made.said[0] and "its encoding 'theora' is not known" in made.said[1]
 
 
+@pytest.mark.parametrize(("given", "text"), [(False, "off"), ("off", "off"), (100, "100"), ("100", "100")])
+def test_parameters_may_come_as_yaml_reads_them(node, given, text, monkeypatch):
+    """`-p reset_every:=off` reaches a node as false, and :=100 as a number."""
+    made, _ = node
+    monkeypatch.setitem(made.given, "reset_every", given)
+    other = type(made)()
+    other.end()
+    assert other.chosen["reset_every"] == text and type(other.chosen["max_points"]) is int
+
+
+def test_an_error_of_the_network_ends_the_node_and_is_said(node, monkeypatch):
+    made, _ = node
+    ended = []
+    monkeypatch.setattr(sys.modules["rclpy"], "try_shutdown", lambda: ended.append(True))
+
+    def broken(frame):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(made.session, "push", broken)
+    made.subscribed["image"][1](picture(0))
+    wait_for(lambda: ended)
+    assert "the node ends" in made.said[-1] and "out of memory" in made.said[-1]
+
+
 def test_colcon_finds_what_the_package_promises():
     root = ElementTree.parse(PACKAGE / "package.xml").getroot()
     assert root.findtext("name") == "cut3r_ros" and root.findtext("export/build_type") == "ament_python"

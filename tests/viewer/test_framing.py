@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cut3r.geometry.gravity import up_of_cameras
 from cut3r.geometry.lie import rotation_from_vector
-from cut3r.viewer.framing import Extent, extent_of, nice, up_of_cameras, whole_view
+from cut3r.viewer.framing import Extent, extent_of, nice, whole_view
 from cut3r.viewer.ground import meters
 from cut3r.viewer.places import Placement, Places
 from cut3r.viewer.view import ShownView, view_from_frame

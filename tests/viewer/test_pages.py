@@ -7,14 +7,16 @@ import av
 import numpy as np
 import pytest
 import torch
+import viser
 
 from cut3r.geometry.registration import Similarity
+from cut3r.viewer import app
 from cut3r.viewer.app import Viewer
 from cut3r.viewer.downloads import Download, make
 from cut3r.viewer.flight import looking, path_through
 from cut3r.viewer.navigation import pose_of_page
 from cut3r.viewer.view import select
-from tests.viewer.visitor import client_of, page_of
+from tests.viewer.visitor import FakeClient, client_of, page_of
 
 PIXELS = 24 * 32
 
@@ -62,6 +64,20 @@ def test_a_page_that_cannot_be_drawn_leaves_the_others_alone(viewer, small_room,
     wait_until(lambda: good.status.points == 5 * PIXELS and 1 not in viewer._pages)
     assert "the connection is gone" in caplog.text
     client_of(broken).server.stop()
+
+
+def test_a_page_that_cannot_be_made_leaves_the_others_alone(viewer, small_room, monkeypatch, caplog, wait_until):
+    good, server = page_of(viewer, 0), viser.ViserServer(host="127.0.0.1", port=0, verbose=False)
+
+    def fail(*_) -> None:
+        raise RuntimeError("who came has gone")
+
+    monkeypatch.setattr(app, "Page", fail)
+    viewer._visit(FakeClient(server, 1), here=True)
+    viewer.add(small_room.result(4))
+    wait_until(lambda: good.status.points == 5 * PIXELS)
+    assert "who came has gone" in caplog.text and 1 not in viewer._pages
+    server.stop()
 
 
 def test_without_visitors_nothing_is_drawn(small_room, wait_until):
@@ -268,10 +284,12 @@ def test_what_somebody_sees_as_upright_becomes_so(viewer):
     assert np.abs(np.asarray(camera.up_direction) @ tilted) == pytest.approx(1, abs=1e-6)
 
 
-def test_help_says_what_mouse_and_keys_do_and_which_units_there_are(viewer):
-    from cut3r.viewer.help import TEXT
-
-    page = page_of(viewer)
+def test_help_says_what_mouse_and_keys_do_and_which_units_there_are(viewer, monkeypatch):
+    page, said = page_of(viewer), []
+    monkeypatch.setattr(page._client.gui, "add_markdown", lambda text, **_: said.append(text))
     page.show_help()
-    for word in ("drag", "wheel", "space", "metres", "confidence"):
-        assert word in TEXT.lower(), word
+    (text,) = said
+    for word in ("drag", "wheel", "`space`", "metres", "confidence"):
+        assert word in text, word
+    labels = {handle.label for handle in page._client.gui._command_handle_from_uuid.values()}
+    assert {"Play or pause", "Measure", "Fit the scene", "Help"} <= labels

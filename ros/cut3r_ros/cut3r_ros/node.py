@@ -7,12 +7,14 @@ Only the newest picture waits: what comes while the network works is dropped, an
 
 import sys
 import threading
+import traceback
 from typing import Any
 
 import numpy as np
 import rclpy
 from geometry_msgs.msg import PoseStamped, TransformStamped
 from nav_msgs.msg import Path
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
@@ -49,11 +51,11 @@ class Reconstructor(Node):
 
     def __init__(self) -> None:
         super().__init__("cut3r")
-        values = {name: self.declare_parameter(name, value).value for name, value in PARAMETERS.items()}
+        values = {name: self._parameter(name, usual) for name, usual in PARAMETERS.items()}
         self.chosen = values
         model = cut3r.load(values["model"], device=check_device(values["device"]))
-        fit = FitConfig(size=int(values["size"])) if int(values["size"]) else None
-        resets = ResetConfig.of_text(str(values["reset_every"]))
+        fit = FitConfig(size=values["size"]) if values["size"] else None
+        resets = ResetConfig.of_text(values["reset_every"])
         self.session = cut3r.Session(model, fit=fit, update=values["update"], resets=resets)
         best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
         self.create_subscription(Image, "image", self.take, qos_profile_sensor_data)
@@ -72,6 +74,14 @@ class Reconstructor(Node):
         self._arrived = threading.Condition()
         self._worker = threading.Thread(target=self._work, name="cut3r", daemon=True)
         self._worker.start()
+
+    def _parameter(self, name: str, usual: Any) -> Any:
+        """The value that was given, in the type of the usual one: to ROS, which reads YAML, 100 is a number and off is
+        false, whatever is declared."""
+        value = self.declare_parameter(name, usual, ParameterDescriptor(dynamic_typing=True)).value
+        if isinstance(usual, str) and isinstance(value, bool):
+            return "on" if value else "off"
+        return type(usual)(value)
 
     def calibrate(self, message: Any) -> None:
         """Take the first calibration; of one that cannot be used, say so once."""
@@ -114,6 +124,10 @@ class Reconstructor(Node):
                 self.publish(message.header, self.session.push(self.frame_of(message)))
             except ValueError as error:
                 self.get_logger().error(f"a picture was left out: {error}")
+            except Exception:  # nobody waits for this thread: without it the node would only look alive
+                self.get_logger().fatal(f"the node ends: {traceback.format_exc()}")
+                rclpy.try_shutdown()
+                return
 
     def frame_of(self, message: Any) -> cut3r.Frame:
         """A picture with what is known of its camera, undistorted."""
@@ -138,7 +152,7 @@ class Reconstructor(Node):
         _fill(pose.pose.orientation, "xyzw", quaternion)
         self.out["pose"].publish(pose)
         self.path.header = pose.header
-        self.path.poses = [*self.path.poses, pose][-int(self.chosen["path_length"]) :]
+        self.path.poses = [*self.path.poses, pose][-self.chosen["path_length"] :]
         self.out["path"].publish(self.path)
         if self.broadcaster is not None:
             transform = TransformStamped()
@@ -167,7 +181,7 @@ class Reconstructor(Node):
     def _publish_points(self, stamp: Any, camera: str, result: cut3r.FrameResult) -> None:
         """In the camera's optical frame, so that the transform of the same stamp puts them into the world."""
         kept = (result.on_surfaces() & (result.confidence > self.chosen["confidence"])).numpy()
-        some = spread(int(kept.sum()), int(self.chosen["max_points"]))
+        some = spread(int(kept.sum()), self.chosen["max_points"])
         packed = cloud(
             result.points_cam.numpy()[kept][some], result.image[kept][some], result.confidence.numpy()[kept][some]
         )

@@ -209,10 +209,13 @@ class Viewer(Sink):
         """Make pages for who has come, and forget those of who has gone."""
         while self._visitors:
             client, here = self._visitors.popleft()
-            if here:
-                self._pages[client.client_id] = Page(client, self._shared, self._wake.set)
-            else:
+            if not here:
                 self._pages.pop(client.client_id, None)
+                continue
+            try:
+                self._pages[client.client_id] = Page(client, self._shared, self._wake.set)
+            except Exception:  # as below; such as of who has gone again while the page was made
+                logger.exception("a page could not be made; open it again")
 
     def _redraw(self) -> bool:
         """Bring all pages up to date; gives whether chunks or frames have moved."""

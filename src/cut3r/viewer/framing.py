@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 
+from cut3r.geometry.gravity import unit, up_of_cameras
 from cut3r.viewer.places import Placement
 from cut3r.viewer.view import ShownView
 
 SAMPLES = 200  # points of each view: they are in random order, so the first ones are a fair sample
 CORE = (5.0, 95.0)  # percent of the points, along each axis, that count as the scene
-LEVEL = 0.05  # how much the cameras' own up says beside their level x axes
 TURNED = 0.3  # a mean of unit vectors that is shorter than this has no direction
 DOWN_DEG = 32.0  # how steeply the onlooker looks down
 ALIKE = 1.1  # by which factor extents may differ before sizes are adapted
@@ -77,16 +77,6 @@ class Extent:
         )
 
 
-def up_of_cameras(world_from_cam: Float64[np.ndarray, "n 4 4"]) -> Float64[np.ndarray, "3"]:
-    """What is up, from how cameras were held: perpendicular to their x axes, which people hold level even where they
-    tilt the camera, and, as far as those leave it open, along their own up, -y."""
-    own = unit(-world_from_cam[:, :3, 1].mean(axis=0), fallback=-world_from_cam[0, :3, 1])
-    x = world_from_cam[:, :3, 0]
-    spread = x.T @ x / len(x) + LEVEL * (np.eye(3) - np.outer(own, own))
-    up: np.ndarray = np.linalg.eigh(spread)[1][:, 0]
-    return up if up @ own >= 0 else -up
-
-
 def extent_of(frames: Sequence[ShownView], placement: Placement, *, confidence: float = 0.0) -> Extent | None:
     """Measure the frames where they stand; None where they have no points.
 
@@ -143,13 +133,6 @@ def nice(length: float) -> float:
     """The largest of 1, 2 and 5 times a power of ten that is not longer."""
     power = 10.0 ** math.floor(math.log10(length))
     return max(step * power for step in (1, 2, 5) if step * power <= length * (1 + 1e-9))
-
-
-def unit(vector: Float[np.ndarray, "3"], fallback: Float[np.ndarray, "3"]) -> Float64[np.ndarray, "3"]:
-    """The direction of a vector; of another one where it has none."""
-    length = float(np.linalg.norm(vector))
-    chosen = vector / length if length > 1e-9 else fallback / np.linalg.norm(fallback)
-    return np.asarray(chosen, np.float64)
 
 
 def _level_forward(world_from_cam: Float64[np.ndarray, "n 4 4"], up: Float64[np.ndarray, "3"]) -> np.ndarray:

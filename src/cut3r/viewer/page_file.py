@@ -14,10 +14,10 @@ from jaxtyping import Float64, Int64
 
 from cut3r.files.atomic import atomic_path
 from cut3r.geometry.cameras import fov_from_focal
+from cut3r.geometry.gravity import up_of_cameras
 from cut3r.inference.cameras import Cameras
 from cut3r.io.point_cloud import PointCloud
 from cut3r.viewer.colors import time_color
-from cut3r.viewer.framing import up_of_cameras
 from cut3r.viewer.nodes import wxyz
 
 MOST_POINTS = 400_000  # 6 MB before compression, which fits into a mail
