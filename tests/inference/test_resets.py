@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cut3r.inference import chunks
 from cut3r.inference.chunks import ResetConfig
 from cut3r.inference.joints import JointKind
 from cut3r.inference.policy import Write
@@ -43,6 +44,13 @@ def test_the_published_reset_gives_the_recorded_poses(name):
     poses = torch.stack([result.world_from_cam for result in results])
     theirs = torch.from_numpy(recorded(name)["linear_world_from_cam"])
     assert float((poses - theirs).abs().max()) <= 2e-4 * (1 + float(theirs.abs().max()))
+
+
+def test_each_chunk_ends_with_giving_back_what_was_freed(tiny_linear, monkeypatch):
+    given_back = []
+    monkeypatch.setattr(chunks, "give_back_freed", lambda: given_back.append(True))
+    results = stream(Session(tiny_linear, resets=EVERY_SIX))
+    assert len(given_back) == results[-1].chunk == 2
 
 
 def test_each_chunk_stands_where_its_joints_say(tiny_linear):

@@ -6,20 +6,8 @@ import msgspec
 import viser
 from websockets.sync.client import connect
 
+from benchmarks.page_traffic import CAMERA
 from cut3r.viewer.app import Viewer
-
-CAMERA = {
-    "type": "ViewerCameraMessage",
-    "wxyz": (1.0, 0.0, 0.0, 0.0),
-    "position": (0.0, 0.0, -3.0),
-    "fov": 1.3,
-    "near": 0.01,
-    "far": 1000.0,
-    "image_height": 900,
-    "image_width": 1100,
-    "look_at": (0.0, 0.0, 0.0),
-    "up_direction": (0.0, -1.0, 0.0),
-}
 
 
 def test_who_comes_gets_a_page_of_their_own_and_who_goes_is_forgotten(small_room, wait_until, caplog):
